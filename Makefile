@@ -1,0 +1,82 @@
+# Everything a user types. Two variables of the environment matter to all of
+# it: GO (the Go command) and HOME (left alone; see below).
+GO     ?= go
+PYTHON ?= python3
+ROOT   ?= $(CURDIR)/.playground
+BIN    := $(CURDIR)/bin
+
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.commit=$(VERSION) -X main.buildTime=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
+
+# Where Go has no caches of its own yet (no HOME, or a fresh one) they are
+# kept below .cache: nothing is written outside the repository.
+ifeq ($(wildcard $(HOME)/.cache/go-build),)
+export GOCACHE ?= $(CURDIR)/.cache/go-build
+endif
+ifeq ($(wildcard $(HOME)/go/pkg/mod),)
+export GOMODCACHE ?= $(CURDIR)/.cache/go-mod
+export GOFLAGS    ?= -modcacherw
+endif
+ifeq ($(wildcard $(HOME)/.config/go),)
+export XDG_CONFIG_HOME ?= $(CURDIR)/.cache/config
+endif
+export PROXIES TARGETS MOUNTPATHS PORT ROOT DEMO
+
+LOCAL := $(GO) run ./deploy/local
+
+.DEFAULT_GOAL := build
+.PHONY: build node cli aisloader deploy run restart kill clean clean-playground test test-short test-long lint fmt bench fuzz help
+
+build: node cli aisloader ## build all programs into bin/
+
+node: ## build bin/aisnode
+	$(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/aisnode ./cmd/aisnode
+
+cli: ## build bin/ais
+	$(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/ais ./cmd/ais
+
+aisloader: ## build bin/aisloader
+	$(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/aisloader ./cmd/aisloader
+
+deploy: node cli ## start a cluster on this machine; store and check a data set
+	@$(LOCAL) deploy
+
+run: node cli ## start the cluster of the last deploy again
+	@$(LOCAL) run
+
+restart: node cli ## kill, then run
+	@$(LOCAL) restart
+
+kill: ## stop the cluster
+	@$(LOCAL) kill
+
+clean-playground: ## stop the cluster and remove it
+	@$(LOCAL) clean
+
+clean: clean-playground ## the same, and remove the binaries and the local caches
+	@rm -rf $(BIN) $(CURDIR)/.venv $(CURDIR)/.cache
+
+test: build ## all tests, Go and Python; installs what they need
+	$(GO) test -timeout 20m ./...
+	PYTHON=$(PYTHON) python/run-tests
+
+test-short: ## unit tests only
+	$(GO) test -short -timeout 10m ./...
+
+test-long: build ## what takes longer than CI should: crash loops, soak, large objects
+	AIS_TEST_LONG=yes $(GO) test -timeout 60m -count=1 -v ./ais/test/...
+
+lint: ## gofmt, go vet, golangci-lint
+	GO=$(GO) .ci/lint
+
+fmt: ## format all Go code
+	gofmt -w $$(git ls-files '*.go')
+
+fuzz: ## every fuzz target for 10 seconds
+	GO=$(GO) .ci/fuzz 10s
+
+bench: build ## engine benchmarks, then the cluster against nginx
+	GO=$(GO) .ci/bench
+
+help: ## this list
+	@while IFS= read -r line; do case "$$line" in *": "*"## "*) printf '%-12s %s\n' "$${line%%:*}" "$${line##*## }";; esac; done < Makefile

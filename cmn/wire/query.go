@@ -1,0 +1,90 @@
+package wire
+
+// Query parameters. Boolean parameters follow ParseBool of package query.
+const (
+	QueryProvider  = "provider"
+	QueryNamespace = "namespace"
+
+	QueryWhat          = "what"
+	QuerySeverity      = "severity"
+	QueryOffset        = "offset"
+	QueryAll           = "all"
+	QueryForce         = "frc"
+	QueryCandidate     = "can"
+	QueryTransient     = "transient"
+	QueryReadiness     = "readiness"
+	QueryPrimaryReady  = "prr"
+	QueryAskPrimary    = "apr"
+	QueryClusterInfo   = "cii"
+	QueryPrimaryInfo   = "cii-apr"
+	QuerySystemBuckets = "sys"
+
+	QueryPresence          = "presence"
+	QueryProps             = "props"
+	QuerySkipVC            = "skip_vc"
+	QueryLatest            = "latest-ver"
+	QuerySynchronize       = "synchronize"
+	QueryValidateChecksum  = "validate-checksum"
+	QuerySilent            = "sln"
+	QueryArchPath          = "archpath"
+	QueryArchMime          = "archmime"
+	QueryArchRegx          = "archregx"
+	QueryArchMode          = "archmode"
+	QueryAppendType        = "append_type"
+	QueryAppendHandle      = "append_handle"
+	QueryObjectTo          = "object_to"
+	QueryBucketTo          = "bck_to"
+	QueryETLName           = "etl_name"
+	QueryUploadID          = "uploadId"
+	QueryPartNumber        = "partNumber"
+	QuerySetNewCustom      = "set-new-custom"
+	QueryKeepMetadata      = "keep_bck_md"
+	QueryDontAddRemote     = "dont_add_remote_bck_md"
+	QueryDontHeadRemote    = "dont_head_remote_bck"
+	QueryBucketSummary     = "bsumm_remote"
+	QueryUUID              = "uuid"
+	QueryUploads           = "uploads"
+	QueryMountpathLabel    = "mountpath_label"
+	QueryDontResilver      = "dntres"
+	QueryRedirectProxyID   = "pid"   // redirect only: id of the gateway
+	QueryRedirectUnixTime  = "utm"   // redirect only: nanoseconds, base 36
+	QueryRedirectMapAndSig = "vpams" // redirect only: Smap version, base 36
+	QueryRedirectNonce     = "x"     // redirect only
+	QueryRedirectSignature = "u"     // redirect only
+)
+
+// Values of the query parameter "what".
+const (
+	WhatSmap            = "smap"
+	WhatBMD             = "bmd"
+	WhatSnode           = "snode"
+	WhatConfig          = "config"
+	WhatClusterConfig   = "cluster_config"
+	WhatNodeStats       = "node_stats"
+	WhatNodeStatus      = "node_status"
+	WhatMetrics         = "metrics"
+	WhatSysInfo         = "sysinfo"
+	WhatLog             = "log"
+	WhatSoftwareVersion = "software_version"
+	WhatMountpaths      = "mountpaths"
+	WhatDisk            = "disk"
+	WhatBackends        = "backends"
+	WhatRemote          = "remote"
+	WhatTargetIPs       = "target_ips"
+	WhatSmapVote        = "smapvote"
+	WhatTLS             = "tls_certificate"
+	WhatStatus          = "status"
+	WhatStatusAll       = "status_all"
+	WhatQueryXactStats  = "qryxstats"
+	WhatRunningAll      = "running_all"
+)
+
+// Values of the query parameter "presence" (spec: fltPresence).
+const (
+	PresenceExists         = 0
+	PresenceExistsNoProps  = 1
+	PresencePresent        = 2
+	PresencePresentNoProps = 3
+	PresencePresentCluster = 4
+	PresenceOutside        = 5
+)
