@@ -1,0 +1,99 @@
+package test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// example is one command of a page and what the page says it prints.
+type example struct {
+	line    int
+	command string
+	want    []string
+}
+
+// examplesOf reads the console blocks of a page: "$ " starts a command, what
+// follows is its output.
+func examplesOf(t *testing.T, page string) (examples []example) {
+	t.Helper()
+	data, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside := false
+	for i, line := range strings.Split(string(data), "\n") {
+		switch {
+		case strings.HasPrefix(line, "```"):
+			inside = line == "```console"
+		case !inside:
+		case strings.HasPrefix(line, "$ "):
+			examples = append(examples, example{line: i + 1, command: line[2:]})
+		case len(examples) > 0:
+			last := &examples[len(examples)-1]
+			last.want = append(last.want, line)
+		}
+	}
+	if len(examples) == 0 {
+		t.Fatalf("%s has no examples", page)
+	}
+	return examples
+}
+
+// TestHTTPAPIPage runs every curl line of docs/http_api.md.
+func TestHTTPAPIPage(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3, 3)
+	path := os.Getenv("PATH")
+	if _, err := exec.LookPath("curl"); err != nil {
+		path = miniCurl(t) + string(os.PathListSeparator) + path
+	}
+	for _, e := range examplesOf(t, "../../docs/http_api.md") {
+		cmd := exec.Command("/bin/sh", "-c", e.command)
+		cmd.Env = append(os.Environ(), "PATH="+path, "AIS="+c.nodes[1].URL())
+		out, err := cmd.Output()
+		if err != nil {
+			t.Errorf("line %d: %s: %v", e.line, e.command, err)
+		}
+		got := strings.TrimSuffix(strings.ReplaceAll(string(out), "\r", ""), "\n")
+		if want := strings.Join(e.want, "\n"); !printed(want, got) {
+			t.Errorf("line %d: %s\nprinted:\n%s\nthe page says:\n%s", e.line, e.command, got, want)
+		}
+	}
+}
+
+// printed compares with the ellipsis as a wildcard.
+func printed(want, got string) bool {
+	parts := strings.Split(want, "…")
+	for i, p := range parts {
+		parts[i] = regexp.QuoteMeta(p)
+	}
+	return regexp.MustCompile(`(?s)^` + strings.Join(parts, ".*") + `$`).MatchString(got)
+}
+
+// miniCurl builds the stand-in for machines without curl and returns its folder.
+func miniCurl(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "curl"), "./minicurl").CombinedOutput(); err != nil {
+		t.Fatalf("build minicurl: %v\n%s", err, out)
+	}
+	return dir
+}
+
+// TestMiniCurl keeps the stand-in honest: it must understand every line of the page.
+func TestMiniCurlUnderstandsThePage(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1, 1)
+	path := miniCurl(t) + string(os.PathListSeparator) + os.Getenv("PATH")
+	for _, e := range examplesOf(t, "../../docs/http_api.md") {
+		cmd := exec.Command("/bin/sh", "-c", e.command)
+		cmd.Env = append(os.Environ(), "PATH="+path, "AIS="+c.nodes[0].URL())
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("line %d: %s: %v\n%s", e.line, e.command, err, out)
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aistore-go/aistore/cmd/aisloader/load"
+)
+
+// count is one check: system calls of one process an operation.
+type count struct {
+	name string
+	pid  int
+	most float64
+	next load.Operation
+}
+
+// quiet are calls of the runtime's scheduler and of timers: their number
+// depends on the machine, not on the work.
+var quiet = map[string]bool{
+	"futex": true, "nanosleep": true, "epoll_pwait": true, "epoll_wait": true, "sched_yield": true, "tgkill": true, "getpid": true,
+	"rt_sigreturn": true, "madvise": true, "mmap": true, "munmap": true, "clone": true, "clone3": true, "timer_settime": true, "restart_syscall": true,
+	"rt_sigprocmask": true, "sigaltstack": true, "gettid": true, "epoll_ctl": true, "prctl": true, "rseq": true, "set_robust_list": true, "exit": true,
+}
+
+// checkCounts compares system calls an operation with fixed bounds.
+func checkCounts(ctx context.Context, o *options, ours *cluster) error {
+	strace, err := findStrace(ctx)
+	if err != nil {
+		return err
+	}
+	proxy, target := address(ours.proxy()), address(ours.target())
+	objects := "/v1/objects/" + bucket
+	pids := ours.processes()
+	checks := []count{
+		{"redirect of a GET, gateway", pids[0], 4.5, reads(proxy, objects)},
+		{"GET 4 KiB, target", pids[1], 10, reads(target, objects)},
+		{"PUT 4 KiB, target", pids[1], 24, writes(target, objects, ours.directHead(), payload(smallSize))},
+	}
+	var failed error
+	for _, c := range checks {
+		calls, perOperation, err := c.trace(ctx, strace, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		fmt.Printf("%-28s %5.1f system calls an operation (at most %.1f): %s\n", c.name, perOperation, c.most, calls)
+		if perOperation > c.most {
+			failed = errors.Join(failed, fmt.Errorf("%s: %.1f system calls an operation, more than %.1f", c.name, perOperation, c.most))
+		}
+	}
+	return failed
+}
+
+// trace counts the calls of a process while a fixed number of operations run.
+func (c *count) trace(ctx context.Context, strace string, o *options) (shown string, perOperation float64, err error) {
+	const operations = 2000
+	dir, err := os.MkdirTemp("", "aistore-strace-")
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	// The first operations open connections: not counted.
+	if _, err := load.Run(ctx, &load.Plan{Workers: 1, Operations: 10, Next: c.next}); err != nil {
+		return "", 0, err
+	}
+	report := filepath.Join(dir, "report")
+	cmd := exec.CommandContext(ctx, strace, "-f", "-c", "-U", "calls,name", "-o", report, "-p", strconv.Itoa(c.pid))
+	attached, err := cmd.StderrPipe()
+	if err != nil {
+		return "", 0, err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", 0, err
+	}
+	// strace says "Process N attached" when it counts.
+	if !bufio.NewScanner(attached).Scan() {
+		return "", 0, errors.Join(errors.New("strace could not attach"), cmd.Wait())
+	}
+	result, err := load.Run(ctx, &load.Plan{Workers: o.workers, Operations: operations, Next: c.next})
+	if err != nil {
+		return "", 0, err
+	}
+	if result.Errors > 0 {
+		return "", 0, result.FirstError
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		return "", 0, err
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case <-done: // strace ends by the signal: its exit status says so and nothing else
+	case <-time.After(10 * time.Second):
+		return "", 0, errors.Join(errors.New("strace does not end"), cmd.Process.Kill())
+	}
+	return readReport(report, operations)
+}
+
+func readReport(path string, operations float64) (shown string, perOperation float64, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", 0, err
+	}
+	var parts []string
+	total := 0.0
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
+		if len(fields) != 2 || quiet[fields[1]] || fields[1] == "total" {
+			continue
+		}
+		calls, err := strconv.ParseFloat(fields[0], 64)
+		if err != nil {
+			continue // headings
+		}
+		total += calls
+		if calls/operations >= 0.05 {
+			parts = append(parts, fmt.Sprintf("%s %.1f", fields[1], calls/operations))
+		}
+	}
+	if total == 0 {
+		return "", 0, fmt.Errorf("strace counted nothing:\n%s", data)
+	}
+	return strings.Join(parts, ", "), total / operations, nil
+}
+
+func findStrace(ctx context.Context) (string, error) {
+	if found, err := exec.LookPath("strace"); err == nil {
+		return found, nil
+	}
+	if os.Geteuid() != 0 {
+		return "", errors.New("strace is missing and only root may install it: apt-get install strace")
+	}
+	for _, args := range [][]string{{"update", "-qq"}, {"install", "-y", "-qq", "strace"}} {
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("strace is missing and cannot be installed: apt-get %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	return exec.LookPath("strace")
+}
