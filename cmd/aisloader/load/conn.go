@@ -23,10 +23,19 @@ const (
 
 // Request is one operation on a server.
 type Request struct {
+	Kind    int // below Kinds; counted apart
 	Method  string
 	Path    string // escaped, with the query
 	Headers string // complete lines, each ending in CRLF
 	Body    []byte // sent with a Content-Length if the method is PUT
+	Size    int64  // of the body; 0 = that of Body, more = Body is repeated
+}
+
+func (r *Request) size() int64 {
+	if r.Size > 0 {
+		return r.Size
+	}
+	return int64(len(r.Body))
 }
 
 // Response is what the generator needs to know of an answer.
@@ -110,23 +119,28 @@ func (c *Conn) send(r *Request) error {
 	c.out = append(c.out, c.addr...)
 	c.out = append(c.out, "\r\n"...)
 	c.out = append(c.out, r.Headers...)
+	size := r.size()
 	if r.Method == "PUT" {
 		c.out = append(c.out, "Content-Length: "...)
-		c.out = strconv.AppendInt(c.out, int64(len(r.Body)), 10)
+		c.out = strconv.AppendInt(c.out, size, 10)
 		c.out = append(c.out, "\r\n"...)
 	}
 	c.out = append(c.out, "\r\n"...)
-	if len(r.Body) > 0 && len(r.Body) <= 16<<10 {
-		c.out = append(c.out, r.Body...)
-		_, err := c.conn.Write(c.out)
+	if size <= int64(min(len(r.Body), 16<<10)) {
+		c.out = append(c.out, r.Body[:size]...)
+		size = 0
+	}
+	if _, err := c.conn.Write(c.out); err != nil {
 		return err
 	}
-	buffers := net.Buffers{c.out}
-	if len(r.Body) > 0 {
-		buffers = append(buffers, r.Body)
+	for size > 0 {
+		n, err := c.conn.Write(r.Body[:min(size, int64(len(r.Body)))])
+		if err != nil {
+			return err
+		}
+		size -= int64(n)
 	}
-	_, err := buffers.WriteTo(c.conn)
-	return err
+	return nil
 }
 
 var (

@@ -21,17 +21,27 @@ type Plan struct {
 	Operations int64         // of all workers together; 0: no limit
 	Seed       uint64
 	Next       Operation
+	Done       func() bool // asked before each operation; nil: never
 }
 
-// Result is what a run did. Latency is that of single operations, redirects
-// included.
+// Kinds is how many kinds of requests are told apart.
+const Kinds = 4
+
+// Counts are those of one kind of requests. Latency is that of single
+// operations, redirects included.
+type Counts struct {
+	Operations int64
+	Errors     int64
+	Bytes      int64 // of bodies, sent and received
+	Latency    Histogram
+}
+
+// Result is what a run did.
 type Result struct {
-	Operations int64         `json:"operations"`
-	Errors     int64         `json:"errors"`
-	Bytes      int64         `json:"bytes"` // of bodies, sent and received
-	Elapsed    time.Duration `json:"elapsed_ns"`
-	Latency    Histogram     `json:"-"`
-	FirstError error         `json:"-"`
+	Counts                   // of all kinds together
+	Kinds      [Kinds]Counts // by Request.Kind
+	Elapsed    time.Duration
+	FirstError error
 }
 
 // Run executes a plan. It returns an error only if no operation succeeded;
@@ -66,10 +76,10 @@ func Run(ctx context.Context, plan *Plan) (*Result, error) {
 	total := &Result{Elapsed: time.Since(began)}
 	for i := range results {
 		r := &results[i]
-		total.Operations += r.Operations
-		total.Errors += r.Errors
-		total.Bytes += r.Bytes
-		total.Latency.Merge(&r.Latency)
+		for kind := range r.Kinds {
+			total.Kinds[kind].add(&r.Kinds[kind])
+			total.add(&r.Kinds[kind])
+		}
 		if total.FirstError == nil {
 			total.FirstError = r.FirstError
 		}
@@ -78,6 +88,13 @@ func Run(ctx context.Context, plan *Plan) (*Result, error) {
 		return total, errors.Join(errors.New("no operation succeeded"), total.FirstError)
 	}
 	return total, nil
+}
+
+func (c *Counts) add(o *Counts) {
+	c.Operations += o.Operations
+	c.Errors += o.Errors
+	c.Bytes += o.Bytes
+	c.Latency.Merge(&o.Latency)
 }
 
 type worker struct {
@@ -93,22 +110,23 @@ func (w *worker) run(ctx context.Context, share int64, result *Result) {
 		}
 	}()
 	for number := 0; share < 0 || int64(number) < share; number++ {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || (w.plan.Done != nil && w.plan.Done()) {
 			return
 		}
 		addr, request := w.plan.Next(w.random, number)
 		began := time.Now()
 		n, err := w.execute(addr, &request)
+		counts := &result.Kinds[request.Kind]
 		if err != nil {
-			result.Errors++
+			counts.Errors++
 			if result.FirstError == nil {
 				result.FirstError = err
 			}
 			continue
 		}
-		result.Operations++
-		result.Bytes += n
-		result.Latency.Add(time.Since(began))
+		counts.Operations++
+		counts.Bytes += n
+		counts.Latency.Add(time.Since(began))
 	}
 }
 
@@ -133,7 +151,7 @@ func (w *worker) execute(addr string, request *Request) (int64, error) {
 	if resp.Status >= 300 {
 		return 0, fmt.Errorf("%s %s%s: status %d", request.Method, addr, request.Path, resp.Status)
 	}
-	return resp.Bytes + int64(len(request.Body)), nil
+	return resp.Bytes + request.size(), nil
 }
 
 func (w *worker) conn(addr string) *Conn {
