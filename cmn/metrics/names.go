@@ -1,0 +1,159 @@
+package metrics
+
+// Roles of a node, also part of every Prometheus name.
+const (
+	RoleProxy  = "proxy"
+	RoleTarget = "target"
+)
+
+// Kinds of metrics as what=metrics names them.
+const (
+	KindCounter   = "counter"   // number of operations, suffix ".n"
+	KindSize      = "size"      // cumulative bytes, suffix ".size"
+	KindTotal     = "total"     // cumulative nanoseconds, suffix ".ns.total"
+	KindLatency   = "latency"   // cumulative nanoseconds, JSON only, suffix ".ns"
+	KindBandwidth = "bw"        // cumulative bytes, JSON only, suffix ".bps"
+	KindDiskRate  = "compbw"    // bytes per second in the last interval
+	KindGauge     = "gauge"     // current value
+	KindSpecial   = "special"   // uptime
+	KindHistogram = "histogram" // seconds, Prometheus only; 0 in JSON
+)
+
+// Op is an operation that clients ask for.
+type Op uint8
+
+// Operations.
+const (
+	Get Op = iota
+	Put
+	Head
+	Delete
+	List
+	numOps
+)
+
+// String is the operation's part in dotted names.
+func (op Op) String() string { return [...]string{"get", "put", "head", "del", "lst"}[op] }
+
+// id numbers the counters. The first numLabelled may have a bucket label.
+type id uint8
+
+const (
+	getCount id = iota
+	putCount
+	headCount
+	delCount
+	lstCount
+	getSize
+	putSize
+	getNanos
+	putNanos
+	headNanos
+	errGet
+	errPut
+	errHead
+	errDel
+	errLst
+	errPutChecksum
+	errIOGet
+	errIOPut
+	errIODel
+	numLabelled
+
+	// Without a bucket label.
+	errKeepalive id = iota - 1
+	errHTTPWrite
+	lstNanos
+	keepaliveNanos
+	getRedirect
+	putRedirect
+	numCounters
+)
+
+// labelling tells when a counter carries the bucket on a target. On a proxy
+// every labelled counter does.
+type labelling uint8
+
+const (
+	never    labelling = iota // not a label of this counter
+	detailed                  // only with detailed series
+	always
+)
+
+// counter describes one counter.
+type counter struct {
+	name       string // dotted
+	kind       string
+	prom       string // suffix of the Prometheus name, "" when not exported
+	help       string
+	label      labelling
+	xkind      bool // has the label "xkind", empty for user requests
+	targetOnly bool
+}
+
+// catalog describes all counters by id.
+var catalog = [numCounters]counter{
+	getCount:  {name: "get.n", kind: KindCounter, prom: "get_count", label: detailed, help: "number of GET requests"},
+	putCount:  {name: "put.n", kind: KindCounter, prom: "put_count", label: detailed, xkind: true, help: "number of PUT requests"},
+	headCount: {name: "head.n", kind: KindCounter, prom: "head_count", label: detailed, help: "number of HEAD(object) requests"},
+	delCount:  {name: "del.n", kind: KindCounter, prom: "del_count", label: detailed, help: "number of object deletions"},
+	lstCount:  {name: "lst.n", kind: KindCounter, prom: "lst_count", label: always, help: "number of list-objects pages"},
+
+	getSize: {name: "get.size", kind: KindSize, prom: "get_bytes", label: detailed, targetOnly: true, help: "bytes delivered by GET"},
+	putSize: {name: "put.size", kind: KindSize, prom: "put_bytes", label: detailed, xkind: true, targetOnly: true, help: "bytes received by PUT"},
+
+	getNanos:  {name: "get.ns.total", kind: KindTotal, prom: "get_ns_total", label: detailed, help: "cumulative GET time, nanoseconds"},
+	putNanos:  {name: "put.ns.total", kind: KindTotal, prom: "put_ns_total", label: detailed, xkind: true, targetOnly: true, help: "cumulative PUT time, nanoseconds"},
+	headNanos: {name: "head.ns.total", kind: KindTotal, prom: "head_ns_total", label: detailed, targetOnly: true, help: "cumulative HEAD(object) time, nanoseconds"},
+
+	errGet:  {name: "err.get.n", kind: KindCounter, prom: "err_get_count", label: always, help: "number of failed GET requests"},
+	errPut:  {name: "err.put.n", kind: KindCounter, prom: "err_put_count", label: always, xkind: true, help: "number of failed PUT requests"},
+	errHead: {name: "err.head.n", kind: KindCounter, prom: "err_head_count", label: always, help: "number of failed HEAD(object) requests"},
+	errDel:  {name: "err.del.n", kind: KindCounter, prom: "err_del_count", label: always, help: "number of failed object deletions"},
+	errLst:  {name: "err.lst.n", kind: KindCounter, prom: "err_lst_count", label: always, help: "number of failed list-objects requests"},
+
+	errPutChecksum: {name: "err.put.cksum.n", kind: KindCounter, prom: "err_put_cksum_count", label: always, xkind: true, targetOnly: true, help: "number of checksum mismatches in PUT"},
+	errIOGet:       {name: "err.io.get.n", kind: KindCounter, prom: "err_io_get_count", label: always, targetOnly: true, help: "number of local I/O errors in GET"},
+	errIOPut:       {name: "err.io.put.n", kind: KindCounter, prom: "err_io_put_count", label: always, xkind: true, targetOnly: true, help: "number of local I/O errors in PUT"},
+	errIODel:       {name: "err.io.del.n", kind: KindCounter, prom: "err_io_del_count", label: always, targetOnly: true, help: "number of local I/O errors in DELETE"},
+
+	errKeepalive: {name: "err.kalive.n", kind: KindCounter, prom: "err_kalive_count", help: "number of keep-alive failures"},
+	errHTTPWrite: {name: "err.http.write.n", kind: KindCounter, prom: "err_http_write_count", help: "number of responses that could not be written"},
+
+	lstNanos:       {name: "lst.ns", kind: KindLatency},
+	keepaliveNanos: {name: "kalive.ns", kind: KindLatency},
+	getRedirect:    {name: "get.redir.ns", kind: KindLatency, targetOnly: true},
+	putRedirect:    {name: "put.redir.ns", kind: KindLatency, targetOnly: true},
+}
+
+// derived are names that repeat the value of a counter under another kind.
+var derived = [...]struct {
+	name, kind string
+	of         id
+	targetOnly bool
+}{
+	{"get.ns", KindLatency, getNanos, false},
+	{"put.ns", KindLatency, putNanos, true},
+	{"get.bps", KindBandwidth, getSize, true},
+	{"put.bps", KindBandwidth, putSize, true},
+}
+
+// Names of the other values.
+const (
+	nameUptime     = "up.ns.time"
+	nameStateFlags = "state.flags"
+	errPrefix      = "err."
+)
+
+// byOp are the counters of each operation; noCounter where there is none.
+const noCounter = numCounters
+
+type opCounters struct{ count, size, nanos, failed, failedIO id }
+
+var ops = [numOps]opCounters{
+	Get:    {getCount, getSize, getNanos, errGet, errIOGet},
+	Put:    {putCount, putSize, putNanos, errPut, errIOPut},
+	Head:   {headCount, noCounter, headNanos, errHead, noCounter},
+	Delete: {delCount, noCounter, noCounter, errDel, errIODel},
+	List:   {lstCount, noCounter, lstNanos, errLst, noCounter},
+}
