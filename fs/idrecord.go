@@ -1,0 +1,197 @@
+package fs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sort"
+	"strconv"
+
+	"github.com/OneOfOne/xxhash"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	idRecordFormat = 1
+	maxIDRecord    = 1 << 20 // bytes
+	knownFileName  = ".ais.mountpaths"
+)
+
+// errDamagedID is in the chain of the error of an id record that is not whole.
+var errDamagedID = errors.New("id record is damaged")
+
+// idRecord is the file .ais.id of a mountpath's root, and, without the fields
+// of one disk, the file .ais.mountpaths of the configuration folder.
+type idRecord struct {
+	Format          int              `json:"format"`
+	MountpathID     string           `json:"mountpath_id,omitempty"`
+	NodeID          string           `json:"node_id"`
+	ClusterUUID     string           `json:"cluster_uuid"`
+	Lineage         string           `json:"lineage"`
+	Path            string           `json:"path,omitempty"`
+	PlacementDigest uint64           `json:"placement_digest,omitempty,string"`
+	Created         string           `json:"created,omitempty"`
+	KnownVersion    uint64           `json:"known_version,string"`
+	Known           []knownMountpath `json:"known"`
+	Checksum        string           `json:"checksum"`
+}
+
+// knownMountpath is a mountpath that the node has had in use.
+type knownMountpath struct {
+	Path            string `json:"path"`
+	Label           string `json:"label"`
+	MountpathID     string `json:"mountpath_id"`
+	PlacementDigest uint64 `json:"placement_digest,string"`
+}
+
+func (r *idRecord) sum() (string, error) {
+	unsigned := *r
+	unsigned.Checksum = ""
+	data, err := json.Marshal(&unsigned)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%016x", xxhash.Checksum64(data)), nil
+}
+
+func (r *idRecord) encode() ([]byte, error) {
+	signed := *r
+	signed.Format = idRecordFormat
+	if signed.Known == nil {
+		signed.Known = []knownMountpath{}
+	}
+	var err error
+	if signed.Checksum, err = signed.sum(); err != nil {
+		return nil, err
+	}
+	data, err := json.MarshalIndent(&signed, "", "  ")
+	return append(data, '\n'), err
+}
+
+func decodeIDRecord(data []byte) (*idRecord, error) {
+	var r idRecord
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, fmt.Errorf("%w: %w", errDamagedID, err)
+	}
+	if r.Format != idRecordFormat {
+		return nil, fmt.Errorf("%w: unknown format %d", errDamagedID, r.Format)
+	}
+	want, err := r.sum()
+	if err != nil {
+		return nil, err
+	}
+	if r.Checksum != want {
+		return nil, fmt.Errorf("%w: wrong checksum", errDamagedID)
+	}
+	return &r, nil
+}
+
+// readIDRecord reads a record; ENOENT if there is none, errDamagedID if it is
+// not whole.
+func readIDRecord(system System, path string) (*idRecord, error) {
+	data, err := readSmallFile(system, path, maxIDRecord)
+	if err != nil {
+		return nil, err
+	}
+	return decodeIDRecord(data)
+}
+
+// writeIDRecord replaces a record durably: the file is old or new, whole.
+func writeIDRecord(system System, path string, r *idRecord) error {
+	data, err := r.encode()
+	if err != nil {
+		return err
+	}
+	return writeSmallFile(system, path, data)
+}
+
+// readSmallFile reads a whole file of at most limit bytes.
+func readSmallFile(system System, path string, limit int) ([]byte, error) {
+	f, err := system.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil && len(data) > limit {
+		err = fmt.Errorf("%s: over %d bytes", path, limit)
+	}
+	return data, err
+}
+
+// writeSmallFile replaces a file atomically and durably.
+func writeSmallFile(system System, path string, data []byte) error {
+	temporary := path + ".new"
+	f, err := system.Open(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, fileMode)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = system.Rename(temporary, path)
+	}
+	if err != nil {
+		// The old file stays; what is left of the new one is overwritten by
+		// the next attempt if it cannot be removed now.
+		_ = system.Unlink(temporary)
+		return err
+	}
+	return syncDir(system, filepath.Dir(path))
+}
+
+func syncDir(system System, dir string) error {
+	f, err := system.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+func sortKnown(known []knownMountpath) {
+	sort.Slice(known, func(i, j int) bool { return known[i].Path < known[j].Path })
+}
+
+func sameKnown(a, b []knownMountpath) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// lockOwner reads the process id that a lock file tells, "" if none.
+func lockOwner(system System, path string) string {
+	data, err := readSmallFile(system, path, 64)
+	if err != nil {
+		return ""
+	}
+	pid, err := strconv.Atoi(string(trimSpace(data)))
+	if err != nil {
+		return ""
+	}
+	return strconv.Itoa(pid)
+}
+
+func trimSpace(data []byte) []byte {
+	for len(data) > 0 && (data[len(data)-1] == '\n' || data[len(data)-1] == ' ') {
+		data = data[:len(data)-1]
+	}
+	return data
+}

@@ -1,0 +1,235 @@
+package fs
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/hrw"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"golang.org/x/sys/unix"
+)
+
+// Mountpath is one directory that holds objects, normally the root of one
+// disk's filesystem. It is immutable but for its counters.
+type Mountpath struct {
+	Path   string
+	Label  string
+	ID     string // random, made at first attach, kept in the id record
+	Digest uint64 // placement digest, made at first attach
+
+	manager    *Manager
+	system     System
+	filesystem *Filesystem
+	name       string // String()
+
+	slots     chan struct{}
+	workCount atomic.Uint64
+	workRun   string // random, one a start: old work files are told by it
+}
+
+// Set is the mountpaths that are in use, ordered by path. It is immutable.
+type Set struct {
+	Paths []*Mountpath
+}
+
+// Owner is the mountpath of a name, nil if there is none. It takes no lock and
+// allocates nothing.
+func (s *Set) Owner(unameDigest uint64) *Mountpath {
+	var best *Mountpath
+	var most uint64
+	for _, mp := range s.Paths {
+		if weight := hrw.Weight(mp.Digest, unameDigest); best == nil || weight > most {
+			best, most = mp, weight
+		}
+	}
+	return best
+}
+
+// ByPath finds a mountpath of the set, nil if it is not in it.
+func (s *Set) ByPath(path string) *Mountpath {
+	for _, mp := range s.Paths {
+		if mp.Path == path {
+			return mp
+		}
+	}
+	return nil
+}
+
+// ByID finds a mountpath of the set by its random id, nil if it is not in it.
+func (s *Set) ByID(id string) *Mountpath {
+	for _, mp := range s.Paths {
+		if mp.ID == id {
+			return mp
+		}
+	}
+	return nil
+}
+
+// Filesystem is the filesystem that the mountpath lies on; mountpaths of one
+// filesystem share it and its flush rounds.
+func (mp *Mountpath) Filesystem() *Filesystem { return mp.filesystem }
+
+// System is what every call on the mountpath's files goes through.
+func (mp *Mountpath) System() System { return mp.system }
+
+// String is the form that clients see: "mp[/path, [sda]]", "mp[/path]" when
+// the disks are not known.
+func (mp *Mountpath) String() string { return mp.name }
+
+func mountpathName(path string, disks []string) string {
+	if len(disks) == 0 {
+		return "mp[" + path + "]"
+	}
+	return "mp[" + path + ", [" + strings.Join(disks, " ") + "]]"
+}
+
+// Acquire takes one of the mountpath's slots for a disk operation. When all
+// are taken it waits, at most Options.SlotWait, and then returns a 503: a disk
+// that hangs must not take the process with it. Every nil is followed by one
+// Release.
+func (mp *Mountpath) Acquire(ctx context.Context) error {
+	select {
+	case mp.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(mp.manager.options.SlotWait)
+	defer timer.Stop()
+	select {
+	case mp.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return apierr.Unavailable(time.Second, "%s is busy: %d disk operations in flight", mp.name, cap(mp.slots))
+	}
+}
+
+// Release gives the slot of an Acquire back.
+func (mp *Mountpath) Release() { <-mp.slots }
+
+// InFlight is the number of disk operations under way.
+func (mp *Mountpath) InFlight() int { return len(mp.slots) }
+
+// CreateBucket makes the bucket's directories; those that exist are kept. They
+// are durable when it returns. For a bucket that is complete it costs one stat
+// a directory and no flush, so that a start with many buckets is quick.
+func (mp *Mountpath) CreateBucket(b wire.Bck) error {
+	dirs := make([]string, 0, len(contentTypes))
+	for _, content := range contentTypes {
+		dir := mp.BucketDir(b, content)
+		if info, err := mp.system.Stat(dir); err == nil && info.Kind == KindDir && !mp.filesystem.fresh.has(dir) {
+			continue
+		}
+		if err := mp.MakeDirs(dir); err != nil {
+			return mp.IOError("create bucket "+b.String(), err)
+		}
+		dirs = append(dirs, dir)
+	}
+	return mp.filesystem.Flush(context.Background(), FlushRequest{Dirs: dirs})
+}
+
+// BucketExists tells whether the bucket has a directory on the mountpath.
+func (mp *Mountpath) BucketExists(b wire.Bck) (bool, error) {
+	_, err := mp.system.Stat(mp.BucketDir(b, ""))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// MakeDirs makes a directory and its missing parents below the mountpath. The
+// next Flush that names the directory, or one below it, makes the whole chain
+// durable. ENOTDIR: a file stands in the way. It never makes the mountpath's
+// own root: a root that is gone is an unmounted disk.
+func (mp *Mountpath) MakeDirs(dir string) error {
+	if dir != mp.Path && !strings.HasPrefix(dir, mp.Path+"/") {
+		return pathError("mkdir", dir, unix.EXDEV)
+	}
+	return mp.makeDirs(dir)
+}
+
+func (mp *Mountpath) makeDirs(dir string) error {
+	if dir == mp.Path {
+		_, err := mp.system.Stat(dir)
+		return err
+	}
+	mp.filesystem.beforeMkdir(dir)
+	err := mp.system.Mkdir(dir, dirMode)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = mp.makeDirs(filepath.Dir(dir)); err == nil {
+			err = mp.system.Mkdir(dir, dirMode)
+		}
+	}
+	if errors.Is(err, fs.ErrExist) {
+		info, statErr := mp.system.Stat(dir)
+		switch {
+		case statErr != nil:
+			err = statErr
+		case info.Kind != KindDir:
+			err = pathError("mkdir", dir, unix.ENOTDIR)
+		default:
+			err = nil
+		}
+	}
+	mp.filesystem.afterMkdir(dir, err == nil)
+	return err
+}
+
+const (
+	dirMode  = 0o755
+	fileMode = 0o644
+)
+
+// maxWorkTag bounds the tag of a work file's name.
+const maxWorkTag = 24
+
+// NewWork creates a work file of a bucket, open for reading and writing. Its
+// name, "<tag>.<run>.<count>.<process id>", has a bounded length whatever the
+// object's name. The tag says what is going on: "put", "cold", ... The caller
+// renames or unlinks the file and closes it. ENOENT: the bucket has no
+// directories here.
+func (mp *Mountpath) NewWork(b wire.Bck, tag string) (path string, f File, err error) {
+	if len(tag) > maxWorkTag {
+		tag = tag[:maxWorkTag]
+	}
+	buf := make([]byte, 0, len(mp.Path)+len(b.Name)+96)
+	buf = appendBucketPath(append(buf, mp.Path...), b)
+	buf = append(buf, "/"+ContentWork+"/"...)
+	buf = append(buf, tag...)
+	buf = append(buf, '.')
+	buf = append(buf, mp.workRun...)
+	buf = append(buf, '.')
+	buf = strconv.AppendUint(buf, mp.workCount.Add(1), 16)
+	buf = append(buf, '.')
+	buf = strconv.AppendInt(buf, int64(os.Getpid()), 16)
+	path = string(buf)
+	f, err = mp.system.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, fileMode)
+	if err != nil {
+		return "", nil, err
+	}
+	return path, f, nil
+}
+
+// Walk calls fn for the objects of a bucket on this mountpath in the bytewise
+// order of their names (see WalkOptions).
+func (mp *Mountpath) Walk(ctx context.Context, b wire.Bck, opts WalkOptions, fn func(WalkEntry) error) error {
+	return walkBucket(ctx, mp, b, opts, fn)
+}
+
+// randomHex returns n random bytes in hex.
+func randomHex(n int) string {
+	buf := make([]byte, n)
+	_, _ = rand.Read(buf) // never fails: crypto/rand ends the process instead
+	return hex.EncodeToString(buf)
+}
