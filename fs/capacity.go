@@ -3,7 +3,6 @@ package fs
 import (
 	"fmt"
 	"math/bits"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,11 +49,11 @@ func (c *Capacity) Low() bool { return c.PctMax > c.highWatermark }
 func (c *Capacity) Err() error {
 	switch {
 	case c.OutOfSpace():
-		return apierr.New(http.StatusInsufficientStorage, wire.CodeCapExceeded,
+		return apierr.New(apierr.StatusInsufficientStorage, wire.CodeCapExceeded,
 			"out of space: used %d%% of total capacity on at least one of the mountpaths (total used %s out of %s)",
 			c.PctMax, sizeText(c.Used), sizeText(c.Used+c.Avail))
 	case c.Low():
-		return apierr.New(http.StatusInsufficientStorage, wire.CodeCapExceeded,
+		return apierr.New(apierr.StatusInsufficientStorage, wire.CodeCapExceeded,
 			"low on free space: used capacity %d%% exceeded high watermark(%d%%) (total used %s out of %s)",
 			c.PctMax, c.highWatermark, sizeText(c.Used), sizeText(c.Used+c.Avail))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net/http"
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -42,7 +41,7 @@ func (mp *Mountpath) IOError(operation string, err error) error {
 	case IsNoSpace(err):
 		mp.manager.options.OnEvent(Event{Kind: EventNoSpace, Mountpath: mp.Path, Err: err, Message: operation})
 		c := mp.manager.RefreshCapacity()
-		e := apierr.Wrap(err, http.StatusInsufficientStorage, wire.CodeCapExceeded,
+		e := apierr.Wrap(err, apierr.StatusInsufficientStorage, wire.CodeCapExceeded,
 			"out of space: used %d%% of total capacity on at least one of the mountpaths (total used %s out of %s): %s",
 			c.PctMax, sizeText(c.Used), sizeText(c.Used+c.Avail), operation)
 		return e
@@ -54,5 +53,5 @@ func (mp *Mountpath) IOError(operation string, err error) error {
 	if !IsNameProblem(err) {
 		mp.manager.options.OnEvent(Event{Kind: EventIOError, Mountpath: mp.Path, Err: err, Message: operation})
 	}
-	return apierr.Wrap(err, http.StatusInternalServerError, "", "%s on %s", operation, mp.name)
+	return apierr.Wrap(err, apierr.StatusInternalServerError, "", "%s on %s", operation, mp.name)
 }

@@ -3,7 +3,6 @@ package fs_test
 import (
 	"context"
 	"errors"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -204,7 +203,7 @@ func TestSlots(t *testing.T) {
 	}
 	err := mp.Acquire(t.Context())
 	var refused *apierr.Error
-	if !errors.As(err, &refused) || refused.Status != http.StatusServiceUnavailable || refused.RetryAfter <= 0 {
+	if !errors.As(err, &refused) || refused.Status != apierr.StatusServiceUnavailable || refused.RetryAfter <= 0 {
 		t.Errorf("a third operation got %v, want a 503 with Retry-After", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

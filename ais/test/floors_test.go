@@ -48,7 +48,7 @@ var allowedEdges = map[string][]string{
 	"api":       {"api"},
 	"ais/node":  {"ais/node"},
 	"cmd":       {"cmd"},
-	"deploy":    {"deploy"},
+	"deploy":    {"deploy", "cmd/aisloader/load"},
 	"ais/test":  {"ais/test"},
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
-	"net/http"
 	"slices"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -126,7 +125,7 @@ func (b *BMD) MarshalJSON() ([]byte, error) {
 func (b *BMD) UnmarshalJSON(data []byte) error {
 	var form bmdJSON
 	if err := json.Unmarshal(data, &form); err != nil {
-		return apierr.Wrap(err, http.StatusBadRequest, "", "failed to unmarshal the bucket metadata")
+		return apierr.Wrap(err, apierr.StatusBadRequest, "", "failed to unmarshal the bucket metadata")
 	}
 	if form.Version <= 0 {
 		return apierr.BadRequest("invalid bucket metadata: version %d", form.Version)
@@ -213,7 +212,7 @@ func (p *BMDPatch) apply(b *BMD, uuid string, version int64) (*BMD, error) {
 		case current == nil:
 			return nil, apierr.BucketNotFound(entry.Bck)
 		case current.BID != props.BID:
-			return nil, apierr.New(http.StatusConflict, "", "bucket %q has the id %d, not %d: it was created again meanwhile",
+			return nil, apierr.New(apierr.StatusConflict, "", "bucket %q has the id %d, not %d: it was created again meanwhile",
 				entry.Bck.String(), current.BID, props.BID)
 		}
 		next.buckets[entry.Bck] = props

@@ -2,7 +2,6 @@ package meta
 
 import (
 	"encoding/json"
-	"net/http"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/config"
@@ -34,7 +33,7 @@ func (c *Config) MarshalJSON() ([]byte, error) { return json.Marshal(c.Cluster) 
 func (c *Config) UnmarshalJSON(data []byte) error {
 	fresh := config.DefaultCluster()
 	if err := json.Unmarshal(data, fresh); err != nil {
-		return apierr.Wrap(err, http.StatusBadRequest, "", "failed to unmarshal the cluster configuration")
+		return apierr.Wrap(err, apierr.StatusBadRequest, "", "failed to unmarshal the cluster configuration")
 	}
 	if fresh.Backend == nil {
 		fresh.Backend = config.BackendConf{}

@@ -2,7 +2,6 @@ package meta
 
 import (
 	"errors"
-	"net/http"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 )
@@ -32,7 +31,7 @@ func IsStale(err error) bool {
 }
 
 func staleRefusal(kind string, have, from int64) *Refusal {
-	return &Refusal{Kind: kind, Stale: true, Have: have, From: from, cause: apierr.New(http.StatusConflict, "",
+	return &Refusal{Kind: kind, Stale: true, Have: have, From: from, cause: apierr.New(apierr.StatusConflict, "",
 		"stale %s: the change replaces version %d, the current version is %d", kind, from, have)}
 }
 

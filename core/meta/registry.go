@@ -2,7 +2,6 @@ package meta
 
 import (
 	"encoding/json"
-	"net/http"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/config"
@@ -111,10 +110,10 @@ func decodePatch(data []byte, into any) error {
 }
 
 func decodeError(err error, what string) error {
-	if apierr.StatusOf(err) != http.StatusBadRequest {
+	if apierr.StatusOf(err) != apierr.StatusBadRequest {
 		return err
 	}
-	return apierr.Wrap(err, http.StatusBadRequest, "", "failed to unmarshal the %s", what)
+	return apierr.Wrap(err, apierr.StatusBadRequest, "", "failed to unmarshal the %s", what)
 }
 
 // lookup returns the kind with a name.
@@ -154,7 +153,7 @@ func NewChange(v *View, kindName string, patch any) (Change, error) {
 	}
 	data, err := json.Marshal(patch)
 	if err != nil {
-		return Change{}, apierr.Wrap(err, http.StatusInternalServerError, "", "failed to marshal the patch of %s", kindName)
+		return Change{}, apierr.Wrap(err, apierr.StatusInternalServerError, "", "failed to marshal the patch of %s", kindName)
 	}
 	c := Change{Kind: kindName, Patch: data}
 	if d := v.Document(kindName); d != nil {
@@ -177,7 +176,7 @@ func validConfig(patch any) (*config.Cluster, error) {
 		c, ok = document.Cluster, true
 	}
 	if !ok || c == nil {
-		return nil, apierr.New(http.StatusInternalServerError, "", "the patch of %s must be a configuration, not %T", KindConfig, patch)
+		return nil, apierr.New(apierr.StatusInternalServerError, "", "the patch of %s must be a configuration, not %T", KindConfig, patch)
 	}
 	valid := c.Clone()
 	return valid, valid.Validate()

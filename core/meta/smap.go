@@ -3,7 +3,6 @@ package meta
 import (
 	"encoding/json"
 	"maps"
-	"net/http"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/hrw"
@@ -65,7 +64,7 @@ func (s *Smap) MarshalJSON() ([]byte, error) {
 func (s *Smap) UnmarshalJSON(data []byte) error {
 	var form smapJSON
 	if err := json.Unmarshal(data, &form); err != nil {
-		return apierr.Wrap(err, http.StatusBadRequest, "", "failed to unmarshal the cluster map")
+		return apierr.Wrap(err, apierr.StatusBadRequest, "", "failed to unmarshal the cluster map")
 	}
 	fresh := Smap{Pmap: form.Pmap, Tmap: form.Tmap, UUID: form.UUID, Created: form.Created, Version: form.Version}
 	if fresh.Pmap == nil {
@@ -200,7 +199,7 @@ func (s *Smap) Owner(unameDigest uint64) (*Snode, error) {
 }
 
 func noTargets() error {
-	return apierr.New(http.StatusBadRequest, wire.CodeNoNodes, "no active targets in the cluster map")
+	return apierr.New(apierr.StatusBadRequest, wire.CodeNoNodes, "no active targets in the cluster map")
 }
 
 // Successor returns the proxy that becomes primary when the one with the id

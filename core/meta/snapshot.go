@@ -2,7 +2,6 @@ package meta
 
 import (
 	"encoding/json"
-	"net/http"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 )
@@ -26,13 +25,13 @@ func (v *View) Encode() ([]byte, error) {
 		}
 		data, err := d.Encode()
 		if err != nil {
-			return nil, apierr.Wrap(err, http.StatusInternalServerError, "", "failed to marshal %s", k.name)
+			return nil, apierr.Wrap(err, apierr.StatusInternalServerError, "", "failed to marshal %s", k.name)
 		}
 		form.Documents[k.name] = data
 	}
 	data, err := json.Marshal(&form)
 	if err != nil {
-		return nil, apierr.Wrap(err, http.StatusInternalServerError, "", "failed to marshal the cluster's metadata")
+		return nil, apierr.Wrap(err, apierr.StatusInternalServerError, "", "failed to marshal the cluster's metadata")
 	}
 	return data, nil
 }
@@ -43,7 +42,7 @@ func (v *View) Encode() ([]byte, error) {
 func DecodeView(data []byte) (*View, error) {
 	var form viewJSON
 	if err := json.Unmarshal(data, &form); err != nil {
-		return nil, apierr.Wrap(err, http.StatusBadRequest, "", "failed to unmarshal the cluster's metadata")
+		return nil, apierr.Wrap(err, apierr.StatusBadRequest, "", "failed to unmarshal the cluster's metadata")
 	}
 	v := &View{UUID: form.UUID, Lineage: form.Lineage, Term: form.Term, Index: form.Index}
 	for name, raw := range form.Documents {

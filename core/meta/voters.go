@@ -2,7 +2,6 @@ package meta
 
 import (
 	"encoding/json"
-	"net/http"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 )
@@ -92,7 +91,7 @@ func (v *Voters) validate() error {
 func decodeVoters(data []byte) (*Voters, error) {
 	v := new(Voters)
 	if err := json.Unmarshal(data, v); err != nil {
-		return nil, apierr.Wrap(err, http.StatusBadRequest, "", "failed to unmarshal the voters")
+		return nil, apierr.Wrap(err, apierr.StatusBadRequest, "", "failed to unmarshal the voters")
 	}
 	return v, v.validate()
 }

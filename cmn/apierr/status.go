@@ -1,0 +1,14 @@
+package apierr
+
+import "net/http"
+
+// Statuses by the names that HTTP gives them, for packages that answer errors
+// and otherwise know no HTTP.
+const (
+	StatusBadRequest          = http.StatusBadRequest
+	StatusNotFound            = http.StatusNotFound
+	StatusConflict            = http.StatusConflict
+	StatusInternalServerError = http.StatusInternalServerError
+	StatusServiceUnavailable  = http.StatusServiceUnavailable
+	StatusInsufficientStorage = http.StatusInsufficientStorage
+)
