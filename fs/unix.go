@@ -215,7 +215,7 @@ func (s *unixSystem) SyncfsReportsErrors() bool { return s.syncfsReports }
 
 func ignoringEINTR(call func() error) error {
 	for {
-		if err := call(); err != unix.EINTR {
+		if err := call(); err != unix.EINTR { //nolint:errorlint // an errno, straight from the kernel
 			return err
 		}
 	}

@@ -270,7 +270,7 @@ func (w *walker) call(entry WalkEntry) error {
 		}
 	}
 	err := w.fn(entry)
-	if prefix, ok := err.(skipPastError); ok {
+	if prefix, ok := err.(skipPastError); ok { //nolint:errorlint // the value itself, as documented
 		w.skip = string(prefix)
 		return nil
 	}

@@ -209,12 +209,6 @@ type answer struct {
 // client follows redirects as the usual clients do, and never hangs.
 var client = &http.Client{Timeout: stepTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
 
-// noRedirect shows what the gateway itself answers.
-var noRedirect = &http.Client{
-	Timeout: stepTimeout, Transport: client.Transport,
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-}
-
 func try(hc *http.Client, method, url, body string, headers ...string) (answer, error) {
 	req, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(body))
 	if err != nil {

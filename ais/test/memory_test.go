@@ -1,6 +1,8 @@
 package test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -112,10 +114,10 @@ func compareStreams(got, want io.Reader) error {
 	for offset := int64(0); ; offset += mib {
 		n, errGot := io.ReadFull(got, a)
 		m, errWant := io.ReadFull(want, b)
-		if n != m || string(a[:n]) != string(b[:m]) {
-			return fmt.Errorf("streams differ in the block at %d (%d and %d bytes, %v, %v)", offset, n, m, errGot, errWant)
+		if n != m || !bytes.Equal(a[:n], b[:m]) {
+			return fmt.Errorf("streams differ in the block at %d (%d and %d bytes): %w", offset, n, m, errors.Join(errGot, errWant))
 		}
-		if errGot != nil || errWant != nil {
+		if n < mib {
 			return nil
 		}
 	}

@@ -164,7 +164,7 @@ func (l *Log) closeFiles() error {
 func (l *Log) openFile(s severity, word string, now time.Time) (*file, error) {
 	f := &file{pending: make([]byte, 0, bufferSize)}
 	var err error
-	for number := 0; number < maxSameSecond; number++ {
+	for number := range maxSameSecond {
 		f.name = l.names.file(s, now, number)
 		f.os, err = os.OpenFile(filepath.Join(l.names.dir, f.name), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, fileMode)
 		if !errors.Is(err, fs.ErrExist) {

@@ -260,7 +260,7 @@ func skipValue(b []byte, depth int) ([]byte, error) {
 	}
 	var n uint32
 	var err error
-	values := uint64(0)
+	var values uint64
 	switch msgp.NextType(b) {
 	case msgp.MapType:
 		n, b, err = msgp.ReadMapHeaderBytes(b)

@@ -219,13 +219,13 @@ func (f *Fault) error(c Call) error {
 }
 
 // do runs a call that moves no bytes.
-func (s *System) do(c Call, real func() error) error {
+func (s *System) do(c Call, invoke func() error) error {
 	fault := s.begin(c)
 	if fault == nil {
-		return s.end(c, real())
+		return s.end(c, invoke())
 	}
 	if fault.Late {
-		_ = real() // the outcome is hidden by the fault
+		_ = invoke() // the outcome is hidden by the fault
 	}
 	return s.end(c, fault.error(c))
 }
@@ -331,16 +331,16 @@ type file struct {
 func (f *file) call(op Op) Call { return Call{Op: op, Path: f.Path()} }
 
 // transfer runs a read or write, cut short if a fault says so.
-func (f *file) transfer(op Op, p []byte, real func([]byte) (int, error)) (n int, err error) {
+func (f *file) transfer(op Op, p []byte, invoke func([]byte) (int, error)) (n int, err error) {
 	c := f.call(op)
 	c.Bytes = len(p)
 	fault := f.system.begin(c)
 	if fault == nil {
-		n, err = real(p)
+		n, err = invoke(p)
 		return n, f.system.end(c, err)
 	}
 	if short := min(fault.Short, len(p)); short > 0 {
-		if n, err = real(p[:short]); err != nil {
+		if n, err = invoke(p[:short]); err != nil {
 			return n, f.system.end(c, err)
 		}
 	}

@@ -1,0 +1,193 @@
+package core
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aistore-go/aistore/fs"
+)
+
+// Access times are kept in memory and written to the files when there is no
+// more room, and at the end: a read costs no write.
+const (
+	accessShards   = 64 // a power of two
+	accessPerShard = 1024
+	// accessLag is by how much the time on disk may stay behind when an
+	// entry has to make room.
+	accessLag = 30 * time.Minute
+	// accessBacklog is how many batches may wait to be written; more are
+	// dropped.
+	accessBacklog = 64
+)
+
+// accessTimes knows the last access of the objects read most recently, by the
+// digest of their unique names.
+type accessTimes struct {
+	system fs.System
+	log    *slog.Logger
+	shards [accessShards]accessShard
+
+	closed atomic.Bool
+	batch  chan []accessEntry
+	stop   chan struct{}
+	done   chan struct{}
+	start  sync.Once
+	ending sync.Once
+}
+
+type accessShard struct {
+	mu      sync.Mutex
+	entries map[uint64]accessEntry
+	_       [40]byte
+}
+
+type accessEntry struct {
+	path   string
+	at     int64 // last access, ns
+	onDisk int64 // what the file says
+}
+
+func newAccessTimes(system fs.System, log *slog.Logger) *accessTimes {
+	a := &accessTimes{
+		system: system, log: log, batch: make(chan []accessEntry, accessBacklog),
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	for i := range a.shards {
+		a.shards[i].entries = make(map[uint64]accessEntry)
+	}
+	return a
+}
+
+func (a *accessTimes) shard(digest uint64) *accessShard { return &a.shards[digest%accessShards] }
+
+// get returns the last access of a name, onDisk if it is not in memory.
+func (a *accessTimes) get(digest uint64, onDisk int64) int64 {
+	shard := a.shard(digest)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if entry, ok := shard.entries[digest]; ok {
+		return max(entry.at, onDisk)
+	}
+	return onDisk
+}
+
+// touch notes an access. before is what get returned or the file says.
+func (a *accessTimes) touch(digest uint64, path string, at, before int64) {
+	shard := a.shard(digest)
+	shard.mu.Lock()
+	entry, known := shard.entries[digest]
+	if !known {
+		entry.onDisk = before
+	}
+	entry.path, entry.at = path, max(at, entry.at)
+	var evicted []accessEntry
+	if !known && len(shard.entries) >= accessPerShard {
+		evicted = shard.makeRoom()
+	}
+	shard.entries[digest] = entry
+	shard.mu.Unlock()
+	if len(evicted) > 0 {
+		a.hand(evicted)
+	}
+}
+
+// makeRoom removes an eighth of the entries, in the random order of maps, and
+// returns those that the disk should know.
+func (s *accessShard) makeRoom() []accessEntry {
+	var stale []accessEntry
+	room := accessPerShard / 8
+	for digest, entry := range s.entries {
+		if room == 0 {
+			break
+		}
+		room--
+		delete(s.entries, digest)
+		if entry.at-entry.onDisk >= int64(accessLag) {
+			stale = append(stale, entry)
+		}
+	}
+	return stale
+}
+
+// forget drops what is known of a name: its object is another one now.
+func (a *accessTimes) forget(digest uint64) {
+	shard := a.shard(digest)
+	shard.mu.Lock()
+	delete(shard.entries, digest)
+	shard.mu.Unlock()
+}
+
+// hand gives a batch to the writer, which begins with the first one.
+func (a *accessTimes) hand(batch []accessEntry) {
+	if a.closed.Load() {
+		return
+	}
+	a.start.Do(func() { go a.run() })
+	select {
+	case a.batch <- batch:
+	default: // the disk is slower than the readers: the times stay old
+	}
+}
+
+func (a *accessTimes) run() {
+	defer close(a.done)
+	for {
+		select {
+		case batch := <-a.batch:
+			for i := range batch {
+				a.write(&batch[i])
+			}
+		case <-a.stop:
+			return
+		}
+	}
+}
+
+// write sets a file's access time. An overwrite in the meantime does no harm:
+// the record of the new object has a later time, and the later one counts.
+func (a *accessTimes) write(entry *accessEntry) {
+	if err := a.system.SetTimes(entry.path, entry.at, -1); err != nil && !isNotExist(err) {
+		a.log.Debug("access time not written", "path", entry.path, "err", err)
+	}
+}
+
+// close ends the writer and writes what is in memory until ctx ends.
+func (a *accessTimes) close(ctx context.Context) error {
+	var err error
+	a.ending.Do(func() {
+		a.closed.Store(true)
+		close(a.stop)
+		a.start.Do(func() { close(a.done) }) // it never ran
+		<-a.done
+		for i := range a.shards {
+			shard := &a.shards[i]
+			shard.mu.Lock()
+			entries := shard.entries
+			shard.entries = make(map[uint64]accessEntry)
+			shard.mu.Unlock()
+			for _, entry := range entries {
+				if err = ctx.Err(); err != nil {
+					return
+				}
+				if entry.at > entry.onDisk {
+					a.write(&entry)
+				}
+			}
+		}
+	})
+	return err
+}
+
+// effectiveAtime is the access time of an object that is not in memory: the
+// later of its record's and its file's. A file's access time counts only if
+// somebody set it after the content was written; until then it is that of the
+// file's creation.
+func effectiveAtime(recorded int64, info *fs.FileInfo) int64 {
+	if info.Atime > info.Mtime && info.Atime > recorded {
+		return info.Atime
+	}
+	return recorded
+}

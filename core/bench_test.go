@@ -1,0 +1,197 @@
+package core
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+const benchObjects = 1000
+
+// benchRig is a store in memory, so that the figures are CPU time; the durable
+// benchmarks use the disk of the temporary directory instead.
+func benchRig(b *testing.B, props func(*meta.Bprops), disk bool) (*rig, []string) {
+	b.Helper()
+	root := b.TempDir()
+	if !disk {
+		root = memoryDir(b)
+	}
+	r := newRig(b, rigOptions{mountpaths: 4, root: root, props: props})
+	names := make([]string, benchObjects)
+	for i := range names {
+		names[i] = fmt.Sprintf("dir-%02d/object-%06d", i%32, i)
+	}
+	return r, names
+}
+
+func fillBench(b *testing.B, r *rig, names []string, content []byte) {
+	b.Helper()
+	for _, name := range names {
+		if _, err := r.store.Put(context.Background(), r.key(name), bytes.NewReader(content), PutOptions{Size: int64(len(content))}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchGet(b *testing.B, r *rig, name string, buf []byte) {
+	reader, err := r.store.Open(context.Background(), r.key(name))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if n, err := reader.File.ReadAt(buf, 0); n != len(buf) {
+		b.Fatal(n, err)
+	}
+	if err := reader.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkGet4KiB(b *testing.B) {
+	r, names := benchRig(b, nil, false)
+	fillBench(b, r, names, make([]byte, 4096))
+	buf := make([]byte, 4096)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		benchGet(b, r, names[i%len(names)], buf)
+	}
+}
+
+func BenchmarkGet4KiBParallel(b *testing.B) {
+	r, names := benchRig(b, nil, false)
+	fillBench(b, r, names, make([]byte, 4096))
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		buf := make([]byte, 4096)
+		for i := 0; pb.Next(); i++ {
+			benchGet(b, r, names[i%len(names)], buf)
+		}
+	})
+}
+
+func BenchmarkHead(b *testing.B) {
+	r, names := benchRig(b, nil, false)
+	fillBench(b, r, names, make([]byte, 4096))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if _, err := r.store.Head(context.Background(), r.key(names[i%len(names)])); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkGetMiss(b *testing.B) {
+	r, names := benchRig(b, nil, false)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if _, err := r.store.Open(context.Background(), r.key(names[i%len(names)])); err == nil {
+			b.Fatal("found")
+		}
+	}
+}
+
+func benchPut(b *testing.B, r *rig, body *bytes.Reader, content []byte, name string) {
+	body.Reset(content)
+	if _, err := r.store.Put(context.Background(), r.key(name), body, PutOptions{Size: int64(len(content))}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkPut4KiBNone(b *testing.B) {
+	r, _ := benchRig(b, nil, false)
+	content, body := make([]byte, 4096), &bytes.Reader{}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		benchPut(b, r, body, content, "new/"+strconv.Itoa(i%50_000))
+	}
+}
+
+func BenchmarkPut4KiBNoneOverwrite(b *testing.B) {
+	r, names := benchRig(b, nil, false)
+	content, body := make([]byte, 4096), &bytes.Reader{}
+	fillBench(b, r, names, content)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		benchPut(b, r, body, content, names[i%len(names)])
+	}
+}
+
+func BenchmarkPut4KiBNoneParallel(b *testing.B) {
+	r, _ := benchRig(b, nil, false)
+	content := make([]byte, 4096)
+	var count atomic.Int64
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		body := &bytes.Reader{}
+		for pb.Next() {
+			benchPut(b, r, body, content, "new/"+strconv.Itoa(int(count.Add(1)%50_000)))
+		}
+	})
+}
+
+func BenchmarkPut4KiBSync(b *testing.B) {
+	r, _ := benchRig(b, durable, true)
+	content, body := make([]byte, 4096), &bytes.Reader{}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		benchPut(b, r, body, content, "new/"+strconv.Itoa(i))
+	}
+}
+
+func BenchmarkPut4KiBSyncParallel(b *testing.B) {
+	r, _ := benchRig(b, durable, true)
+	content := make([]byte, 4096)
+	var count atomic.Int64
+	b.SetParallelism(32)
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		body := &bytes.Reader{}
+		for pb.Next() {
+			benchPut(b, r, body, content, "new/"+strconv.Itoa(int(count.Add(1))))
+		}
+	})
+}
+
+func BenchmarkPut1MiBNone(b *testing.B) {
+	r, names := benchRig(b, nil, false)
+	content, body := make([]byte, 1<<20), &bytes.Reader{}
+	b.SetBytes(int64(len(content)))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		benchPut(b, r, body, content, names[i%32])
+	}
+}
+
+func BenchmarkList1000(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		props ListProps
+	}{{"names", 0}, {"size", ListSize}, {"all", ListSize | ListChecksum | ListAtime | ListVersion | ListCustom | ListLocation | ListCopies}} {
+		b.Run(c.name, func(b *testing.B) {
+			r, _ := benchRig(b, nil, false)
+			names := make([]string, 20_000)
+			for i := range names {
+				names[i] = fmt.Sprintf("dir-%03d/object-%06d", i/100, i)
+			}
+			fillBench(b, r, names, []byte("x"))
+			b.ReportAllocs()
+			after := ""
+			for b.Loop() {
+				page, err := r.store.List(context.Background(), r.bck, r.props, ListOptions{Limit: 1000, After: after, Props: c.props})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if after = ""; len(page) == 1000 {
+					after = page[999].Name
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,191 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+	fsys "github.com/aistore-go/aistore/fs"
+)
+
+// bucketTable is all buckets of this target by identity. It is immutable.
+type bucketTable map[wire.Bck]*bucket
+
+// bucket is one incarnation of a bucket.
+type bucket struct {
+	bck wire.Bck
+	bid uint64
+
+	// gate is held shared by every step that makes names or directories, and
+	// exclusively while the bucket goes away, so that nothing re-creates the
+	// directories of a destroyed bucket.
+	gate sync.RWMutex
+	gone bool
+
+	mu   sync.Mutex // serializes changes of dirs
+	dirs atomic.Pointer[[]*bucketDirs]
+}
+
+// bucketDirs is a bucket on one mountpath.
+type bucketDirs struct {
+	mp      *fsys.Mountpath
+	objects string       // ".../%ob/"
+	escaped atomic.Int32 // may the escaped place hold anything: escapedUnknown, ...
+}
+
+const (
+	escapedUnknown = iota
+	escapedNone
+	escapedSome
+)
+
+func newBucket(bck wire.Bck, bid uint64) *bucket {
+	b := &bucket{bck: bck, bid: bid}
+	b.dirs.Store(new([]*bucketDirs))
+	return b
+}
+
+// on returns the bucket's directories on a mountpath.
+func (b *bucket) on(mp *fsys.Mountpath) *bucketDirs {
+	for _, d := range *b.dirs.Load() {
+		if d.mp == mp {
+			return d
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	known := *b.dirs.Load()
+	for _, d := range known {
+		if d.mp == mp {
+			return d
+		}
+	}
+	d := &bucketDirs{mp: mp, objects: mp.BucketDir(b.bck, fsys.ContentObject) + "/"}
+	grown := append(append(make([]*bucketDirs, 0, len(known)+1), known...), d)
+	b.dirs.Store(&grown)
+	return d
+}
+
+// mayHoldEscaped tells whether the escaped place may hold anything. The first
+// call looks; after that only this process adds to it.
+func (d *bucketDirs) mayHoldEscaped(b wire.Bck) bool {
+	state := d.escaped.Load()
+	if state == escapedUnknown {
+		state = escapedNone
+		found := errors.New("found")
+		err := d.mp.System().ReadDir(d.mp.BucketDir(b, fsys.ContentEscaped), func([]byte, fsys.EntryKind) error { return found })
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			state = escapedSome // an entry, or an error: look at each name
+		}
+		if !d.escaped.CompareAndSwap(escapedUnknown, state) {
+			state = d.escaped.Load()
+		}
+	}
+	return state == escapedSome
+}
+
+// ApplyBMD makes the target's buckets those of the new bucket metadata: it
+// makes the directories of buckets that are there and moves those of buckets
+// (or earlier incarnations) that old had and new has not into trash. old may
+// be nil, at the start. It is idempotent and may be called with the same
+// arguments again after an error; directories of buckets that neither document
+// names are left alone.
+//
+// When it returns, no object of a destroyed bucket is visible, and no write to
+// one will become visible.
+func (s *Store) ApplyBMD(ctx context.Context, old, new *meta.BMD) error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+
+	before := *s.buckets.Load()
+	wanted := make(bucketTable, new.Len())
+	staying := make(bucketTable, new.Len())
+	var made []*bucket
+	for _, entry := range new.Buckets(nil) {
+		b := before[entry.Bck]
+		if b == nil || b.bid != entry.Props.BID {
+			b = newBucket(entry.Bck, entry.Props.BID)
+			made = append(made, b)
+		} else {
+			staying[entry.Bck] = b
+		}
+		wanted[entry.Bck] = b
+	}
+	var leaving []wire.Bck
+	for bck, b := range before {
+		if wanted[bck] != b {
+			leaving = append(leaving, bck)
+		}
+	}
+	for _, entry := range old.Buckets(nil) {
+		b := wanted[entry.Bck]
+		if before[entry.Bck] == nil && (b == nil || b.bid != entry.Props.BID) {
+			leaving = append(leaving, entry.Bck)
+		}
+	}
+
+	s.buckets.Store(&staying)
+	var errs []error
+	for _, bck := range leaving {
+		if err := ctx.Err(); err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		if err := s.trashBucket(before[bck], bck); err != nil {
+			errs = append(errs, err)
+			// Its directories are still there: a new incarnation of it
+			// may be used all the same, the bucket id tells them apart.
+		}
+	}
+	for _, b := range made {
+		for _, mp := range s.options.FS.Available().Paths {
+			if err := mp.CreateBucket(b.bck); err != nil {
+				errs = append(errs, err)
+			}
+			b.on(mp)
+		}
+	}
+	// Buckets that stayed get their directories on mountpaths that are new.
+	for _, b := range staying {
+		for _, mp := range s.options.FS.Available().Paths {
+			if b.has(mp) {
+				continue
+			}
+			if err := mp.CreateBucket(b.bck); err != nil {
+				errs = append(errs, err)
+			}
+			b.on(mp)
+		}
+	}
+	s.buckets.Store(&wanted)
+	return errors.Join(errs...)
+}
+
+func (b *bucket) has(mp *fsys.Mountpath) bool {
+	for _, d := range *b.dirs.Load() {
+		if d.mp == mp {
+			return true
+		}
+	}
+	return false
+}
+
+// trashBucket ends a bucket on all mountpaths. b is nil if this process never
+// had it open.
+func (s *Store) trashBucket(b *bucket, bck wire.Bck) error {
+	if b != nil {
+		b.gate.Lock()
+		b.gone = true
+		b.gate.Unlock()
+	}
+	var errs []error
+	for _, mp := range s.options.FS.Available().Paths {
+		if err := mp.TrashBucket(bck); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,111 @@
+package core
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+func TestApplyBMDIsIdempotent(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := newRig(t, rigOptions{mountpaths: 2})
+	r.put("o", "x")
+	for range 3 {
+		if err := r.store.ApplyBMD(ctx, r.bmd, r.bmd); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.store.ApplyBMD(ctx, nil, r.bmd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if content, _, _ := r.get("o"); content != "x" {
+		t.Fatal("the object is gone")
+	}
+	without := r.bmdWith()
+	for range 2 {
+		if err := r.store.ApplyBMD(ctx, r.bmd, without); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := r.tryGet("o"); statusOf(err) != 404 || err.Error() != `bucket "ais://b1" does not exist` {
+			t.Fatalf("GET from a destroyed bucket: %v", err)
+		}
+	}
+	for _, dir := range r.dirs {
+		if _, err := os.Stat(filepath.Join(dir, "@ais/b1")); !os.IsNotExist(err) {
+			t.Errorf("%s: the bucket's directory: %v", dir, err)
+		}
+	}
+}
+
+// Objects that were left by an earlier incarnation, for example because the
+// node was down when the bucket was destroyed, are not objects.
+func TestOtherIncarnation(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := newRig(t, rigOptions{props: durable})
+	r.put("o", "old")
+	r.put("d/o", "old")
+	r.put("a//b", "old")
+	props := r.props.Clone()
+	props.BID++
+	r.props, r.bmd = props, r.bmdWith(props)
+	r.restart() // with the new metadata and nothing to compare it with
+	for _, name := range []string{"o", "d/o", "a//b"} {
+		if _, _, found := r.get(name); found {
+			t.Errorf("%s is found", name)
+		}
+		if err := r.store.Delete(ctx, r.key(name)); statusOf(err) != 404 {
+			t.Errorf("DELETE %s: %v", name, err)
+		}
+	}
+	if names := r.names(ListOptions{}); len(names) != 0 {
+		t.Errorf("listed %q", names)
+	}
+	if got := r.names(ListOptions{NoRecursion: true}); len(got) != 0 {
+		t.Errorf("virtual directories %q", got)
+	}
+	if attrs := r.put("o", "new"); attrs.Version != "1" {
+		t.Errorf("version %s", attrs.Version)
+	}
+}
+
+func TestBucketsAreSeparate(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := newRig(t, rigOptions{mountpaths: 2})
+	other := wire.Bck{Name: "b1", Provider: wire.ProviderAIS, Ns: wire.Ns{Name: "ns"}}
+	otherProps := r.props.Clone()
+	otherProps.BID += 5
+	next := meta.NewBMD("cluster01", 3, meta.BucketEntry{Bck: r.bck, Props: r.props}, meta.BucketEntry{Bck: other, Props: otherProps})
+	if err := r.store.ApplyBMD(ctx, r.bmd, next); err != nil {
+		t.Fatal(err)
+	}
+	r.put("o", "x")
+	if _, err := r.store.Head(ctx, Key{Bck: other, Props: otherProps, Name: "o"}); statusOf(err) != 404 {
+		t.Errorf("object of another namespace: %v", err)
+	}
+	page, err := r.store.List(ctx, other, otherProps, ListOptions{})
+	if err != nil || len(page) != 0 {
+		t.Errorf("listed %v, %v", page, err)
+	}
+}
+
+func TestErrorTexts(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := newRig(t, rigOptions{})
+	if _, _, err := r.tryGet("o1"); statusOf(err) != 404 || err.Error() != "t[t1]: ais://b1/o1 does not exist" {
+		t.Errorf("GET: %v", err)
+	}
+	if _, err := r.store.Head(ctx, r.key("dir/")); statusOf(err) != 404 {
+		t.Errorf("HEAD of a virtual directory: %v", err)
+	}
+	if _, err := r.store.Head(ctx, r.key("a/../b")); statusOf(err) != 400 {
+		t.Errorf("HEAD of a bad name: %v", err)
+	}
+}

@@ -1,0 +1,414 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	fsys "github.com/aistore-go/aistore/fs"
+)
+
+// commit makes a received body the object of its name. Durable writes are
+// flushed before the lock is taken, so that the lock is held for a rename and
+// one flush; the record, which depends on the previous object, is checked
+// again under the lock.
+func (w *write) commit(ctx context.Context) (Attrs, error) {
+	// From here on a client that goes away changes nothing: half of a commit
+	// helps nobody.
+	flushing := context.WithoutCancel(ctx)
+	var before existing
+	var rec record
+	prepared := false
+	if w.sync {
+		var err error
+		if before, rec, prepared, err = w.prepare(ctx, flushing); err != nil {
+			return Attrs{}, err
+		}
+	}
+	if err := w.s.lock(ctx, &w.object, true); err != nil {
+		return Attrs{}, err
+	}
+	defer w.s.unlock(&w.object, true)
+
+	now, err := w.s.current(&w.object)
+	if err != nil {
+		return Attrs{}, err
+	}
+	if w.identical(&now) {
+		return w.unchanged(flushing, &now)
+	}
+	if !prepared || !now.sameAs(&before) {
+		if rec, err = w.nextRecord(&now); err != nil {
+			return Attrs{}, err
+		}
+		if err := w.materialize(); err != nil {
+			return Attrs{}, err
+		}
+		if err := w.attach(flushing, &rec, w.sync); err != nil {
+			return Attrs{}, err
+		}
+	}
+	if err := w.close(); err != nil {
+		return Attrs{}, err
+	}
+	if err := w.s.mayCommit(w.Key); err != nil {
+		return Attrs{}, err
+	}
+	if err := w.place(flushing, &now, &rec); err != nil {
+		return Attrs{}, err
+	}
+	attrs := rec.attrs(w.mp)
+	w.s.committed(&w.object, &attrs)
+	return attrs, nil
+}
+
+// prepare does what a durable write can do without the lock: the record after
+// a look at the previous object, and the flush.
+func (w *write) prepare(ctx, flushing context.Context) (before existing, rec record, prepared bool, err error) {
+	if err = w.mp.Acquire(ctx); err != nil {
+		return before, rec, false, err
+	}
+	defer w.mp.Release()
+	if before, err = w.s.current(&w.object); err != nil {
+		return before, rec, false, err
+	}
+	if w.identical(&before) {
+		return before, rec, false, nil // most likely nothing is to be written
+	}
+	if rec, err = w.nextRecord(&before); err != nil {
+		return before, rec, false, err
+	}
+	if err = w.materialize(); err != nil {
+		return before, rec, false, err
+	}
+	return before, rec, true, w.attach(flushing, &rec, true)
+}
+
+// sameAs tells that a name did not change between two looks.
+func (e *existing) sameAs(o *existing) bool {
+	return e.found == o.found && e.rec.stamp == o.rec.stamp && e.path == o.path && e.blocked == o.blocked
+}
+
+// identical tells that the object already is what the client sends.
+func (w *write) identical(now *existing) bool {
+	if !now.found || w.opts.SkipVC || now.rec.kind != KindObject || now.rec.size != w.size ||
+		!now.rec.checksum.Equal(w.opts.Checksum) {
+		return false
+	}
+	merged, err := mergeCustom(now.rec.custom, w.opts.Custom)
+	if err != nil || !slices.Equal(merged, now.rec.custom) {
+		return false
+	}
+	info, err := w.s.system.Stat(now.path)
+	return err == nil && info.Size == now.rec.size
+}
+
+// unchanged is the answer to an identical write: the object as it is, accessed
+// now, and as durable as if it had been written.
+func (w *write) unchanged(ctx context.Context, now *existing) (Attrs, error) {
+	if err := w.s.mayCommit(w.Key); err != nil {
+		return Attrs{}, err
+	}
+	if w.sync {
+		if err := w.flushExisting(ctx, now); err != nil {
+			return Attrs{}, err
+		}
+	}
+	attrs := now.rec.attrs(w.mp)
+	at := w.s.options.Clock().UnixNano()
+	w.s.access.touch(w.digest, now.path, at, attrs.Atime)
+	attrs.Atime = at
+	return attrs, nil
+}
+
+// flushExisting makes an object durable whose writer did not have to, or whose
+// flush failed.
+func (w *write) flushExisting(ctx context.Context, now *existing) (err error) {
+	paths := []string{now.path}
+	if now.rec.sidecar {
+		paths = append(paths, sidecarPath(w.mp, &w.object, now.rec.stamp))
+	}
+	request := fsys.FlushRequest{Bytes: w.size}
+	defer func() {
+		for _, f := range request.Files {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	for _, path := range paths {
+		f, err := w.s.openFile(path)
+		if err != nil {
+			return err
+		}
+		request.Files = append(request.Files, f)
+		request.Dirs = append(request.Dirs, filepath.Dir(path))
+	}
+	return w.mp.Filesystem().Flush(ctx, request)
+}
+
+// mayCommit asks whether this target may make a change visible now.
+func (s *Store) mayCommit(key Key) error {
+	if s.options.MayCommit == nil {
+		return nil
+	}
+	return s.options.MayCommit(key)
+}
+
+// nextRecord is the record of this write over what the name holds now.
+func (w *write) nextRecord(now *existing) (record, error) {
+	at := w.s.options.Clock().UnixNano()
+	rec := record{
+		kind: KindObject, size: w.size, bid: w.Props.BID, checksum: w.sum, mtime: at, atime: at,
+		stamp: w.s.stamp(now.rec.stamp),
+	}
+	var inherited []KV
+	stored := ""
+	if now.found && !w.opts.SkipVC {
+		inherited, stored = now.rec.custom, now.rec.version
+	}
+	custom, err := mergeCustom(inherited, w.opts.Custom)
+	if err != nil {
+		return rec, err
+	}
+	rec.custom = custom
+	if w.Props.Versioning.Enabled {
+		rec.version = nextVersion(stored, w.opts.Version, w.opts.SkipVC, custom)
+	}
+	switch {
+	case now.found:
+		rec.place = now.rec.place // an existing name stays where it is
+	case w.plain == "" || now.blocked:
+		rec.place = PlaceEscaped
+	}
+	if rec.place == PlaceEscaped {
+		rec.name = w.Name
+	}
+	return rec, nil
+}
+
+// attach sets the record on the work file, through a sidecar if it is large,
+// and flushes both if asked to.
+func (w *write) attach(ctx context.Context, rec *record, flush bool) error {
+	w.discardSidecar()
+	if w.file == nil { // closed by an earlier step: the record changed since
+		var err error
+		if w.file, err = w.s.system.Open(w.work, unix.O_RDWR|unix.O_NOFOLLOW, 0); err != nil {
+			return err
+		}
+	}
+	if err := w.setRecord(rec); err != nil {
+		return err
+	}
+	if !flush {
+		return nil
+	}
+	request := fsys.FlushRequest{Files: []fsys.File{w.file}, Bytes: w.size}
+	if w.flushed {
+		request.Bytes = 0
+	}
+	if w.sidecarFile != nil {
+		request.Files = append(request.Files, w.sidecarFile)
+	}
+	if err := w.mp.Filesystem().Flush(ctx, request); err != nil {
+		return err
+	}
+	w.flushed = true
+	return nil
+}
+
+func (w *write) setRecord(rec *record) error {
+	buf := w.s.memory.Get(recordBuffer)
+	defer buf.Free()
+	rec.sidecar = false
+	if frame, ok := rec.appendInline(buf.Bytes()[:0]); ok {
+		err := w.file.SetXattr(XattrRecord, frame)
+		if err == nil || !doesNotFit(err) || len(frame) <= smallRecord {
+			return err
+		}
+		// Other attributes of the file leave no room: not a full disk.
+	}
+	rec.sidecar = true
+	rec.name = w.Name // a sidecar says whose it is
+	var ref sidecarRef
+	var err error
+	w.sidecarWork, w.sidecarFile, ref, err = w.s.writeSidecar(&w.object, rec)
+	if err != nil {
+		return err
+	}
+	return w.file.SetXattr(XattrRecord, ref.append(buf.Bytes()[:0]))
+}
+
+// smallRecord is the size up to which a record always fits beside other
+// attributes; if even that is refused the disk is full.
+const smallRecord = 256
+
+// doesNotFit tells errors with which filesystems refuse an attribute that is
+// too large for what is left of the file's room.
+func doesNotFit(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ERANGE)
+}
+
+// close ends the writing of the work files, before they get their names.
+func (w *write) close() error {
+	var errs [2]error
+	if w.file != nil {
+		errs[0] = w.file.Close()
+		w.file = nil
+	}
+	if w.sidecarFile != nil {
+		errs[1] = w.sidecarFile.Close()
+		w.sidecarFile = nil
+	}
+	return errors.Join(errs[:]...)
+}
+
+// place gives the work file its name, makes that durable if it must be, and
+// removes what it replaced. It is called under the exclusive lock.
+func (w *write) place(ctx context.Context, now *existing, rec *record) error {
+	if now.damaged != "" {
+		if _, err := w.s.quarantine(&w.object, now.damaged, now.why); err != nil {
+			return err
+		}
+	}
+	path, sidecar, err := w.rename(ctx, now, rec)
+	if err != nil {
+		return err
+	}
+	if w.sync {
+		dirs := append(make([]string, 0, 3), filepath.Dir(path))
+		if sidecar != "" {
+			dirs = append(dirs, filepath.Dir(sidecar))
+		}
+		if err := w.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: dirs}); err != nil {
+			w.s.verifyAfterFailedFlush(&w.object, err)
+			return err
+		}
+	} else {
+		w.mp.Filesystem().AddDirty(w.size)
+	}
+	w.s.removeGeneration(&w.object, now)
+	return nil
+}
+
+// rename is the commit itself: the step after which the object is the new one.
+func (w *write) rename(ctx context.Context, now *existing, rec *record) (path, sidecar string, err error) {
+	if err := w.enter(); err != nil {
+		return "", "", err
+	}
+	defer w.bucket.gate.RUnlock()
+	for {
+		path, sidecar = w.plain, ""
+		if rec.place == PlaceEscaped {
+			path = w.escapedPath()
+			w.dirs.escaped.Store(escapedSome)
+		}
+		if rec.sidecar {
+			sidecar = sidecarPath(w.mp, &w.object, rec.stamp)
+			if err := w.s.publish(&w.object, w.sidecarWork, sidecar); err != nil {
+				w.removeWork(&sidecar) // in case it took place all the same
+				return "", "", err
+			}
+			w.sidecarWork = sidecar // removed by discard if the rename fails
+		}
+		err := w.s.publish(&w.object, w.work, path)
+		if err == nil {
+			w.work, w.sidecarWork = "", ""
+			return path, sidecar, nil
+		}
+		if rec.place != PlacePlain || !fsys.IsNameProblem(err) {
+			w.afterFailedRename(now, rec)
+			return "", "", err
+		}
+		// Another name took the place since we looked: p and p/q.
+		rec.place, rec.name = PlaceEscaped, w.Name
+		rec.stamp = w.s.stamp(rec.stamp)
+		if err := w.attach(ctx, rec, w.sync); err != nil {
+			return "", "", err
+		}
+		if err := w.close(); err != nil {
+			return "", "", err
+		}
+	}
+}
+
+// afterFailedRename looks whether a rename that returned an error took place:
+// then the new object has its name, and what belongs to it must stay.
+func (w *write) afterFailedRename(old *existing, rec *record) {
+	now, err := w.s.current(&w.object)
+	if err != nil {
+		// Unknown: the sidecar stays, garbage at worst.
+		w.sidecarWork = ""
+		return
+	}
+	if now.found && now.rec.stamp == rec.stamp {
+		w.work, w.sidecarWork = "", ""
+		w.s.removeGeneration(&w.object, old)
+		w.s.access.forget(w.digest)
+	}
+}
+
+// removeGeneration removes what a commit has made superfluous: the sidecars of
+// the replaced records and the older generation in the other place. A failure
+// leaves garbage that nobody can see; cleanup takes it.
+func (s *Store) removeGeneration(o *object, now *existing) {
+	if now.older != "" {
+		s.unlinkGarbage(o, now.older)
+	}
+	s.removeSidecars(o, now)
+}
+
+func (s *Store) removeSidecars(o *object, now *existing) {
+	if now.found && now.rec.sidecar {
+		s.unlinkGarbage(o, sidecarPath(o.mp, o, now.rec.stamp))
+	}
+	if now.olderRec.sidecar {
+		s.unlinkGarbage(o, sidecarPath(o.mp, o, now.olderRec.stamp))
+	}
+}
+
+func (s *Store) unlinkGarbage(o *object, path string) {
+	if err := s.system.Unlink(path); err != nil && !isNotExist(err) {
+		s.log.Warn("old generation stays until cleanup", "object", o.Cname(), "path", path, "err", err)
+	}
+}
+
+// verifyAfterFailedFlush looks at a name whose flush failed: it must hold a
+// good record, the old one or the new. It is called under the exclusive lock.
+func (s *Store) verifyAfterFailedFlush(o *object, cause error) {
+	now, err := s.current(o)
+	switch {
+	case err != nil:
+		s.log.Error("flush failed and the object cannot be read", "object", o.Cname(), "flush", cause, "err", err)
+	case now.damaged != "":
+		if _, err := s.quarantine(o, now.damaged, now.why); err != nil {
+			s.log.Error("flush failed and the damaged object cannot be moved", "object", o.Cname(), "err", err)
+		}
+	default:
+		s.log.Warn("flush failed: the last write was not acknowledged", "object", o.Cname(), "present", now.found, "err", cause)
+	}
+	s.access.forget(o.digest)
+}
+
+// committed tells everybody who keeps something about the name.
+func (s *Store) committed(o *object, attrs *Attrs) {
+	s.access.forget(o.digest)
+	if c := s.options.Ports.Copies; c != nil {
+		c.Committed(o.Key, *attrs)
+	}
+	if c := s.options.Ports.Slices; c != nil {
+		c.Committed(o.Key, *attrs)
+	}
+}
+
+// attrs is what callers see of a record.
+func (r *record) attrs(mp *fsys.Mountpath) Attrs {
+	return Attrs{
+		Size: r.size, Checksum: r.checksum, Version: r.version, Atime: r.atime, Mtime: r.mtime, Custom: r.custom,
+		Stamp: r.stamp, BID: r.bid, Place: r.place, Mountpath: mp, Copies: 1 + len(r.copies),
+	}
+}
+
+func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

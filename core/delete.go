@@ -1,0 +1,78 @@
+package core
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/fs"
+)
+
+// Delete removes an object. When it returns nil the removal is on stable
+// storage if the bucket's durability says so. It never removes directories and
+// needs no free space. A damaged object goes to quarantine, which counts as
+// removed.
+//
+// Errors: 400 bad name; 404 no such bucket, or "<object> doesn't exist"; 500
+// I/O; 503 the mountpath is busy.
+func (s *Store) Delete(ctx context.Context, key Key) error {
+	o, err := s.resolve(key)
+	if err != nil {
+		return err
+	}
+	if o.Props.IsRemote(o.Bck) {
+		return apierr.NotImplemented("deleting from remote buckets (%s) is not built yet", o.Bck)
+	}
+	if err := s.lock(ctx, &o, true); err != nil {
+		return err
+	}
+	defer s.unlock(&o, true)
+	now, err := s.current(&o)
+	if err != nil {
+		return err
+	}
+	if !now.found && now.damaged == "" {
+		return apierr.New(apierr.StatusNotFound, "", "%s doesn't exist", key.Cname())
+	}
+	if err := s.mayCommit(key); err != nil {
+		return err
+	}
+	if now.damaged != "" {
+		if _, err := s.quarantine(&o, now.damaged, now.why); err != nil {
+			return err
+		}
+	}
+	s.access.forget(o.digest)
+	if !now.found {
+		return nil
+	}
+	return s.remove(context.WithoutCancel(ctx), &o, &now)
+}
+
+// remove unlinks what a name holds, the older generation first, so that it
+// cannot come to light, and makes that durable.
+func (s *Store) remove(ctx context.Context, o *object, now *existing) error {
+	if err := o.enter(); err != nil {
+		return err
+	}
+	defer o.bucket.gate.RUnlock()
+	flush := fs.FlushRequest{Dirs: make([]string, 0, 2)}
+	for _, path := range [...]string{now.older, now.path} {
+		if path == "" {
+			continue
+		}
+		if err := s.system.Unlink(path); err != nil && !isNotExist(err) {
+			return o.mp.IOError("DELETE "+o.Cname(), err)
+		}
+		flush.Dirs = append(flush.Dirs, filepath.Dir(path))
+	}
+	if o.Props.SyncWrites() {
+		if err := o.mp.Filesystem().Flush(ctx, flush); err != nil {
+			s.verifyAfterFailedFlush(o, err)
+			return o.mp.IOError("DELETE "+o.Cname(), err)
+		}
+	}
+	now.older = "" // gone already; what is left are sidecars
+	s.removeSidecars(o, now)
+	return nil
+}

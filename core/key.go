@@ -1,0 +1,56 @@
+package core
+
+import (
+	"github.com/aistore-go/aistore/cmn/cksum"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/fs"
+)
+
+// Key names an object together with the properties of the bucket incarnation
+// that the caller saw. Props must not be nil; its BID is compared with that of
+// the stored record on every read and with that of the current bucket at every
+// commit, so that a destroyed and re-created bucket never shows old objects.
+type Key struct {
+	Bck   wire.Bck
+	Props *meta.Bprops
+	Name  string
+}
+
+// Cname is the canonical display name: "ais://bucket/object".
+func (k Key) Cname() string { return k.Bck.Cname(k.Name) }
+
+// KV is one pair of custom metadata.
+type KV struct {
+	Key   string
+	Value string
+}
+
+// Attrs is what is known of a stored object. Strings and slices are shared
+// and must not be changed.
+type Attrs struct {
+	Size     int64       // bytes
+	Checksum cksum.Value // zero or type "none": the object has no checksum
+	Version  string      // "" if the bucket does not count versions
+	Atime    int64       // last access, nanoseconds since the epoch
+	Mtime    int64       // when the content was stored, nanoseconds since the epoch
+	Custom   []KV        // sorted by key
+	Stamp    Stamp
+	BID      uint64 // incarnation of the bucket
+	Place    Place
+	Copies   int // copies on this target, this one included
+
+	// Mountpath is where the object lies; its String is what clients see in
+	// Ais-Location after the target's name.
+	Mountpath *fs.Mountpath
+}
+
+// CustomValue returns the value of a custom key and whether it is there.
+func (a *Attrs) CustomValue(key string) (string, bool) {
+	for i := range a.Custom {
+		if a.Custom[i].Key == key {
+			return a.Custom[i].Value, true
+		}
+	}
+	return "", false
+}

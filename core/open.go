@@ -1,0 +1,262 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/naming"
+	fsys "github.com/aistore-go/aistore/fs"
+)
+
+// Reader is an object opened for reading: its attributes and its content at
+// the moment of opening. An overwrite or a delete that follows does not touch
+// it. The caller must Close it, once.
+type Reader struct {
+	Attrs
+	File fsys.File // positioned at 0; ReadAt, sendfile through OSFile
+}
+
+// Close releases the file.
+func (r *Reader) Close() error { return r.File.Close() }
+
+// Open opens an object for reading. No lock is held when it returns. Atime is
+// the time of the access before this one, which counts from now.
+//
+// Errors: 400 bad name; 404 no such bucket or object; 500 BAD DATA CHECKSUM: the
+// object is damaged (its record, its size, or its content if the bucket
+// validates warm reads) and could not be restored; it was moved to quarantine.
+// 503 the mountpath is busy.
+func (s *Store) Open(ctx context.Context, key Key) (*Reader, error) {
+	o, err := s.resolve(key)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.openWhole(ctx, &o, key.Props.Checksum.ValidateWarmGet)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{Attrs: c.attrs(s, &o), File: c.file}
+	s.access.touch(o.digest, c.file.Path(), s.options.Clock().UnixNano(), r.Atime)
+	return r, nil
+}
+
+// Head returns the attributes of an object and leaves its access time alone.
+// The name may end in a slash; such an object does not exist. Errors are those
+// of Open.
+func (s *Store) Head(ctx context.Context, key Key) (Attrs, error) {
+	if err := naming.ValidateObjectHead(key.Name); err != nil {
+		return Attrs{}, err
+	}
+	o, err := s.resolveChecked(key)
+	if err != nil {
+		return Attrs{}, err
+	}
+	c, err := s.openWhole(ctx, &o, false)
+	if err != nil {
+		return Attrs{}, err
+	}
+	attrs := c.attrs(s, &o)
+	if err := c.file.Close(); err != nil {
+		return Attrs{}, o.mp.IOError("HEAD "+key.Cname(), err)
+	}
+	return attrs, nil
+}
+
+// candidate is a file opened at one of a name's places.
+type candidate struct {
+	file fsys.File // nil: nothing there
+	info fsys.FileInfo
+	rec  record
+	// damage is why the file cannot be served; path is where it lies.
+	damage error
+	path   string
+}
+
+func (c *candidate) attrs(s *Store, o *object) Attrs {
+	a := c.rec.attrs(o.mp)
+	a.Atime = s.access.get(o.digest, effectiveAtime(c.rec.atime, &c.info))
+	return a
+}
+
+// openWhole opens the object and repairs it, or takes it out of the way, if it
+// is damaged.
+func (s *Store) openWhole(ctx context.Context, o *object, validate bool) (candidate, error) {
+	for attempt := 0; ; attempt++ {
+		c, err := s.openOnce(ctx, o)
+		if err != nil {
+			return candidate{}, err
+		}
+		if c.damage == nil && validate && c.file != nil {
+			c.damage, err = s.verifyContent(ctx, o, &c)
+			if err != nil {
+				_ = c.file.Close() // the reading's error is the one to report
+				return candidate{}, err
+			}
+		}
+		switch {
+		case c.damage != nil:
+			if c.file != nil {
+				_ = c.file.Close() // of a file that is not served
+			}
+			if err := s.takeAside(ctx, o, &c); err != nil {
+				return candidate{}, err
+			}
+			if attempt > 0 || !s.restore(ctx, o) {
+				return candidate{}, c.damage
+			}
+		case c.file == nil:
+			taken, err := s.takeOver(ctx, o, attempt)
+			if err != nil {
+				return candidate{}, err
+			}
+			if !taken {
+				return candidate{}, s.notFound(o.Key)
+			}
+		default:
+			return c, nil
+		}
+	}
+}
+
+// openOnce opens the file of a name under the shared lock.
+func (s *Store) openOnce(ctx context.Context, o *object) (c candidate, err error) {
+	if err := s.lock(ctx, o, false); err != nil {
+		return c, err
+	}
+	defer s.unlock(o, false)
+	buf := s.memory.Get(recordBuffer)
+	defer buf.Free()
+	if o.plain != "" {
+		if err := s.openAt(o, o.plain, buf.Bytes(), &c); err != nil {
+			return c, err
+		}
+		if !o.dirs.mayHoldEscaped(o.Bck) {
+			return c, nil
+		}
+	}
+	var other candidate
+	if err := s.openAt(o, o.escapedPath(), buf.Bytes(), &other); err != nil {
+		if c.file != nil {
+			_ = c.file.Close() // the other error is the one to report
+		}
+		return candidate{}, err
+	}
+	if c.betterThan(&other) {
+		c, other = other, c
+	}
+	if c.file != nil {
+		err = c.file.Close()
+	}
+	return other, err
+}
+
+// betterThan orders what was found at two places: a whole object before a
+// damaged one before nothing, then by stamp.
+func (c *candidate) betterThan(o *candidate) bool {
+	if c.rank() != o.rank() {
+		return c.rank() > o.rank()
+	}
+	return c.rec.stamp.Compare(o.rec.stamp) > 0
+}
+
+func (c *candidate) rank() int {
+	switch {
+	case c.damage != nil:
+		return 1
+	case c.file != nil:
+		return 2
+	}
+	return 0
+}
+
+// openAt opens one place of a name. Nothing there, or something that is not an
+// object of this bucket, leaves c empty; damage is reported in c.
+func (s *Store) openAt(o *object, path string, buf []byte, c *candidate) error {
+	f, err := s.openFile(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || fsys.IsNameProblem(err) || errors.Is(err, unix.ELOOP) {
+			return nil
+		}
+		return o.mp.IOError("open "+path, err)
+	}
+	found, err := s.load(o, f, buf, c)
+	if err != nil && errors.Is(err, errRecordDamaged) {
+		c.path = path
+		c.damage = badRecord(o, err)
+		found, err = true, nil
+	}
+	if err != nil || !found {
+		*c = candidate{}
+		_ = f.Close() // nothing was written to it
+		return err
+	}
+	c.file, c.path = f, path
+	return nil
+}
+
+// load reads and checks the record of an open file.
+func (s *Store) load(o *object, f fsys.File, buf []byte, c *candidate) (found bool, err error) {
+	n, err := f.GetXattr(XattrRecord, buf)
+	switch {
+	case err == nil:
+	case errors.Is(err, unix.ENODATA):
+		return false, nil // a directory, or a file that nobody committed
+	case errors.Is(err, unix.ERANGE):
+		return false, damaged("attribute is too long")
+	default:
+		return false, o.mp.IOError("read the record of "+f.Path(), err)
+	}
+	if err := s.decodeRecord(o.mp, o, buf[:n], &c.rec); err != nil {
+		return false, err
+	}
+	if c.rec.bid != o.Props.BID || c.rec.name != "" && c.rec.name != o.Name {
+		return false, nil
+	}
+	if c.info, err = f.Stat(); err != nil {
+		return false, o.mp.IOError("stat "+f.Path(), err)
+	}
+	if c.rec.kind == KindObject && c.info.Size != c.rec.size {
+		c.damage = badSize(o, c.rec.size, c.info.Size)
+	}
+	return true, nil
+}
+
+// openFile opens for reading without touching the file's access time.
+func (s *Store) openFile(path string) (fsys.File, error) {
+	flags := s.openFlags.Load()
+	f, err := s.system.Open(path, int(flags), 0)
+	if err != nil && flags&unix.O_NOATIME != 0 && errors.Is(err, unix.EPERM) {
+		// Files of another user: the kernel keeps their access times.
+		s.openFlags.Store(flags &^ unix.O_NOATIME)
+		return s.system.Open(path, int(flags&^unix.O_NOATIME), 0)
+	}
+	return f, err
+}
+
+// takeOver asks earlier owners for a name that is not here, if it may be there;
+// true: look again.
+func (s *Store) takeOver(ctx context.Context, o *object, attempt int) (bool, error) {
+	ports := &s.options.Ports
+	if attempt > 0 || ports.Placement == nil || ports.Peers == nil || ports.Placement.Settled(o.digest) {
+		return false, nil
+	}
+	return true, ports.Peers.TakeOver(ctx, o.Key)
+}
+
+// restore asks the mirror and the slices for a whole object.
+func (s *Store) restore(ctx context.Context, o *object) bool {
+	if c := s.options.Ports.Copies; c != nil && c.Restore(ctx, o.Key) == nil {
+		return true
+	}
+	c := s.options.Ports.Slices
+	return c != nil && c.Restore(ctx, o.Key) == nil
+}
+
+// notFound is the 404 of reads: "t[id]: ais://b/o does not exist".
+func (s *Store) notFound(key Key) error {
+	return apierr.ObjectNotFound(s.nodeName + ": " + key.Cname())
+}

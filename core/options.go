@@ -1,0 +1,91 @@
+package core
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/cksum"
+	"github.com/aistore-go/aistore/fs"
+	"github.com/aistore-go/aistore/memsys"
+)
+
+// Options is what a Store needs. FS and NodeID are required.
+type Options struct {
+	FS     *fs.Manager
+	NodeID string
+
+	// Epoch is the placement epoch that goes into stamps; nil means 0.
+	Epoch func() uint64
+
+	// MayCommit is asked under the exclusive name lock right before a write
+	// or a delete becomes visible: an error (not the owner, lease lost) ends
+	// the operation with that error and without effect. nil means always.
+	MayCommit func(Key) error
+
+	Ports  Ports
+	Memory *memsys.Pool // buffers; nil: the store makes its own
+	Logger *slog.Logger // nil: slog.Default
+
+	// Clock is the wall clock; nil means time.Now.
+	Clock func() time.Time
+
+	// OnDamage, if set, is told of every object that was found damaged and
+	// moved to quarantine. It must not block. (Calls that fail with an I/O
+	// error are reported by fs.)
+	OnDamage func(Damage)
+}
+
+// Damage is an object that cannot be served.
+type Damage struct {
+	Mountpath  *fs.Mountpath
+	Key        Key
+	Quarantine string // the directory where it lies now
+	Err        error
+}
+
+// PutOptions is what a client says of an object that it sends.
+type PutOptions struct {
+	Size     int64       // bytes announced; -1: unknown, the body ends with io.EOF
+	Checksum cksum.Value // of the client; verified. Type without value: none
+	Custom   []KV        // keys to set; others of an existing object survive
+	Version  string      // base of the new version instead of the stored one
+	SkipVC   bool        // do not look at the previous object: version restarts, old custom keys go
+}
+
+// ListOptions selects a page of a listing.
+type ListOptions struct {
+	Prefix string // names must start with it
+	After  string // names must be greater than it, bytewise
+	Limit  int    // at most so many entries; <= 0: DefaultListLimit
+
+	// NoRecursion lists one level below the prefix: objects, and one entry
+	// per directory (name with a trailing slash, flags wire.EntryIsDir).
+	NoRecursion bool
+
+	Props ListProps // what entries show beside name and flags
+}
+
+// DefaultListLimit is the page size if the caller names none.
+const DefaultListLimit = 10000
+
+// ListProps is a set of properties wanted in a listing. The empty set lists
+// names only.
+type ListProps uint16
+
+// Properties of a listing.
+const (
+	ListSize ListProps = 1 << iota
+	ListChecksum
+	ListAtime
+	ListVersion
+	ListCopies
+	ListCustom
+	ListLocation
+)
+
+// Entry is one name of a listing. Attributes that were not asked for are zero.
+type Entry struct {
+	Name  string
+	Flags uint16 // wire.EntryPresent, or wire.EntryIsDir for a virtual directory
+	Attrs Attrs
+}

@@ -1,0 +1,143 @@
+package core
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	fsys "github.com/aistore-go/aistore/fs"
+	"github.com/aistore-go/aistore/memsys"
+)
+
+// recordBuffer is the size of the buffer for an attribute: more than the
+// greatest record, so that one that is too long is seen as such.
+const recordBuffer = memsys.MinSlab
+
+// escapedPath is where the object lies if it cannot lie at its plain path.
+func (o *object) escapedPath() string { return o.mp.EscapedPath(o.Bck, o.Name) }
+
+// existing is what a name holds when a write or a delete looks at it.
+type existing struct {
+	found bool // an object of this incarnation with a good record
+	rec   record
+	path  string
+
+	// blocked: no file can be made at the plain path, because a directory is
+	// there or a file where a directory is needed.
+	blocked bool
+	// damaged is the path of a file with a record that cannot be read, "" if
+	// there is none.
+	damaged string
+	why     error
+	// older is the path of a second, older generation of the name in the
+	// other place, "" if there is none.
+	older    string
+	olderRec record
+}
+
+// current looks at both places of a name. It reads records, not content.
+func (s *Store) current(o *object) (existing, error) {
+	var e existing
+	if o.plain != "" {
+		if err := s.lookAt(o, o.plain, PlacePlain, &e); err != nil {
+			return existing{}, err
+		}
+	}
+	if o.plain == "" || o.dirs.mayHoldEscaped(o.Bck) {
+		if err := s.lookAt(o, o.escapedPath(), PlaceEscaped, &e); err != nil {
+			return existing{}, err
+		}
+	}
+	return e, nil
+}
+
+func (s *Store) lookAt(o *object, path string, place Place, e *existing) error {
+	buf := s.memory.Get(recordBuffer)
+	defer buf.Free()
+	n, err := s.system.GetXattr(path, XattrRecord, buf.Bytes())
+	switch {
+	case err == nil:
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, unix.ENODATA):
+		// A directory, or a file that nobody committed.
+		info, err := s.system.Stat(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return o.mp.IOError("stat "+path, err)
+		}
+		e.blocked = e.blocked || err == nil && info.Kind == fsys.KindDir
+		return nil
+	case errors.Is(err, unix.ERANGE):
+		e.damaged, e.why = path, damaged("attribute is too long")
+		return nil
+	case fsys.IsNameProblem(err):
+		e.blocked = e.blocked || place == PlacePlain
+		return nil
+	default:
+		return o.mp.IOError("read the record of "+path, err)
+	}
+	var rec record
+	if err := s.decodeRecord(o.mp, o, buf.Bytes()[:n], &rec); err != nil {
+		if !errors.Is(err, errRecordDamaged) {
+			return err
+		}
+		e.damaged, e.why = path, err
+		return nil
+	}
+	if rec.bid != o.Props.BID || rec.name != "" && rec.name != o.Name {
+		return nil // of a destroyed bucket: overwritten without a trace
+	}
+	if e.found && e.rec.stamp.Compare(rec.stamp) >= 0 {
+		e.older, e.olderRec = path, rec
+		return nil
+	}
+	if e.found {
+		e.older, e.olderRec = e.path, e.rec
+	}
+	e.found, e.rec, e.path = true, rec, path
+	return nil
+}
+
+// decodeRecord reads a record from the value of its attribute, and from the
+// sidecar if that is where the body is. Damage is an error with
+// errRecordDamaged in its chain.
+func (s *Store) decodeRecord(mp *fsys.Mountpath, o *object, frame []byte, rec *record) error {
+	form, content, err := openFrame(frame)
+	if err != nil {
+		return err
+	}
+	if form == formInline {
+		return rec.decodeBody(content)
+	}
+	ref, err := decodeReference(content)
+	if err != nil {
+		return err
+	}
+	return s.readSidecar(mp, sidecarPath(mp, o, ref.stamp), ref, rec)
+}
+
+// publish renames a work file over a name, making the directories that are
+// missing. The bucket's gate must be held.
+func (s *Store) publish(o *object, work, path string) error {
+	err := s.system.Rename(work, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = o.mp.MakeDirs(filepath.Dir(path)); err == nil {
+			err = s.system.Rename(work, path)
+		}
+	}
+	return err
+}
+
+// enter takes the bucket's gate for a step that makes names. Every nil is
+// followed by one gate.RUnlock.
+func (o *object) enter() error {
+	o.bucket.gate.RLock()
+	if o.bucket.gone {
+		o.bucket.gate.RUnlock()
+		return apierr.BucketNotFound(o.Bck)
+	}
+	return nil
+}

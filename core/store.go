@@ -1,0 +1,148 @@
+package core
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/hrw"
+	"github.com/aistore-go/aistore/cmn/naming"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/fs"
+	"github.com/aistore-go/aistore/memsys"
+)
+
+// Store is the object service of one target. All methods may be called at the
+// same time.
+type Store struct {
+	options  Options
+	nodeName string // "t[id]"
+	node     uint64 // digest of the node's id, for stamps
+	log      *slog.Logger
+	memory   *memsys.Pool
+	system   fs.System
+	locks    *nameLocks
+	clock    hybridClock
+	access   *accessTimes
+
+	openFlags atomic.Int32 // of reads; O_NOATIME until it is refused
+	applying  sync.Mutex   // one ApplyBMD at a time
+	buckets   atomic.Pointer[bucketTable]
+}
+
+// NewStore returns a store without buckets; ApplyBMD brings them. Close ends it.
+func NewStore(o Options) *Store {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Memory == nil {
+		o.Memory = memsys.New(0)
+	}
+	if o.Epoch == nil {
+		o.Epoch = func() uint64 { return 0 }
+	}
+	s := &Store{
+		options:  o,
+		nodeName: meta.NodeName(meta.RoleTarget, o.NodeID),
+		node:     hrw.Digest(o.NodeID),
+		log:      o.Logger,
+		memory:   o.Memory,
+		system:   o.FS.System(),
+		locks:    newNameLocks(),
+	}
+	s.access = newAccessTimes(s.system, s.log)
+	s.openFlags.Store(unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NOATIME)
+	s.buckets.Store(&bucketTable{})
+	return s
+}
+
+// Close writes the access times that are only in memory to the files and ends
+// the store's goroutine. The context bounds the time; what was not written is
+// lost, which costs accuracy only. Requests must have ended before.
+func (s *Store) Close(ctx context.Context) error { return s.access.close(ctx) }
+
+// object is a key with everything that is found without touching a disk.
+type object struct {
+	Key
+	bucket *bucket
+	dirs   *bucketDirs // on the owner mountpath
+	mp     *fs.Mountpath
+	digest uint64 // of the unique name: placement, name lock, access time
+	plain  string // path in the plain place, "" if the name may not lie there
+}
+
+// resolve checks a name and finds the bucket and the mountpath. Errors: 400
+// for a name that cannot be an object's, 404 for a bucket that is not there or
+// of which the caller knows another incarnation.
+func (s *Store) resolve(key Key) (object, error) {
+	if err := naming.ValidateObject(key.Name); err != nil {
+		return object{}, err
+	}
+	return s.resolveChecked(key)
+}
+
+// resolveChecked is resolve for names that were validated.
+func (s *Store) resolveChecked(key Key) (object, error) {
+	b := s.bucket(key.Bck, key.Props)
+	if b == nil {
+		return object{}, apierr.BucketNotFound(key.Bck)
+	}
+	var uname [512]byte
+	digest := hrw.DigestBytes(key.Bck.AppendUname(uname[:0], key.Name))
+	mp := s.options.FS.Available().Owner(digest)
+	if mp == nil {
+		return object{}, apierr.Unavailable(time.Second, "%s has no mountpath in use", s.nodeName)
+	}
+	o := object{Key: key, bucket: b, dirs: b.on(mp), mp: mp, digest: digest}
+	if fs.IsPlainName(key.Name) {
+		o.plain = o.dirs.objects + key.Name
+	}
+	return o, nil
+}
+
+// bucket returns the bucket of today if it is the incarnation of the given
+// properties.
+func (s *Store) bucket(bck wire.Bck, props *meta.Bprops) *bucket {
+	b := (*s.buckets.Load())[bck]
+	if b == nil || b.bid != props.BID {
+		return nil
+	}
+	return b
+}
+
+// lock takes the name lock, shared or exclusive, and then a slot of the
+// mountpath: in this order, so that nobody waits for a name while holding a
+// slot that the name's holder needs.
+func (s *Store) lock(ctx context.Context, o *object, exclusive bool) error {
+	if err := s.locks.lock(ctx, o.digest, exclusive); err != nil {
+		return err
+	}
+	if err := o.mp.Acquire(ctx); err != nil {
+		s.locks.unlock(o.digest, exclusive)
+		return err
+	}
+	return nil
+}
+
+func (s *Store) unlock(o *object, exclusive bool) {
+	o.mp.Release()
+	s.locks.unlock(o.digest, exclusive)
+}
+
+// stamp returns a stamp greater than that of the generation that it follows.
+func (s *Store) stamp(previous Stamp) Stamp {
+	return Stamp{
+		Epoch: max(s.options.Epoch(), previous.Epoch),
+		Clock: s.clock.next(s.options.Clock(), previous.Clock),
+		Node:  s.node,
+	}
+}
