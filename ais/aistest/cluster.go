@@ -1,0 +1,210 @@
+package aistest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aistore-go/aistore/ais/node"
+	"github.com/aistore-go/aistore/ais/proxy"
+	"github.com/aistore-go/aistore/ais/target"
+	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/core"
+	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/fs"
+	"github.com/aistore-go/aistore/memsys"
+)
+
+// Options is what a cluster is made of; zero fields take their defaults.
+type Options struct {
+	Proxies    int // default 1
+	Targets    int // default 1, negative: none
+	Mountpaths int // of each target, default 2
+	Config     func(*config.Cluster)
+	Limits     node.Limits
+	Logger     *slog.Logger  // default: nothing is logged
+	Space      fs.Watermarks // default 100: the machine's own fill level must not matter
+}
+
+// Cluster is a running cluster. It ends with the test.
+type Cluster struct {
+	Metadata *Metadata
+	Proxies  []*Node // the first is the primary
+	Targets  []*Node
+}
+
+// Node is one node of a cluster.
+type Node struct {
+	*node.Node
+	Store *core.Store // of a target
+	Disks *fs.Manager // of a target
+	Paths []string    // mountpaths of a target
+
+	control *member
+	served  chan error
+}
+
+// URL is the node's public address.
+func (n *Node) URL() string { return n.Snode().Public.URL }
+
+// New starts a cluster and waits until it serves.
+func New(tb testing.TB, o Options) *Cluster {
+	tb.Helper()
+	o = o.withDefaults()
+	conf := config.DefaultCluster()
+	if o.Config != nil {
+		o.Config(conf)
+	}
+	c := &Cluster{Metadata: newMetadata()}
+	for i := range o.Proxies {
+		c.Proxies = append(c.Proxies, startProxy(tb, c.Metadata, &o, conf, fmt.Sprintf("proxy-%03d", i+1)))
+	}
+	for i := range o.Targets {
+		c.Targets = append(c.Targets, startTarget(tb, c.Metadata, &o, conf, fmt.Sprintf("target-%03d", i+1)))
+	}
+	c.found(tb, conf)
+	return c
+}
+
+func (o Options) withDefaults() Options {
+	for _, field := range []struct {
+		value     *int
+		byDefault int
+	}{{&o.Proxies, 1}, {&o.Targets, 1}, {&o.Mountpaths, 2}} {
+		if *field.value == 0 {
+			*field.value = field.byDefault
+		}
+	}
+	o.Targets = max(0, o.Targets)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if o.Space == (fs.Watermarks{}) {
+		o.Space = fs.Watermarks{Cleanup: 100, Low: 100, High: 100, OutOfSpace: 100}
+	}
+	return o
+}
+
+// found makes the first documents, with all nodes in the map.
+func (c *Cluster) found(tb testing.TB, conf *config.Cluster) {
+	tb.Helper()
+	patch := &meta.SmapPatch{UUID: meta.NewClusterUUID(), Lineage: meta.NewLineage(), Created: time.Now().UTC().Format(meta.TimeLayout)}
+	for _, n := range append(append([]*Node{}, c.Proxies...), c.Targets...) {
+		patch.Put = append(patch.Put, n.Snode())
+	}
+	patch.Primary = c.Proxies[0].ID()
+	_, err := c.Metadata.Change("found", func(v *meta.View) ([]meta.Change, error) {
+		var changes []meta.Change
+		for _, doc := range []struct {
+			kind  string
+			patch any
+		}{{meta.KindSmap, patch}, {meta.KindBMD, &meta.BMDPatch{}}, {meta.KindConfig, conf}} {
+			change, err := meta.NewChange(v, doc.kind, doc.patch)
+			if err != nil {
+				return nil, err
+			}
+			changes = append(changes, change)
+		}
+		return changes, nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// ChangeSmap commits a new cluster map, one version on.
+func (c *Cluster) ChangeSmap(tb testing.TB, patch *meta.SmapPatch) {
+	tb.Helper()
+	_, err := c.Metadata.Change("test", func(v *meta.View) ([]meta.Change, error) {
+		change, err := meta.NewChange(v, meta.KindSmap, patch)
+		return []meta.Change{change}, err
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func startProxy(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster, id string) *Node {
+	tb.Helper()
+	n := newNode(tb, o, conf, meta.RoleProxy, id)
+	n.control = all.join(id, nil)
+	n.SetControl(n.control)
+	proxy.New(n.Node, n.control, o.Logger).Register()
+	n.MarkStarted()
+	return n
+}
+
+func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster, id string) *Node {
+	tb.Helper()
+	root := tb.TempDir()
+	paths := map[string]string{}
+	var list []string
+	for i := range o.Mountpaths {
+		path := filepath.Join(root, fmt.Sprintf("mp%d", i+1))
+		paths[path] = ""
+		list = append(list, path)
+	}
+	space := o.Space
+	disks, err := fs.Open(fs.Options{
+		Mountpaths: paths, TestMode: true, NodeID: id, Logger: o.Logger, Space: func() fs.Watermarks { return space },
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := disks.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	n := newNode(tb, o, conf, meta.RoleTarget, id)
+	n.Disks, n.Paths = disks, list
+	memory := memsys.New(0)
+	var role *target.Target
+	n.Store = core.NewStore(core.Options{
+		FS: disks, NodeID: id, Memory: memory, Logger: o.Logger,
+		MayCommit: func(key core.Key) error { return role.MayCommit(key) },
+	})
+	tb.Cleanup(func() {
+		if err := n.Store.Close(context.Background()); err != nil {
+			tb.Error(err)
+		}
+	})
+	n.control = all.join(id, func(before, after *meta.View) error {
+		return n.Store.ApplyBMD(context.Background(), before.BMD, after.BMD)
+	})
+	role = target.New(target.Options{Node: n.Node, Control: n.control, Store: n.Store, FS: disks, Memory: memory, Logger: o.Logger})
+	n.SetControl(n.control)
+	role.Register()
+	n.MarkStarted()
+	return n
+}
+
+func newNode(tb testing.TB, o *Options, conf *config.Cluster, role, id string) *Node {
+	tb.Helper()
+	dir := tb.TempDir()
+	made, err := node.New(node.Options{
+		Role: role, ID: id, Cluster: conf, Logger: o.Logger, Metrics: metrics.New(role, id), Limits: o.Limits,
+		Local: &config.Local{ConfDir: dir, LogDir: dir, HostNet: config.HostNet{Port: "0", PortIntraControl: "0"}},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	n := &Node{Node: made, served: make(chan error, 1)}
+	go func() { n.served <- made.Serve(context.Background()) }()
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := made.Shutdown(ctx); err != nil {
+			tb.Error(err)
+		}
+		if err := <-n.served; err != nil {
+			tb.Error(err)
+		}
+	})
+	return n
+}

@@ -1,0 +1,181 @@
+package metasync
+
+import (
+	"context"
+	"sort"
+
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+// drive runs the machine: one input after another, and after each of them
+// whatever it wants done.
+func (a *Agent) drive() {
+	m := a.machine
+	ticks, stop := a.o.Clock.NewTicker(m.times.Tick)
+	defer stop()
+	a.pump()
+	for {
+		select {
+		case <-a.ctx.Done():
+			return
+		case input := <-a.inbox:
+			m.setTime(a.o.Clock.Now())
+			input()
+		case <-ticks:
+			m.tick(a.o.Clock.Now())
+		}
+		a.pump()
+		if a.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// pump does what the machine wants until it wants nothing more.
+func (a *Agent) pump() {
+	for a.machine.hasOutput() {
+		out := a.machine.ready()
+		if out.fatal != nil {
+			a.fail(out.fatal)
+			return
+		}
+		if !a.save(out.writes) {
+			return
+		}
+		a.latest.Store(a.machine.view())
+		if out.view != nil {
+			a.offer(out.view)
+		}
+		for _, msg := range out.messages {
+			a.o.Network.Send(msg.url, msg.body)
+		}
+		for _, c := range out.calls {
+			a.wg.Go(func() { a.perform(c) })
+		}
+		a.machine.advance()
+		a.publishStatus()
+		for _, r := range out.replies {
+			if ch := a.waiting[r.token]; ch != nil {
+				delete(a.waiting, r.token)
+				ch <- r
+			}
+		}
+	}
+	a.publishStatus()
+}
+
+// save makes writes durable. A storage that fails stops this node's part in
+// the control plane, and nothing else, until it works again.
+func (a *Agent) save(writes []write) bool {
+	if len(writes) == 0 {
+		return true
+	}
+	for {
+		err := a.o.Storage.Save(func(put func(string, uint64, []byte) error, remove func(string, uint64, uint64) error) error {
+			for _, w := range writes {
+				var err error
+				if w.value == nil {
+					err = remove(w.bucket, w.key, w.end)
+				} else {
+					err = put(w.bucket, w.key, w.value)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err == nil {
+			a.broken.Store(nil)
+			return true
+		}
+		reason := "the cluster state cannot be stored: " + err.Error()
+		a.broken.Store(&reason)
+		a.log.Error("cannot store the cluster state, trying again", "err", err)
+		if a.pause(a.ctx, retrySave) != nil {
+			return false
+		}
+	}
+}
+
+// perform is one outgoing call.
+func (a *Agent) perform(c outCall) {
+	ctx, cancel := context.WithTimeout(a.ctx, c.timeout)
+	body, err := a.o.Network.Call(ctx, c.url, c.kind, c.body)
+	cancel()
+	select {
+	case a.inbox <- func() { a.machine.returned(c.id, body, err) }:
+	case <-a.ctx.Done():
+	}
+}
+
+// offer replaces the view that waits to be put into effect.
+func (a *Agent) offer(view *meta.View) {
+	select {
+	case <-a.applyCh:
+	default:
+	}
+	a.applyCh <- view // there is room: this is the only sender
+}
+
+// apply puts views into effect.
+func (a *Agent) apply() {
+	old := a.view.Load()
+	for {
+		var view *meta.View
+		select {
+		case view = <-a.applyCh:
+		case <-a.ctx.Done():
+			return
+		}
+		for {
+			err := a.onApply(old, view)
+			if err == nil {
+				break
+			}
+			a.log.Error("change not in effect, trying again", "index", view.Index, "err", err)
+			if a.pause(a.ctx, retryApply) != nil {
+				return
+			}
+			select {
+			case view = <-a.applyCh:
+			default:
+			}
+		}
+		old = view
+		a.view.Store(view)
+		select {
+		case a.inbox <- func() { a.machine.inEffect(view.Index) }:
+		case <-a.ctx.Done():
+			return
+		}
+	}
+}
+
+// fail ends all work: the node has to exit.
+func (a *Agent) fail(err error) {
+	a.log.Error("the node cannot go on", "err", err)
+	select {
+	case a.fatal <- err:
+	default:
+	}
+	a.cancel()
+}
+
+func (a *Agent) publishStatus() {
+	m := a.machine
+	s := &Status{
+		Joined: m.join.state == joined, Primary: m.primary(), Leader: m.leaderHint().ID, Term: m.term(), Index: m.effective,
+		Voter: m.rlog.voter(m.identity.RaftID) && !m.detached, Stale: m.stale(), Fenced: m.fenced, Down: m.downNodes,
+		LastContact: m.alive.answered,
+	}
+	if m.role == roleLeader {
+		for _, p := range m.peers {
+			if p.lagging {
+				s.Lagging = append(s.Lagging, p.id)
+			}
+		}
+		sort.Strings(s.Lagging)
+	}
+	a.status.Store(s)
+}

@@ -1,0 +1,162 @@
+package metasync
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+var (
+	simSeed  = flag.Uint64("sim.seed", 0, "run the random history of this seed only")
+	simSeeds = flag.Uint64("sim.seeds", 300, "number of random histories")
+)
+
+// TestRandomHistories runs clusters under message loss, duplication,
+// reordering, partitions and crashes, with clients that create buckets, and
+// asserts that what must never happen does not, and that the cluster comes to
+// one state after it has healed. A failing seed is replayed by
+//
+//	go test -run RandomHistories ./ais/metasync -sim.seed=N
+func TestRandomHistories(t *testing.T) {
+	first, last := uint64(1), *simSeeds
+	if testing.Short() {
+		last = min(last, 40)
+	}
+	if *simSeed != 0 {
+		first, last = *simSeed, *simSeed
+	}
+	for seed := first; seed <= last; seed++ {
+		randomHistory(t, seed)
+	}
+}
+
+// TestSeedReplays shows that one seed gives one history.
+func TestSeedReplays(t *testing.T) {
+	a, b := randomHistory(t, 5), randomHistory(t, 5)
+	if a.count != b.count || !a.now.Equal(b.now) || !maps.Equal(a.documents, b.documents) || !maps.Equal(a.primaries, b.primaries) {
+		t.Errorf("two runs differ: %d and %d events, %s and %s", a.count, b.count, a.now, b.now)
+	}
+}
+
+func randomHistory(t *testing.T, seed uint64) *sim {
+	t.Helper()
+	s := newTestSim(t, seed, 0, 0)
+	proxies, targets := 1+s.rng.IntN(4), s.rng.IntN(4)
+	s = newTestSim(t, seed, proxies, targets)
+	s.limits = limits{keepEntries: 1 + s.rng.Uint64N(8), compactEntries: 1 + s.rng.Uint64N(20), recent: 1 + s.rng.IntN(10), pushed: 1 + s.rng.IntN(10)}
+	s.startAll()
+	s.delay = time.Duration(1+s.rng.IntN(60)) * time.Millisecond
+	s.applyDelay = s.random(100 * time.Millisecond)
+	s.loss, s.duplicate = s.rng.Float64()*0.1, s.rng.Float64()*0.1
+	if s.chance(0.7) {
+		s.crash = s.rng.Float64() * 0.001
+	}
+	bucket := 0
+	for range 25 {
+		s.disturb()
+		for range s.rng.IntN(4) {
+			bucket++
+			n := s.primary()
+			if n == nil || s.chance(0.3) {
+				n = s.nodes[s.rng.IntN(len(s.nodes))]
+			}
+			n.create(fmt.Sprintf("bucket-%d", bucket), func(*meta.View, error) {})
+		}
+		s.readSomewhere()
+		s.pass(s.random(4 * time.Second))
+	}
+	s.heal()
+	s.loss, s.duplicate, s.crash, s.delay = 0, 0, 0, 5*time.Millisecond
+	for _, n := range s.nodes {
+		if n.m == nil {
+			n.start()
+		}
+	}
+	s.until("one state after healing", 60*time.Second, func() bool {
+		return s.converged() && len(s.primary().inView.Smap.Nodes()) == len(s.nodes)
+	})
+	s.mustCreate(s.primary(), "at-the-end", 15*time.Second)
+	s.until("all follow", 15*time.Second, s.converged)
+	s.checkEnd()
+	return s
+}
+
+// disturb changes what is wrong with the world.
+func (s *sim) disturb() {
+	n := s.nodes[s.rng.IntN(len(s.nodes))]
+	switch s.rng.IntN(10) {
+	case 0, 1:
+		n.kill()
+	case 2, 3:
+		if n.m == nil {
+			n.start()
+		}
+	case 4:
+		var a, b []*simNode
+		for _, n := range s.nodes {
+			if s.chance(0.5) {
+				a = append(a, n)
+			} else {
+				b = append(b, n)
+			}
+		}
+		s.partition(a, b)
+	case 5:
+		other := s.nodes[s.rng.IntN(len(s.nodes))]
+		s.cut[[2]string{n.self.ID, other.self.ID}] = true // one way
+	case 6:
+		s.heal()
+	case 7:
+		s.loseState(n)
+	case 8:
+		if p := s.primary(); p != nil {
+			p.kill()
+		}
+	}
+}
+
+// loseState lets a node lose everything it has stored, once in a history, if
+// the rest is still a majority by a wide margin.
+func (s *sim) loseState(n *simNode) {
+	if s.lost || n.found || s.crash > 0 || len(s.cut) > 0 || !s.converged() || len(s.up()) < len(s.nodes) {
+		return
+	}
+	if conf := s.primary().m.rlog.conf; len(conf.GetVoters()) < 3 || len(conf.GetVotersOutgoing()) > 0 {
+		return
+	}
+	for _, n := range s.nodes {
+		if n.m.rlog.joint() {
+			return
+		}
+	}
+	s.lost = true
+	n.kill()
+	n.store = newMemStorage()
+}
+
+// readSomewhere reads through a random node: unless the answer is marked
+// stale, it must show everything that was acknowledged before.
+func (s *sim) readSomewhere() {
+	n := s.nodes[s.rng.IntN(len(s.nodes))]
+	if n.m == nil {
+		return
+	}
+	before := make([]string, 0, len(s.acked))
+	for name := range s.acked {
+		before = append(before, name)
+	}
+	n.request(func(m *machine, token uint64) { m.barrier(token, false) }, func(r reply) {
+		if r.err != nil || r.stale {
+			return
+		}
+		for _, name := range before {
+			if !hasBucket(n.inView, name) {
+				s.fatalf("%s does not show bucket %s, acknowledged before the read", n.self, name)
+			}
+		}
+	})
+}

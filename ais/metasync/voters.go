@@ -1,0 +1,318 @@
+package metasync
+
+import (
+	"errors"
+	"slices"
+	"sort"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+const (
+	maxVoters    = 5
+	votersPause  = 300 * time.Millisecond // between two looks at the group
+	learnerLimit = 20 * time.Second       // to catch up, else another node is tried
+	badFor       = time.Minute            // how long such a node is left alone
+	nearEnough   = 50                     // entries behind which a learner has caught up
+)
+
+// votersPolicy is the leader's care for the Raft group: it steps toward the
+// desired voters, one change at a time.
+type votersPolicy struct {
+	busy    bool // a change is under way
+	next    time.Time
+	members map[uint64]*memberProgress // by raft id
+	bad     map[string]time.Time       // by node id, until when
+}
+
+type memberProgress struct {
+	snapshotSince time.Time
+	learnerSince  time.Time
+}
+
+func (v *votersPolicy) progress(id uint64) *memberProgress {
+	if v.members == nil {
+		v.members = map[uint64]*memberProgress{}
+	}
+	p := v.members[id]
+	if p == nil {
+		p = &memberProgress{}
+		v.members[id] = p
+	}
+	return p
+}
+
+// settled is called after each change of the group.
+func (v *votersPolicy) settled(m *machine) {
+	for id := range v.members {
+		if !m.rlog.has(id) {
+			delete(v.members, id)
+		}
+	}
+	v.next = m.now
+}
+
+// candidate is a node as a possible voter.
+type candidate struct {
+	node   string
+	raftID uint64
+	voter  bool // it is one now
+	dead   bool // it may be replaced
+	live   bool
+}
+
+// desiredVoters chooses the voters: the largest odd number of at most five,
+// in the order of the candidates, of those who are voters and not dead or who
+// are live. Dead voters stay where nobody can take their place.
+func desiredVoters(candidates []candidate, self uint64) []candidate {
+	size := min(maxVoters, len(candidates))
+	if size%2 == 0 {
+		size--
+	}
+	var chosen []candidate
+	take := func(fits func(c *candidate) bool) {
+		for i := range candidates {
+			c := &candidates[i]
+			if len(chosen) < size && c.raftID != 0 && fits(c) && !slices.ContainsFunc(chosen, func(o candidate) bool { return o.node == c.node }) {
+				chosen = append(chosen, *c)
+			}
+		}
+	}
+	take(func(c *candidate) bool { return c.voter && !c.dead || !c.voter && c.live })
+	take(func(c *candidate) bool { return c.voter })
+	if len(chosen) > 0 && len(chosen)%2 == 0 {
+		chosen = chosen[:len(chosen)-1]
+	}
+	// The leader does not vote itself out; it hands over first.
+	if len(chosen) > 0 && !slices.ContainsFunc(chosen, func(c candidate) bool { return c.raftID == self }) {
+		for _, c := range candidates {
+			if c.raftID == self {
+				chosen[len(chosen)-1] = c
+			}
+		}
+	}
+	return chosen
+}
+
+// candidates returns the eligible nodes in order: primary, electable proxies,
+// active targets, each by descending digest.
+func (m *machine) candidates() []candidate {
+	view := m.view()
+	nodes := view.Smap.Nodes()
+	rank := func(n *meta.Snode) int {
+		switch {
+		case view.Smap.IsPrimary(n.ID):
+			return 0
+		case n.Role == meta.RoleProxy:
+			return 1
+		}
+		return 2
+	}
+	sort.SliceStable(nodes, func(i, j int) bool {
+		a, b := nodes[i], nodes[j]
+		if ra, rb := rank(a), rank(b); ra != rb {
+			return ra < rb
+		}
+		return a.Digest > b.Digest
+	})
+	live, voters := 0, m.rlog.conf.GetVoters()
+	for _, id := range voters {
+		if member, ok := view.Voters.ByRaft(id); ok && !m.down(member.NodeID) {
+			live++
+		}
+	}
+	onlyJust := live <= len(voters)/2+1
+	var list []candidate
+	for _, node := range nodes {
+		if node.Role == meta.RoleProxy && !node.Electable() && node.ID != m.self.ID || !node.Active() {
+			continue
+		}
+		list = append(list, m.candidate(node, onlyJust))
+	}
+	return list
+}
+
+func (m *machine) candidate(node *meta.Snode, onlyJust bool) candidate {
+	if node.ID == m.self.ID {
+		return candidate{node: node.ID, raftID: m.identity.RaftID, voter: true, live: true}
+	}
+	p := m.peer(node.ID)
+	c := candidate{node: node.ID, raftID: p.raftID}
+	member, known := m.view().Voters.ByNode(node.ID)
+	if c.raftID == 0 && known {
+		c.raftID = member.RaftID
+	}
+	c.voter = m.rlog.voter(c.raftID)
+	c.live = p.left == 0 && !p.lastSign.IsZero() && m.now.Sub(p.lastSign) < m.times.Down && m.now.After(m.voters.bad[node.ID])
+	c.dead = p.left == 0 && (m.silence(node.ID) >= m.times.ReplaceVoter || onlyJust && m.down(node.ID))
+	return c
+}
+
+// tickVoters proposes the next change of the group, if there is one.
+func (m *machine) tickVoters() {
+	v := &m.voters
+	if v.busy || m.rlog.joint() || m.now.Before(v.next) || m.raft.BasicStatus().LeadTransferee != 0 || m.leaving != nil {
+		return
+	}
+	v.next = m.now.Add(votersPause)
+	candidates := m.candidates()
+	m.changeVoters(candidates, desiredVoters(candidates, m.identity.RaftID))
+}
+
+// changeVoters takes one step: learners that are no longer wanted go, wanted
+// nodes become learners, and once all of them have caught up they are swapped
+// in by one joint change.
+func (m *machine) changeVoters(candidates, wanted []candidate) {
+	conf := m.rlog.conf
+	isWanted := func(id uint64) bool {
+		return slices.ContainsFunc(wanted, func(c candidate) bool { return c.raftID == id })
+	}
+	for _, id := range conf.GetLearners() {
+		if !isWanted(id) {
+			m.proposeGroup(candidates, single(raftpb.ConfChangeRemoveNode, id))
+			return
+		}
+	}
+	var swap []*raftpb.ConfChangeSingle
+	ready := true
+	for _, c := range wanted {
+		switch {
+		case m.rlog.voter(c.raftID):
+		case !m.rlog.has(c.raftID):
+			m.proposeGroup(candidates, single(raftpb.ConfChangeAddLearnerNode, c.raftID))
+			return
+		default:
+			ready = m.caughtUp(c) && ready
+			swap = append(swap, single(raftpb.ConfChangeAddNode, c.raftID))
+		}
+	}
+	if !ready {
+		return
+	}
+	for _, id := range conf.GetVoters() {
+		if !isWanted(id) {
+			swap = append(swap, single(raftpb.ConfChangeRemoveNode, id))
+		}
+	}
+	if len(wanted) > 0 && len(swap) > 0 {
+		m.proposeGroup(candidates, swap...)
+	}
+}
+
+func single(kind raftpb.ConfChangeType, id uint64) *raftpb.ConfChangeSingle {
+	return &raftpb.ConfChangeSingle{Type: kind.Enum(), NodeId: new(id)}
+}
+
+// caughtUp tells a learner that follows the log closely. One that does not
+// get there in time is left alone for a while.
+func (m *machine) caughtUp(c candidate) bool {
+	done := false
+	m.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		if id == c.raftID {
+			done = pr.State == tracker.StateReplicate && pr.RecentActive && pr.Match > 0 && pr.Match+nearEnough >= m.rlog.applied
+		}
+	})
+	p := m.voters.progress(c.raftID)
+	switch {
+	case done:
+	case p.learnerSince.IsZero():
+		p.learnerSince = m.now
+	case m.now.Sub(p.learnerSince) > learnerLimit:
+		m.log.Warn("node does not catch up with the log, it becomes no voter for now", "node", c.node)
+		if m.voters.bad == nil {
+			m.voters.bad = map[string]time.Time{}
+		}
+		m.voters.bad[c.node] = m.now.Add(badFor)
+		p.learnerSince = time.Time{}
+	}
+	return done
+}
+
+// proposeGroup commits a change of the group together with the voters
+// document that describes the result, in one log entry.
+func (m *machine) proposeGroup(candidates []candidate, changes ...*raftpb.ConfChangeSingle) {
+	view := m.view()
+	change, err := meta.NewChange(view, meta.KindVoters, &meta.VotersPatch{Members: m.membersAfter(candidates, changes)})
+	if err != nil {
+		m.log.Error("cannot change the voters", "err", err)
+		return
+	}
+	cmd := &meta.Command{ID: m.nextID(), Action: "voters", Changes: []meta.Change{change}}
+	data, err := marshal(cmd)
+	if err != nil {
+		m.log.Error("cannot change the voters", "err", err)
+		return
+	}
+	if err := m.raft.ProposeConfChange(&raftpb.ConfChangeV2{Changes: changes, Context: data}); err != nil {
+		m.log.Debug("change of the voters not proposed", "err", err)
+		return
+	}
+	m.voters.busy = true
+	m.expect(cmd.ID, func(result meta.Result, err error) {
+		m.voters.busy = false
+		if err == nil && result.Refused != "" {
+			err = errors.New(result.Refused)
+		}
+		if err != nil {
+			m.log.Info("change of the voters not committed", "err", err)
+			return
+		}
+		m.log.Info("voters changed", "change", raftpb.ConfChangesToString(changes), "voters", len(m.rlog.conf.GetVoters()))
+	})
+}
+
+// membersAfter is the voters document after a change. A node that came back
+// with another Raft id appears with the new one only.
+func (m *machine) membersAfter(candidates []candidate, changes []*raftpb.ConfChangeSingle) []meta.Member {
+	members := map[uint64]*meta.Member{}
+	nodeOf := map[uint64]string{m.identity.RaftID: m.self.ID}
+	if doc := m.view().Voters; doc != nil {
+		for _, member := range doc.Members {
+			nodeOf[member.RaftID] = member.NodeID
+		}
+	}
+	for _, c := range candidates {
+		nodeOf[c.raftID] = c.node
+	}
+	conf := m.rlog.conf
+	for _, id := range conf.GetVoters() {
+		members[id] = &meta.Member{NodeID: nodeOf[id], RaftID: id}
+	}
+	for _, id := range conf.GetLearners() {
+		members[id] = &meta.Member{NodeID: nodeOf[id], RaftID: id, Learner: true}
+	}
+	for _, change := range changes {
+		id := change.GetNodeId()
+		switch change.GetType() {
+		case raftpb.ConfChangeRemoveNode:
+			delete(members, id)
+		case raftpb.ConfChangeAddLearnerNode:
+			members[id] = &meta.Member{NodeID: nodeOf[id], RaftID: id, Learner: true}
+		default:
+			members[id] = &meta.Member{NodeID: nodeOf[id], RaftID: id}
+		}
+	}
+	for id, member := range members {
+		if member.NodeID == "" {
+			delete(members, id)
+			continue
+		}
+		for other := range members {
+			if other != id && members[other].NodeID == member.NodeID && m.peer(member.NodeID).raftID == other {
+				delete(members, id)
+				break
+			}
+		}
+	}
+	list := make([]meta.Member, 0, len(members))
+	for _, member := range members {
+		list = append(list, *member)
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].NodeID < list[j].NodeID })
+	return list
+}

@@ -1,0 +1,309 @@
+package node
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/cmn/logging"
+	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/naming"
+	"github.com/aistore-go/aistore/cmn/sysinfo"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/transport/rpc"
+)
+
+// BuildInfo is what the linker was told about this binary.
+type BuildInfo struct {
+	Build string // short revision, "" if unknown
+	Time  string // "YYYY-MM-DD HH:MM:SS-ZZZZ"
+}
+
+// SeriesVersion is the version of the REST API that this node speaks.
+const SeriesVersion = "5.0"
+
+// Software is the version as clients see it: SeriesVersion with the build as
+// a third component, which clients expect to be there.
+func (b BuildInfo) Software() string {
+	if b.Build == "" {
+		return SeriesVersion + ".0"
+	}
+	return SeriesVersion + "." + b.Build
+}
+
+// Options are the parts of a node that the role, or main, has made before it.
+type Options struct {
+	Role     string          // meta.RoleProxy or meta.RoleTarget
+	ID       string          // the node's id, for life
+	Local    *config.Local   // addresses
+	Cluster  *config.Cluster // in force until the cluster's own configuration arrives
+	Override *config.Override
+	Env      config.Env
+	Log      *logging.Log // may be nil: then Logger is used and there is no what=log
+	Logger   *slog.Logger // nil: Log's
+	Metrics  *metrics.Registry
+	Version  BuildInfo
+
+	// Limits holds bounds of the listeners; the zero value means the defaults.
+	Limits Limits
+}
+
+// Limits bound what strangers can make a node hold.
+type Limits struct {
+	HeaderBytes       int           // of one request's header; default 64 KiB
+	ReadHeaderTimeout time.Duration // default that of the environment
+	IdleTimeout       time.Duration // of a connection between requests; default 90 s
+	Connections       int           // open at a time, each listener; default 8192
+	ControlBody       int64         // of a control request; default 16 MiB
+	ControlTimeout    time.Duration // of a control request with its way to the primary; default 20 s
+	StartWait         time.Duration // how long a request waits for a starting node; default 1 s
+	SmapWait          time.Duration // how long what=smap waits for the first map; default 8 s
+}
+
+// withDefaults fills in what is zero.
+func (l Limits) withDefaults(env config.Env) Limits {
+	if l.HeaderBytes == 0 {
+		l.HeaderBytes = 64 << 10
+	}
+	if l.ReadHeaderTimeout == 0 {
+		l.ReadHeaderTimeout = env.ReadHeaderTimeout
+	}
+	if l.IdleTimeout == 0 {
+		l.IdleTimeout = 90 * time.Second
+	}
+	if l.Connections == 0 {
+		l.Connections = 8192
+	}
+	if l.ControlBody == 0 {
+		l.ControlBody = 16 << 20
+	}
+	if l.ControlTimeout == 0 {
+		l.ControlTimeout = 20 * time.Second
+	}
+	if l.StartWait == 0 {
+		l.StartWait = time.Second
+	}
+	if l.SmapWait == 0 {
+		l.SmapWait = 8 * time.Second
+	}
+	return l
+}
+
+// Node is one node's share that does not depend on its role.
+type Node struct {
+	role        string
+	id          string
+	name        string // "p[id]" or "t[id]"
+	snode       *meta.Snode
+	local       *config.Local
+	env         config.Env
+	limits      Limits
+	log         *logging.Log
+	logger      *slog.Logger
+	metrics     *metrics.Registry
+	version     BuildInfo
+	rpc         *rpc.Client
+	certificate *x509.Certificate // shown to clients; nil without TLS
+	sys         *sysinfo.Sampler
+
+	initial  *config.Cluster
+	override *config.Override
+	config   atomic.Pointer[effectiveConfig]
+
+	control atomic.Pointer[ControlPlane]
+	status  atomic.Pointer[StatusSource]
+	routes  atomic.Pointer[routeTables]
+	fresh   freshener
+
+	phase     atomic.Int32
+	bornAt    time.Time
+	startedAt atomic.Int64 // ns since bornAt, 0: not yet
+	joinedAt  atomic.Int64 // ns since bornAt of the first request that found the node joined
+
+	servers []*server
+	served  chan struct{} // closed when Serve has returned
+}
+
+// Phases of a node's life.
+const (
+	phaseStarting int32 = iota
+	phaseStarted
+	phaseStopping
+)
+
+// New opens the node's listeners, so that its addresses are known, and
+// returns the node; nothing is answered before Serve. The error names the
+// address that could not be had.
+func New(opts Options) (*Node, error) {
+	if opts.Role != meta.RoleProxy && opts.Role != meta.RoleTarget {
+		return nil, fmt.Errorf("role %q: expected %q or %q", opts.Role, meta.RoleProxy, meta.RoleTarget)
+	}
+	if err := naming.ValidateNodeID(opts.ID); err != nil {
+		return nil, err
+	}
+	if opts.Local == nil || opts.Cluster == nil || opts.Metrics == nil {
+		return nil, errors.New("node: local configuration, cluster configuration and metrics are required")
+	}
+	n := &Node{
+		role: opts.Role, id: opts.ID, name: meta.NodeName(opts.Role, opts.ID),
+		local: opts.Local, env: opts.Env, limits: opts.Limits.withDefaults(opts.Env),
+		log: opts.Log, logger: opts.Logger, metrics: opts.Metrics, version: opts.Version,
+		initial: opts.Cluster, override: opts.Override,
+		bornAt: time.Now(), served: make(chan struct{}), sys: sysinfo.New(),
+	}
+	if n.logger == nil {
+		n.logger = slog.Default()
+		if n.log != nil {
+			n.logger = n.log.Logger("node")
+		}
+	}
+	secure, err := loadTLS(&opts.Cluster.Net.HTTP)
+	if err != nil {
+		return nil, err
+	}
+	if secure.public != nil {
+		n.certificate = secure.public.Certificates[0].Leaf
+	}
+	n.rpc = rpc.New(rpc.Options{
+		NodeID: n.id, NodeName: n.name, TLS: secure.client, Logger: n.logger,
+		IdleTimeout: opts.Cluster.Net.HTTP.IdleConnTime.D(), IdlePerHost: opts.Cluster.Net.HTTP.IdleConnsPerHost,
+	})
+	if err := n.listen(secure); err != nil {
+		n.closeListeners()
+		n.rpc.Close()
+		return nil, err
+	}
+	n.registerOwnRoutes()
+	return n, nil
+}
+
+// ID returns the node's id.
+func (n *Node) ID() string { return n.id }
+
+// Role returns meta.RoleProxy or meta.RoleTarget.
+func (n *Node) Role() string { return n.role }
+
+// Name returns the node's name in messages: "p[id]" or "t[id]".
+func (n *Node) Name() string { return n.name }
+
+// Snode returns the node as it announces itself, with the addresses that the
+// listeners have. The caller must not change it.
+func (n *Node) Snode() *meta.Snode { return n.snode }
+
+// Logger returns the node's logger.
+func (n *Node) Logger() *slog.Logger { return n.logger }
+
+// Metrics returns the node's metrics.
+func (n *Node) Metrics() *metrics.Registry { return n.metrics }
+
+// RPC returns the client for calls to other nodes.
+func (n *Node) RPC() *rpc.Client { return n.rpc }
+
+// Version returns the build information.
+func (n *Node) Version() BuildInfo { return n.version }
+
+// SetControl hands over the control plane; until then the node answers as one
+// that is starting.
+func (n *Node) SetControl(cp ControlPlane) { n.control.Store(&cp) }
+
+// Control returns the control plane, nil before SetControl.
+func (n *Node) Control() ControlPlane {
+	if p := n.control.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// SetStatusSource hands over what a target knows of its disks.
+func (n *Node) SetStatusSource(s StatusSource) { n.status.Store(&s) }
+
+// View returns the cluster's documents as this node has them; never nil, and
+// with a nil Smap before the node belongs to a cluster.
+func (n *Node) View() *meta.View {
+	if cp := n.Control(); cp != nil {
+		return cp.View()
+	}
+	return &emptyView
+}
+
+// emptyView is never written to.
+var emptyView meta.View
+
+// MarkStarted ends the starting phase: all parts of the role are in place.
+func (n *Node) MarkStarted() {
+	n.startedAt.CompareAndSwap(0, max(1, int64(time.Since(n.bornAt))))
+	n.phase.CompareAndSwap(phaseStarting, phaseStarted)
+}
+
+// Started tells that MarkStarted was called.
+func (n *Node) Started() bool { return n.startedAt.Load() != 0 }
+
+// Stopping tells that Shutdown was called.
+func (n *Node) Stopping() bool { return n.phase.Load() == phaseStopping }
+
+// Joined tells that the node serves: it was started, is a member of its
+// cluster and is not fenced.
+func (n *Node) Joined() bool {
+	cp := n.Control()
+	if cp == nil || !n.Started() || !cp.Joined() || cp.Fenced() != "" || cp.View().Smap == nil {
+		return false
+	}
+	if n.joinedAt.Load() == 0 {
+		n.joinedAt.CompareAndSwap(0, max(1, int64(time.Since(n.bornAt))))
+	}
+	return true
+}
+
+// uptimes returns how long the node has been up, and for how long it has been
+// a serving member; 0 before.
+func (n *Node) uptimes() (node, cluster time.Duration) {
+	joined := n.Joined()
+	now := time.Since(n.bornAt)
+	if at := n.startedAt.Load(); at != 0 {
+		node = now - time.Duration(at)
+	}
+	if joined {
+		cluster = now - time.Duration(n.joinedAt.Load())
+	}
+	return node, cluster
+}
+
+// effectiveConfig is a cluster configuration with the node's overrides.
+type effectiveConfig struct {
+	from *meta.Config
+	conf *config.Cluster
+}
+
+// Config returns the configuration in force: the cluster's, with this node's
+// overrides applied. It is immutable.
+func (n *Node) Config() *config.Cluster {
+	from := n.View().Config
+	if eff := n.config.Load(); eff != nil && eff.from == from {
+		return eff.conf
+	}
+	conf := n.initial
+	if from != nil {
+		conf = from.Cluster
+	}
+	if n.override != nil && n.override.Len() > 0 {
+		own, err := n.override.Apply(conf)
+		if err != nil {
+			n.logger.Warn("this node's override does not fit the cluster's configuration and is ignored", "err", err)
+		} else {
+			conf = own
+		}
+	}
+	n.config.Store(&effectiveConfig{from: from, conf: conf})
+	return conf
+}
+
+// errNotPrimary is the 400 of a call that only the primary may answer.
+func (n *Node) errNotPrimary(what string) *apierr.Error {
+	return apierr.New(400, wire.CodeNotPrimary, "%s is not primary: %s", n.name, what)
+}

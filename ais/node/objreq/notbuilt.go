@@ -1,0 +1,76 @@
+package objreq
+
+import (
+	"net/http"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/query"
+	"github.com/aistore-go/aistore/cmn/wire"
+)
+
+// What is known by name and cannot be done is refused with a sentence: a
+// request must never fall through to a plain read or write that its sender
+// did not ask for.
+
+// CheckGet refuses reads that are more than reading an object.
+func CheckGet(r *http.Request, q *query.Values) error {
+	switch {
+	case q.Get(wire.QueryArchPath) != "", q.Get(wire.QueryArchRegx) != "", q.Get(wire.QueryArchMode) != "":
+		return apierr.NotImplemented("reading files inside archives (%s, %s, %s) is not built yet",
+			wire.QueryArchPath, wire.QueryArchRegx, wire.QueryArchMode)
+	case q.Get(wire.QueryETLName) != "":
+		return errETL()
+	case query.ParseBool(r.Header.Get(wire.HeaderBlobDownload)), r.Header.Get(wire.HeaderBlobThreshold) != "":
+		return apierr.NotImplemented("blob download (%s, %s) is not built yet", wire.HeaderBlobDownload, wire.HeaderBlobThreshold)
+	}
+	return nil
+}
+
+// CheckPut refuses writes that are more than replacing an object.
+func CheckPut(q *query.Values) error {
+	switch {
+	case q.Get(wire.QueryObjectTo) != "":
+		return apierr.NotImplemented("copying an object (%s) is not built yet", wire.QueryObjectTo)
+	case q.Get(wire.QueryUploadID) != "":
+		return errMultipart()
+	case q.Get(wire.QueryArchPath) != "":
+		return apierr.NotImplemented("writing files into archives (%s) is not built yet", wire.QueryArchPath)
+	case q.Get(wire.QueryAppendType) != "":
+		return apierr.NotImplemented("appending to an object (%s) is not built yet", wire.QueryAppendType)
+	case q.Get(wire.QueryETLName) != "":
+		return errETL()
+	}
+	return nil
+}
+
+// CheckDelete refuses deletes of something else than an object.
+func CheckDelete(q *query.Values) error {
+	if q.Get(wire.QueryUploadID) != "" {
+		return errMultipart()
+	}
+	return nil
+}
+
+func errMultipart() error {
+	return apierr.NotImplemented("multipart upload (%s) is not built yet", wire.QueryUploadID)
+}
+
+func errETL() error {
+	return apierr.NotImplemented("transformation of objects (%s) is not built yet", wire.QueryETLName)
+}
+
+// ErrPatch refuses a change of custom metadata.
+func ErrPatch() error {
+	return apierr.NotImplemented("changing the custom metadata of an object is not built yet")
+}
+
+// ErrObjectAction is the answer to POST with an action: all that are known
+// are not built.
+func ErrObjectAction(action string) error {
+	switch action {
+	case wire.ActPromote, wire.ActRenameObject, wire.ActBlobDownload, wire.ActCheckLock,
+		wire.ActMultipartUpload, wire.ActMultipartDone, wire.ActMultipartAbort:
+		return apierr.NotImplemented("object action %q is not built yet", action)
+	}
+	return apierr.BadRequest("invalid action %q", action)
+}

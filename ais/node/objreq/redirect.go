@@ -1,0 +1,106 @@
+package objreq
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/hrw"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+// RetryAfter is when a client should come back that asked for a name whose
+// owner does not answer: about the time in which it returns or is declared out.
+const RetryAfter = 5 * time.Second
+
+// Header values that never change are shared by all answers.
+var (
+	htmlType   = []string{wire.ContentHTMLUTF8}
+	zeroLength = []string{"0"}
+)
+
+// scratch holds unique names and locations under construction.
+var scratch = sync.Pool{New: func() any {
+	b := make([]byte, 0, 2<<10)
+	return &b
+}}
+
+// Owner returns the target that owns the name in this map; the error is that
+// of a map without active targets. It does not allocate.
+func Owner(smap *meta.Smap, bck wire.Bck, object string) (*meta.Snode, error) {
+	buf := scratch.Get().(*[]byte)
+	uname := bck.AppendUname((*buf)[:0], object)
+	owner, err := smap.Owner(hrw.DigestBytes(uname))
+	*buf = uname
+	scratch.Put(buf)
+	return owner, err
+}
+
+// Request is what is redirected.
+type Request struct {
+	Bck      wire.Bck
+	Object   string
+	Provider string      // to append to the query, "": nothing
+	NodeID   string      // who redirects
+	Smap     *meta.Smap  // by which
+	Owner    *meta.Snode // and to whom
+	Now      time.Time   // when the request arrived
+}
+
+// Send answers with the address of the owner: 301 for GET, 307 for all else,
+// so that clients keep method and body. The body is left alone until the
+// answer is out. A loopback address is handed only to clients that came over
+// loopback themselves.
+func Send(w http.ResponseWriter, r *http.Request, req *Request) error {
+	if isLoopback(req.Owner.Public.Host) && !isLoopbackAddr(r.RemoteAddr) {
+		return apierr.New(http.StatusServiceUnavailable, "",
+			"%s advertises %s, a loopback address, which is of no use to %s: its host_net.hostname must be configured",
+			req.Owner, req.Owner.Public.URL, r.RemoteAddr)
+	}
+	to := location{
+		base: req.Owner.Public.URL, bucket: req.Bck.Name, object: req.Object, query: r.URL.RawQuery, provider: req.Provider,
+		nodeID: req.NodeID, smapVersion: req.Smap.Version, now: req.Now,
+	}
+	buf := scratch.Get().(*[]byte)
+	*buf = to.appendTo((*buf)[:0])
+	value := string(*buf)
+	scratch.Put(buf)
+
+	header := w.Header()
+	header[wire.HeaderLocation] = []string{value}
+	header[wire.HeaderContentLength] = zeroLength
+	status := http.StatusTemporaryRedirect
+	switch r.Method {
+	case http.MethodGet:
+		status = http.StatusMovedPermanently
+		header[wire.HeaderContentType] = htmlType
+	case http.MethodHead:
+		header[wire.HeaderContentType] = htmlType
+	}
+	Early(w, r)
+	w.WriteHeader(status)
+	Linger(w, r)
+	return nil
+}
+
+// isLoopback tells that a host name or address means the machine itself.
+func isLoopback(host string) bool {
+	if host == "localhost" || strings.HasPrefix(host, "127.") {
+		return true
+	}
+	if strings.IndexByte(host, ':') < 0 {
+		return false
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return ip != nil && ip.IsLoopback()
+}
+
+// isLoopbackAddr is isLoopback of an address with a port.
+func isLoopbackAddr(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	return err == nil && isLoopback(host)
+}

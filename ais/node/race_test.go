@@ -1,0 +1,6 @@
+//go:build race
+
+package node
+
+// raceEnabled tells that pools drop things at random.
+const raceEnabled = true

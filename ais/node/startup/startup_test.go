@@ -1,0 +1,147 @@
+package startup
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// settings are those of a node with the given initial cluster configuration.
+func settings(t *testing.T, role string) *Settings {
+	t.Helper()
+	return &Settings{
+		Options: Options{Role: role}, Cluster: config.DefaultCluster(), Override: &config.Override{},
+		Local: &config.Local{ConfDir: t.TempDir(), HostNet: config.HostNet{Port: "8080"}},
+	}
+}
+
+func TestSeeds(t *testing.T) {
+	t.Parallel()
+	public := meta.NetInfo{Host: "127.0.0.1", Port: "8080", URL: "http://127.0.0.1:8080"}
+	control := meta.NetInfo{Host: "127.0.0.1", Port: "9080", URL: "http://127.0.0.1:9080"}
+	for _, tc := range []struct {
+		name, role                        string
+		env, primary, original, discovery string
+		want                              []string
+		found                             bool
+	}{
+		{"nothing", meta.RoleProxy, "", "", "", "", nil, false},
+		{"itself", meta.RoleProxy, "", "http://127.0.0.1:9080", "", "", []string{"http://127.0.0.1:9080"}, true},
+		{"itself by another name", meta.RoleProxy, "", "http://localhost:9080/", "", "", []string{"http://127.0.0.1:9080"}, true},
+		{"itself by its public address", meta.RoleProxy, "", "http://localhost:8080", "", "", []string{"http://127.0.0.1:9080"}, true},
+		{"another port", meta.RoleProxy, "", "http://127.0.0.1:9081", "", "", []string{"http://127.0.0.1:9081"}, false},
+		{"another host", meta.RoleProxy, "", "http://192.0.2.1:9080", "", "", []string{"http://192.0.2.1:9080"}, false},
+		{"environment wins", meta.RoleProxy, "http://192.0.2.1:9080", "http://127.0.0.1:9080", "", "", []string{"http://192.0.2.1:9080", "http://127.0.0.1:9080"}, false},
+		{"environment is itself", meta.RoleProxy, "http://127.0.0.1:9080", "http://192.0.2.1:9080", "", "", []string{"http://127.0.0.1:9080", "http://192.0.2.1:9080"}, true},
+		{"a target founds nothing", meta.RoleTarget, "", "http://127.0.0.1:9080", "", "", []string{"http://127.0.0.1:9080"}, false},
+		{"all, once each", meta.RoleProxy, "", "http://192.0.2.1:1", "http://192.0.2.1:1/", "http://192.0.2.2:1", []string{"http://192.0.2.1:1", "http://192.0.2.2:1"}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := settings(t, tc.role)
+			s.Env.PrimaryEP = tc.env
+			s.Cluster.Proxy = config.ProxyConf{PrimaryURL: tc.primary, OriginalURL: tc.original, DiscoveryURL: tc.discovery}
+			seeds, found := s.Seeds(meta.NewSnode("node0001", tc.role, public, control, control))
+			if !slices.Equal(seeds, tc.want) || found != tc.found {
+				t.Errorf("%q %v, want %q %v", seeds, found, tc.want, tc.found)
+			}
+		})
+	}
+}
+
+func TestProxyID(t *testing.T) {
+	t.Parallel()
+	s := settings(t, meta.RoleProxy)
+	first, err := s.ProxyID()
+	if err != nil || len(first) != 8 {
+		t.Fatalf("%q %v", first, err)
+	}
+	if again, err := s.ProxyID(); again != first || err != nil {
+		t.Errorf("%q %v, want %q", again, err, first)
+	}
+	s.Env.NodeID = "fromEnvironment"
+	if id, err := s.ProxyID(); id != "fromEnvironment" || err != nil {
+		t.Errorf("%q %v", id, err)
+	}
+	s.NodeID = "fromFlag"
+	if id, err := s.ProxyID(); id != "fromFlag" || err != nil {
+		t.Errorf("%q %v", id, err)
+	}
+	s.Env.NodeID, s.NodeID = "", ""
+	if id, err := s.ProxyID(); id != "fromFlag" || err != nil {
+		t.Errorf("what was said last is kept: %q %v", id, err)
+	}
+	if err := os.WriteFile(filepath.Join(s.Local.ConfDir, proxyIDFile), []byte("../x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ProxyID(); err == nil || !strings.Contains(err.Error(), proxyIDFile) {
+		t.Errorf("a damaged file: %v", err)
+	}
+	s = settings(t, meta.RoleProxy)
+	s.Local.TestFSPaths.Root = "/tmp/x"
+	if id, err := s.ProxyID(); !strings.HasSuffix(id, "p8080") || err != nil {
+		t.Errorf("in a test environment: %q %v", id, err)
+	}
+}
+
+func TestReplaceFileLeavesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	for _, content := range []string{"one", "two"} {
+		if err := replaceFile(path, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		if data, err := os.ReadFile(path); string(data) != content || err != nil {
+			t.Errorf("%q %v", data, err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "taken"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "taken", "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := replaceFile(filepath.Join(dir, "taken"), []byte("x")); err == nil {
+		t.Error("a directory was replaced")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("%v %v", entries, err)
+	}
+}
+
+func TestLoadNamesTheFile(t *testing.T) {
+	t.Parallel()
+	_, err := Load(Options{Role: meta.RoleProxy, Getenv: func(string) string { return "" }, LocalFile: "/nonexistent"})
+	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "-local_config") {
+		t.Error(err)
+	}
+}
+
+func TestEvery(t *testing.T) {
+	t.Parallel()
+	var rounds atomic.Int64
+	done := make(chan struct{}, 10)
+	stop := Every(func() time.Duration { return time.Millisecond }, func() {
+		rounds.Add(1)
+		done <- struct{}{}
+	})
+	<-done
+	stop()
+	if rounds.Load() == 0 {
+		t.Error("nothing was done")
+	}
+}

@@ -1,0 +1,144 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aistore-go/aistore/ais/node"
+	"github.com/aistore-go/aistore/ais/node/objreq"
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/naming"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+// maxPageSize bounds a page, in entries: a larger page size is taken for this
+// one, and the token continues the listing.
+const maxPageSize = 100_000
+
+// listObjects answers one page of a bucket's names. Any gateway does it by
+// itself and without a memory of earlier pages: the token, the last name of
+// the page before, is all that a listing needs to go on, whichever gateway is
+// asked, in whatever order.
+func (p *Proxy) listObjects(w http.ResponseWriter, r *http.Request, bck wire.Bck, value json.RawMessage) error {
+	began := time.Now()
+	var msg wire.LsoMsg
+	if err := node.DecodeValue(value, &msg, wire.ActList); err != nil {
+		return err
+	}
+	if err := checkListMessage(&msg); err != nil {
+		return err
+	}
+	props, stale, err := p.freshProps(r.Context(), bck)
+	if err != nil {
+		return err
+	}
+	if err := objreq.CheckAccess(bck, props, meta.AccessListObjects); err != nil {
+		return err
+	}
+	page, err := p.page(r.Context(), bck, &msg)
+	if err != nil {
+		p.metrics.Failed(metrics.List, bck, apierr.StatusOf(err))
+		return err
+	}
+	if page.UUID = msg.UUID; page.UUID == "" {
+		page.UUID = meta.NewJobID()
+	}
+	markStale(w, stale)
+	p.metrics.Done(metrics.List, bck, 0, time.Since(began))
+	if acceptsMsgpack(r) {
+		return node.WriteBytes(w, r, wire.ContentMsgpack, page.AppendMsgpack(nil))
+	}
+	return node.WriteJSON(w, r, page)
+}
+
+// checkListMessage validates and completes a list message.
+func checkListMessage(msg *wire.LsoMsg) error {
+	const known = wire.LsoInventory<<1 - 1
+	if msg.Flags&^known != 0 {
+		return apierr.BadRequest("invalid list flags %d: the highest known bit is %d", msg.Flags, wire.LsoInventory)
+	}
+	msg.Normalize()
+	if err := msg.Validate(false); err != nil {
+		return apierr.BadRequest("%v", err)
+	}
+	switch {
+	case msg.Flags.Has(wire.LsoArchDir):
+		return apierr.NotImplemented("listing the content of archives (flag %d) is not built yet", wire.LsoArchDir)
+	case msg.Flags.Has(wire.LsoMissing):
+		return apierr.NotImplemented("listing misplaced objects and replicas (flag %d) is not built yet", wire.LsoMissing)
+	case msg.Flags.Has(wire.LsoInventory):
+		return apierr.NotImplemented("listing from a bucket inventory (flag %d) is not built yet", wire.LsoInventory)
+	}
+	if msg.UUID != "" {
+		if err := naming.ValidateUUID(msg.UUID); err != nil {
+			return err
+		}
+	}
+	switch {
+	case msg.PageSize == 0:
+		msg.PageSize = wire.DefaultPageSize
+	case msg.PageSize > maxPageSize:
+		msg.PageSize = maxPageSize
+	}
+	if msg.Flags.Has(wire.LsoNoRecursion) && msg.Prefix == "/" {
+		msg.Prefix = ""
+	}
+	return naming.ValidatePrefix(msg.Prefix)
+}
+
+// page lists all targets and merges. The token is set when the page is full,
+// even if nothing follows.
+func (p *Proxy) page(ctx context.Context, bck wire.Bck, msg *wire.LsoMsg) (*wire.LsoPage, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.node.Config().Client.ListTimeout.D())
+	defer cancel()
+	l, err := p.newLister(bck, msg)
+	if err != nil {
+		return nil, err
+	}
+	after := max(msg.ContinuationToken, msg.StartAfter)
+	limit := int(msg.PageSize)
+	var entries []wire.LsoEntry
+	var full bool
+	if dir := msg.Prefix; msg.Flags.Has(wire.LsoNoRecursion) && dir != "" && !strings.HasSuffix(dir, "/") {
+		entries, full, err = l.level(ctx, dir, after, limit)
+	} else {
+		entries, full, err = l.merge(ctx, *msg, after, limit)
+	}
+	if err != nil {
+		return nil, err
+	}
+	page := &wire.LsoPage{Entries: entries}
+	if n := len(entries); full && n > 0 {
+		page.ContinuationToken = entries[n-1].Name
+	}
+	return page, nil
+}
+
+// acceptsMsgpack tells that the client reads msgpack.
+func acceptsMsgpack(r *http.Request) bool {
+	for _, accept := range r.Header[wire.HeaderAccept] {
+		for element := range strings.SplitSeq(accept, ",") {
+			kind, _, _ := strings.Cut(element, ";")
+			if strings.TrimSpace(kind) == wire.ContentMsgpack {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// staleValue is the value of the header that marks an answer which no
+// majority confirmed.
+var staleValue = []string{"true"}
+
+// markStale marks an answer that was made without asking a majority.
+func markStale(w http.ResponseWriter, stale bool) {
+	if stale {
+		w.Header()[wire.HeaderStale] = staleValue
+	}
+}

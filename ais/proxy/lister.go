@@ -1,0 +1,136 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/transport/rpc"
+)
+
+// listRetryAfter is when to ask again for a listing that a target did not answer.
+const listRetryAfter = 5 * time.Second
+
+// lister asks all active targets for the names of one bucket.
+type lister struct {
+	proxy   *Proxy
+	bck     wire.Bck
+	msg     *wire.LsoMsg
+	targets []*meta.Snode
+	query   string // that names the bucket to a target
+}
+
+// newLister fails at once if a target is known to be down: its names would be
+// missing from the page.
+func (p *Proxy) newLister(bck wire.Bck, msg *wire.LsoMsg) (*lister, error) {
+	smap := p.control.View().Smap
+	l := &lister{proxy: p, bck: bck, msg: msg, targets: smap.ActiveTargets()}
+	if len(l.targets) == 0 {
+		return nil, apierr.New(http.StatusBadRequest, wire.CodeNoNodes, "no active targets in the cluster map")
+	}
+	for _, target := range l.targets {
+		if p.control.IsDown(target.ID) {
+			return nil, l.unavailable(target, errors.New("it is down"))
+		}
+	}
+	l.query = "?" + url.Values{
+		wire.QueryProvider:  {bck.Provider},
+		wire.QueryNamespace: {bck.Ns.Uname()},
+	}.Encode()
+	return l, nil
+}
+
+// merge returns the limit smallest names after a name, of all targets, for a
+// message whose prefix is taken literally.
+func (l *lister) merge(ctx context.Context, msg wire.LsoMsg, after string, limit int) (entries []wire.LsoEntry, full bool, err error) {
+	fetches := make([]fetchFunc, len(l.targets))
+	for i, target := range l.targets {
+		fetches[i] = func(ctx context.Context, after string, limit int) ([]wire.LsoEntry, bool, error) {
+			return l.fetch(ctx, target, &msg, after, limit)
+		}
+	}
+	return mergePage(ctx, fetches, after, limit)
+}
+
+// level lists one level for a prefix that does not end in a slash. If it
+// names a directory, that is the directory's content, and the object of the
+// same name if there is one; else the prefix is taken literally.
+func (l *lister) level(ctx context.Context, prefix, after string, limit int) (entries []wire.LsoEntry, full bool, err error) {
+	below, same := *l.msg, *l.msg
+	below.Flags = below.Flags&^wire.LsoNoRecursion | wire.LsoNameOnly
+	below.Prefix = prefix + "/"
+	same.Flags &^= wire.LsoNoRecursion
+	same.Prefix = prefix // the name itself is the smallest that begins with it
+	var self, inside []wire.LsoEntry
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		inside, _, err = l.merge(groupCtx, below, "", 1)
+		return err
+	})
+	group.Go(func() (err error) {
+		self, _, err = l.merge(groupCtx, same, "", 1)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return nil, false, err
+	}
+	msg := *l.msg
+	if len(inside) == 0 {
+		return l.merge(ctx, msg, after, limit)
+	}
+	msg.Prefix = prefix + "/"
+	if len(self) == 0 || self[0].Name != prefix || after >= prefix {
+		return l.merge(ctx, msg, after, limit)
+	}
+	if limit == 1 {
+		return self, true, nil
+	}
+	entries, full, err = l.merge(ctx, msg, after, limit-1)
+	return append(self, entries...), full, err
+}
+
+// fetch asks one target for its next names.
+func (l *lister) fetch(ctx context.Context, target *meta.Snode, msg *wire.LsoMsg, after string, limit int) ([]wire.LsoEntry, bool, error) {
+	ask := *msg
+	ask.ContinuationToken, ask.StartAfter, ask.PageSize = after, "", int64(limit)
+	ask.UUID, ask.Target, ask.Header = "", "", nil
+	body, err := json.Marshal(&ask)
+	if err != nil {
+		return nil, false, apierr.Wrap(err, http.StatusInternalServerError, "", "encode the list message")
+	}
+	address := target.IntraData.URL + wire.PathIntra + "/list/" + l.bck.Name + l.query
+	answer, _, err := l.proxy.node.RPC().Request(ctx, rpc.Data, http.MethodPost, address, wire.ContentJSON, body)
+	if err != nil {
+		return nil, false, l.failed(ctx, target, err)
+	}
+	var page wire.LsoPage
+	if err := page.DecodeMsgpack(answer); err != nil {
+		return nil, false, l.unavailable(target, err)
+	}
+	return page.Entries, page.ContinuationToken != "", nil
+}
+
+// failed is the error of a page one of whose targets failed: what the target
+// said, or a 503 with its name if it said nothing of use to a client.
+func (l *lister) failed(ctx context.Context, target *meta.Snode, err error) error {
+	var typed *apierr.Error
+	if errors.As(err, &typed) && typed.Status < http.StatusInternalServerError && typed.Status != http.StatusForbidden {
+		return typed
+	}
+	if ctx.Err() != nil && context.Cause(ctx) != context.DeadlineExceeded {
+		return ctx.Err() // another target's failure, or the client left
+	}
+	return l.unavailable(target, err)
+}
+
+func (l *lister) unavailable(target *meta.Snode, cause error) error {
+	return apierr.Unavailable(listRetryAfter, "cannot list %s: %s: %v", l.bck, target, cause)
+}

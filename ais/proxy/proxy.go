@@ -1,0 +1,21 @@
+package proxy
+
+import (
+	"log/slog"
+
+	"github.com/aistore-go/aistore/ais/node"
+	"github.com/aistore-go/aistore/cmn/metrics"
+)
+
+// Proxy is the gateway's part of a node: its handlers and what they call.
+type Proxy struct {
+	node    *node.Node
+	control node.ControlPlane
+	metrics *metrics.Registry
+	logger  *slog.Logger
+}
+
+// New returns the gateway's part of a node; see Register.
+func New(n *node.Node, control node.ControlPlane, logger *slog.Logger) *Proxy {
+	return &Proxy{node: n, control: control, metrics: n.Metrics(), logger: logger}
+}

@@ -1,0 +1,111 @@
+package target
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/cksum"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core"
+)
+
+// Header values that never change are shared by all answers.
+var (
+	binaryType  = []string{wire.ContentBinary}
+	acceptBytes = []string{"bytes"}
+	zeroLength  = []string{"0"}
+	isPresent   = []string{"true"}
+	oneCopy     = []string{"1"}
+)
+
+// customETag is the key of custom metadata that holds a backend's ETag.
+const customETag = "ETag"
+
+// headers sets headers of one answer: keys are canonical already, and all
+// values share one allocation.
+type headers struct {
+	h      http.Header
+	values [12]string
+	used   int
+}
+
+func newHeaders(w http.ResponseWriter) *headers { return &headers{h: w.Header()} }
+
+// set sets a header to one value.
+func (s *headers) set(key, value string) {
+	if s.used == len(s.values) {
+		s.h[key] = []string{value}
+		return
+	}
+	s.values[s.used] = value
+	s.h[key] = s.values[s.used : s.used+1 : s.used+1]
+	s.used++
+}
+
+func (s *headers) setInt(key string, value int64) { s.set(key, strconv.FormatInt(value, 10)) }
+
+// attributes sets what GET, PUT and HEAD tell of an object.
+func (s *headers) attributes(a *core.Attrs) {
+	s.checksum(a.Checksum)
+	s.atime(a)
+	s.version(a)
+	s.custom(a)
+}
+
+func (s *headers) checksum(sum cksum.Value) {
+	if !sum.IsNone() {
+		s.set(wire.HeaderObjChecksumType, sum.Type)
+		s.set(wire.HeaderObjChecksumValue, sum.Value)
+	}
+}
+
+func (s *headers) atime(a *core.Attrs) {
+	if a.Atime != 0 {
+		s.setInt(wire.HeaderObjAtime, a.Atime)
+	}
+}
+
+func (s *headers) version(a *core.Attrs) {
+	if a.Version != "" {
+		s.set(wire.HeaderObjVersion, a.Version)
+	}
+}
+
+// custom sets one line for each pair, and the ETag if a backend gave one.
+func (s *headers) custom(a *core.Attrs) {
+	if len(a.Custom) == 0 {
+		return
+	}
+	lines := make([]string, len(a.Custom))
+	for i, kv := range a.Custom {
+		lines[i] = kv.Key + "=" + kv.Value
+		if kv.Key == customETag {
+			s.set(wire.HeaderETag, quoted(kv.Value))
+		}
+	}
+	s.h[wire.HeaderObjCustomMD] = lines
+}
+
+// etag is the entity tag of an object: that of the backend it came from, its
+// MD5, or one made of checksum and time; "" without a checksum.
+func etag(a *core.Attrs) string {
+	if tag, ok := a.CustomValue(customETag); ok {
+		return quoted(tag)
+	}
+	switch {
+	case a.Checksum.IsNone():
+		return ""
+	case a.Checksum.Type == cksum.MD5:
+		return quoted(a.Checksum.Value)
+	}
+	return quoted("v1-" + a.Checksum.Value + "-" + strconv.FormatInt(a.Mtime, 36))
+}
+
+func quoted(tag string) string { return `"` + strings.Trim(tag, `"`) + `"` }
+
+// lastModified is a time as the header Last-Modified has it.
+func lastModified(nanoseconds int64) string {
+	return time.Unix(0, nanoseconds).UTC().Format(http.TimeFormat)
+}

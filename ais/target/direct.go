@@ -1,0 +1,94 @@
+package target
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/aistore-go/aistore/ais/node/objreq"
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core"
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+// admit decides whether this target is the one to serve a request; served
+// tells that the request was answered, with the address of the owner.
+//
+// A request that a gateway redirected here carries the version of the map by
+// which it did; a target that is behind catches up before it judges, and if
+// it still is not the owner the client is asked to come back, since a second
+// redirect could go round in circles. A client that places by itself (a
+// direct request) is redirected as a gateway would do it. Direct reads are
+// anybody's; direct writes are for clients that say which map they used.
+func (t *Target) admit(w http.ResponseWriter, r *http.Request, req *objectRequest) (served bool, err error) {
+	wanted, err := t.mapOfClient(r, req)
+	if err != nil {
+		return false, err
+	}
+	smap := t.control.View().Smap
+	if wanted > smap.Ver() {
+		if err := t.control.Pull(r.Context()); err != nil {
+			return false, err
+		}
+		smap = t.control.View().Smap
+	}
+	if smap == nil {
+		return false, apierr.Unavailable(time.Second, "%s has no cluster map yet", t.node.Name())
+	}
+	owner, err := objreq.Owner(smap, req.key.Bck, req.key.Name)
+	switch {
+	case err != nil:
+		return false, err
+	case owner.ID == t.node.ID():
+		return false, nil
+	case req.marker.Present:
+		return false, t.errNotOwner(req.key, owner, smap)
+	case t.control.IsDown(owner.ID):
+		return false, apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", req.key.Cname(), owner)
+	}
+	return true, objreq.Send(w, r, &objreq.Request{
+		Bck: req.key.Bck, Object: req.key.Name, NodeID: t.node.ID(), Smap: smap, Owner: owner, Now: req.began,
+	})
+}
+
+// mapOfClient returns the version of the map by which the request came here,
+// 0 if that is not known; the error is that of a direct write without it.
+func (t *Target) mapOfClient(r *http.Request, req *objectRequest) (int64, error) {
+	if req.marker.Present {
+		return req.marker.SmapVersion, nil
+	}
+	value := r.Header[wire.HeaderSmapVersion]
+	if len(value) == 0 || value[0] == "" {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			return 0, nil
+		}
+		return 0, apierr.BadRequest("%s: %s(obj) is expected to be redirected", t.node.Name(), r.Method)
+	}
+	version, err := strconv.ParseInt(value[0], 10, 64)
+	if err != nil || version <= 0 {
+		return 0, apierr.BadRequest("invalid header %s=%.40q: expecting the decimal version of a cluster map", wire.HeaderSmapVersion, value[0])
+	}
+	return version, nil
+}
+
+func (t *Target) errNotOwner(key core.Key, owner *meta.Snode, smap *meta.Smap) error {
+	return apierr.Unavailable(time.Second, "%s: %s is owned by %s as of cluster map v%d", t.node.Name(), key.Cname(), owner, smap.Version)
+}
+
+// MayCommit is asked right before a write or a delete becomes visible: the
+// name must still be this target's, and this target in its cluster.
+func (t *Target) MayCommit(key core.Key) error {
+	if why := t.control.Fenced(); why != "" {
+		return apierr.Unavailable(10*time.Second, "%s may not write: %s", t.node.Name(), why)
+	}
+	smap := t.control.View().Smap
+	owner, err := objreq.Owner(smap, key.Bck, key.Name)
+	if err != nil {
+		return err
+	}
+	if owner.ID != t.node.ID() {
+		return t.errNotOwner(key, owner, smap)
+	}
+	return nil
+}

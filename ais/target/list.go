@@ -1,0 +1,184 @@
+package target
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aistore-go/aistore/ais/node"
+	"github.com/aistore-go/aistore/ais/node/objreq"
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/query"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core"
+)
+
+const (
+	// maxListBody bounds the message of a gateway, in bytes.
+	maxListBody = 1 << 20
+	// maxListAnswer bounds the answer, in bytes: what does not fit is left
+	// for the next call.
+	maxListAnswer = 16 << 20
+	// maxListWindow bounds the answer, in entries.
+	maxListWindow = 128 << 10
+)
+
+// intra answers calls of gateways: POST /v1/intra/list/<bucket>.
+func (t *Target) intra(w http.ResponseWriter, r *http.Request) error {
+	path := node.PathItems(r)
+	if path.Items[2] != "list" {
+		return apierr.BadRequest("invalid request URI: '%s %s'", r.Method, r.RequestURI)
+	}
+	if err := path.Require(4); err != nil {
+		return err
+	}
+	return t.listWindow(w, r, path.Items[3])
+}
+
+// listWindow answers with the names of this target that follow a name, in
+// order: a window of the stream that a gateway merges. The token is set when
+// more follow.
+func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket string) error {
+	began := time.Now()
+	q, err := query.Parse(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	bck, err := q.Bck(bucket)
+	if err != nil {
+		return err
+	}
+	body, err := node.ReadBody(r, maxListBody)
+	if err != nil {
+		return err
+	}
+	var msg wire.LsoMsg
+	if err := json.Unmarshal(body, &msg); err != nil {
+		return apierr.BadRequest("failed to unmarshal the list message: %v", err)
+	}
+	if msg.PageSize <= 0 || msg.PageSize > maxListWindow {
+		msg.PageSize = maxListWindow
+	}
+	props, err := objreq.Bucket(r.Context(), t.control, bck)
+	if err != nil {
+		return err
+	}
+	shown := shownProps(msg.Want())
+	entries, err := t.store.List(r.Context(), bck, props, core.ListOptions{
+		Prefix: msg.Prefix, After: msg.ContinuationToken, Limit: int(msg.PageSize),
+		NoRecursion: msg.Flags.Has(wire.LsoNoRecursion), Props: shown,
+	})
+	if err != nil {
+		t.metrics.Failed(metrics.List, bck, apierr.StatusOf(err))
+		return err
+	}
+	layout := msg.TimeFormat
+	if layout == "" {
+		layout = wire.DefaultTimeFormat
+	}
+	page := wire.LsoPage{Entries: make([]wire.LsoEntry, 0, len(entries))}
+	more := int64(len(entries)) >= msg.PageSize
+	size := 0
+	for i := range entries {
+		entry := t.listEntry(&entries[i], shown, layout)
+		size += len(entry.Name) + len(entry.Custom) + 128
+		if size > maxListAnswer && i > 0 {
+			more = true
+			break
+		}
+		page.Entries = append(page.Entries, entry)
+	}
+	if n := len(page.Entries); more && n > 0 {
+		page.ContinuationToken = page.Entries[n-1].Name
+	}
+	t.metrics.Done(metrics.List, bck, 0, time.Since(began))
+	return node.WriteBytes(w, r, wire.ContentMsgpack, page.AppendMsgpack(nil))
+}
+
+// shownProps translates the properties of a list message. Those that are not
+// there add nothing to an entry.
+func shownProps(want wire.LsoProps) core.ListProps {
+	var shown core.ListProps
+	for _, pair := range [...]struct {
+		wire wire.LsoProps
+		core core.ListProps
+	}{
+		{wire.LsoPropSize, core.ListSize},
+		{wire.LsoPropChecksum, core.ListChecksum},
+		{wire.LsoPropAtime, core.ListAtime},
+		{wire.LsoPropVersion, core.ListVersion},
+		{wire.LsoPropCopies, core.ListCopies},
+		{wire.LsoPropCustom, core.ListCustom},
+		{wire.LsoPropLocation, core.ListLocation},
+	} {
+		if want.Has(pair.wire) {
+			shown |= pair.core
+		}
+	}
+	return shown
+}
+
+// listEntry is one entry as clients see it: only what was asked for.
+func (t *Target) listEntry(e *core.Entry, shown core.ListProps, layout string) wire.LsoEntry {
+	entry := wire.LsoEntry{Name: e.Name, Flags: e.Flags}
+	if entry.IsDir() || shown == 0 {
+		return entry
+	}
+	if shown&core.ListSize != 0 {
+		entry.Size = e.Attrs.Size
+	}
+	if shown&core.ListChecksum != 0 {
+		entry.Checksum = e.Attrs.Checksum.Value
+	}
+	if shown&core.ListAtime != 0 && e.Attrs.Atime != 0 {
+		entry.Atime = time.Unix(0, e.Attrs.Atime).Format(layout)
+	}
+	if shown&core.ListVersion != 0 {
+		entry.Version = e.Attrs.Version
+	}
+	if shown&core.ListCopies != 0 {
+		entry.Copies = 1 // no further ones are made
+	}
+	if shown&core.ListCustom != 0 {
+		entry.Custom = customText(e.Attrs.Custom)
+	}
+	if shown&core.ListLocation != 0 && e.Attrs.Mountpath != nil {
+		entry.Location = t.location(&e.Attrs)
+	}
+	return entry
+}
+
+// wellKnownCustom are the keys of backends, which are listed first.
+var wellKnownCustom = [...]string{core.CustomSource, customETag, "LastModified", "Last-Modified", "crc32c", "md5", "version"}
+
+// customText is custom metadata in a listing: "[ETag:67c2... key:value]".
+func customText(custom []core.KV) string {
+	if len(custom) == 0 {
+		return ""
+	}
+	var text strings.Builder
+	add := func(kv core.KV) {
+		if text.Len() > 0 {
+			text.WriteByte(' ')
+		}
+		text.WriteString(kv.Key)
+		text.WriteByte(':')
+		text.WriteString(kv.Value)
+	}
+	for _, key := range wellKnownCustom {
+		for _, kv := range custom {
+			if kv.Key == key {
+				add(kv)
+			}
+		}
+	}
+	for _, kv := range custom {
+		if !slices.Contains(wellKnownCustom[:], kv.Key) {
+			add(kv)
+		}
+	}
+	return "[" + text.String() + "]"
+}

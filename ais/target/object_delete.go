@@ -1,0 +1,54 @@
+package target
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/aistore-go/aistore/ais/node"
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/wire"
+)
+
+// deleteObject removes an object. A body, if there is one, is an action
+// message; without an action it means the same.
+func (t *Target) deleteObject(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
+	body, err := node.ReadBody(r, maxActionBody)
+	if err != nil {
+		return err
+	}
+	if len(body) > 0 {
+		var msg node.ActMsg
+		if err := json.Unmarshal(body, &msg); err != nil {
+			return apierr.BadRequest("failed to unmarshal action message: %v", err)
+		}
+		if err := checkDeleteAction(msg.Action, req); err != nil {
+			return err
+		}
+	}
+	if err := t.store.Delete(r.Context(), req.key); err != nil {
+		return err
+	}
+	w.Header()[wire.HeaderContentLength] = zeroLength
+	w.WriteHeader(http.StatusOK)
+	t.metrics.Done(metrics.Delete, req.key.Bck, 0, time.Since(req.began))
+	return nil
+}
+
+// checkDeleteAction refuses what is not a plain delete. Evicting from a bucket
+// whose data only this cluster holds would lose the object.
+func checkDeleteAction(action string, req *objectRequest) error {
+	switch action {
+	case "":
+		return nil
+	case wire.ActEvictListRange:
+		if !req.key.Props.IsRemote(req.key.Bck) {
+			return apierr.New(http.StatusBadRequest, wire.CodeNotRemoteBck, "%s: expecting remote bucket (have %s)", action, req.key.Bck)
+		}
+		return apierr.NotImplemented("evicting an object is not built yet")
+	case wire.ActMultipartAbort:
+		return apierr.NotImplemented("object action %q is not built yet", action)
+	}
+	return apierr.BadRequest("invalid action %q", action)
+}

@@ -1,0 +1,172 @@
+package target
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core"
+)
+
+// headObject answers with the attributes of an object as headers: all of them
+// (the first version of the call), or with the parameter "props" those that
+// it lists.
+func (t *Target) headObject(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
+	presence, err := parsePresence(req.query.Get(wire.QueryPresence))
+	if err != nil {
+		return err
+	}
+	props, err := parseHeadProps(req.query.Get(wire.QueryProps))
+	if err != nil {
+		return err
+	}
+	attrs, err := t.store.Head(r.Context(), req.key)
+	if err != nil {
+		return err
+	}
+	set := newHeaders(w)
+	switch presence {
+	case wire.PresenceOutside:
+		return apierr.BadRequest("%s is present (vs requested 'flt-outside'(%d))", req.key.Cname(), wire.PresenceOutside)
+	case wire.PresenceExistsNoProps, wire.PresencePresentNoProps:
+	default:
+		if props == 0 {
+			t.headAll(set, req, &attrs)
+		} else {
+			t.headSome(set, req, &attrs, props)
+		}
+	}
+	w.WriteHeader(http.StatusOK)
+	t.metrics.Done(metrics.Head, req.key.Bck, 0, time.Since(req.began))
+	return nil
+}
+
+// headAll sets everything that the first version of the call has. An empty
+// object has no Content-Length there.
+func (t *Target) headAll(set *headers, req *objectRequest, a *core.Attrs) {
+	bck := &req.key.Bck
+	if a.Size > 0 {
+		set.setInt(wire.HeaderContentLength, a.Size)
+	}
+	set.attributes(a)
+	set.set(wire.HeaderObjName, req.key.Name)
+	set.set(wire.HeaderBucketName, bck.Name)
+	set.set(wire.HeaderBucketProvider, bck.Provider)
+	if bck.Ns.UUID != "" {
+		set.set(wire.HeaderBucketNsUUID, bck.Ns.UUID)
+	}
+	if bck.Ns.Name != "" {
+		set.set(wire.HeaderBucketNsName, bck.Ns.Name)
+	}
+	set.h[wire.HeaderObjPresent] = isPresent
+	set.h[wire.HeaderObjMirrorCopies] = oneCopy
+	if a.Mountpath != nil {
+		set.set(wire.HeaderObjLocation, t.location(a))
+		set.set(wire.HeaderObjMirrorPaths, "["+a.Mountpath.Path+"]")
+	}
+}
+
+// headProps is a set of properties that the second version of HEAD is asked for.
+type headProps uint16
+
+const (
+	headName headProps = 1 << iota
+	headSize
+	headChecksum
+	headAtime
+	headVersion
+	headCustom
+	headLastModified
+	headETag
+	headLocation
+	headCopies
+	headEC
+	headChunked
+)
+
+// headPropNames is in the order of the bits.
+var headPropNames = [...]string{
+	"name", "size", "checksum", "atime", "version", "custom", "last-modified", "etag", "location", "copies", "ec", "chunked",
+}
+
+// parseHeadProps reads a list of property names; blanks and empty items do
+// not count. 0 means that no list was given.
+func parseHeadProps(list string) (props headProps, err error) {
+next:
+	for item := range strings.SplitSeq(list, ",") {
+		item = strings.TrimSpace(item)
+		if item == "" {
+			continue
+		}
+		for i, name := range headPropNames {
+			if item == name {
+				props |= 1 << i
+				continue next
+			}
+		}
+		return 0, apierr.BadRequest("invalid property %.64q in props list", item)
+	}
+	if props == 0 && list != "" {
+		props = headSize // a list of nothing: what is always sent
+	}
+	return props, nil
+}
+
+// headSome sets presence and size, and of the rest what was asked for and has
+// a value. No object has slices or chunks here.
+func (t *Target) headSome(set *headers, req *objectRequest, a *core.Attrs, props headProps) {
+	set.h[wire.HeaderObjPresent] = isPresent
+	set.setInt(wire.HeaderContentLength, a.Size)
+	if props&headName != 0 {
+		set.set(wire.HeaderObjName, req.key.Name)
+	}
+	if props&headChecksum != 0 {
+		set.checksum(a.Checksum)
+	}
+	if props&headAtime != 0 {
+		set.atime(a)
+	}
+	if props&headVersion != 0 {
+		set.version(a)
+	}
+	if props&headCustom != 0 {
+		set.custom(a)
+		delete(set.h, wire.HeaderETag) // a property of its own
+	}
+	if props&headLastModified != 0 {
+		set.set(wire.HeaderLastModified, lastModified(a.Mtime))
+	}
+	if tag := etag(a); props&headETag != 0 && tag != "" {
+		set.set(wire.HeaderETag, tag)
+	}
+	if a.Mountpath == nil {
+		return
+	}
+	if props&headLocation != 0 {
+		set.set(wire.HeaderObjLocation, t.location(a))
+	}
+	if props&headCopies != 0 {
+		set.h[wire.HeaderObjMirrorCopies] = oneCopy
+		set.set(wire.HeaderObjMirrorPaths, a.Mountpath.Path)
+	}
+}
+
+// location is where an object lies, as clients see it: "t[id]:mp[path, [disk]]".
+func (t *Target) location(a *core.Attrs) string { return t.node.Name() + ":" + a.Mountpath.String() }
+
+// parsePresence reads the presence filter; what is not a number counts as 0.
+func parsePresence(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return wire.PresenceExists, nil
+	}
+	if n < wire.PresenceExists || n > wire.PresenceOutside {
+		return 0, apierr.BadRequest("invalid query parameter %s=%d: expecting a number from %d to %d",
+			wire.QueryPresence, n, wire.PresenceExists, wire.PresenceOutside)
+	}
+	return n, nil
+}

@@ -1,0 +1,99 @@
+package target
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/cksum"
+	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core"
+)
+
+// putObject stores the body as the object and answers with its attributes.
+// Everything that can be refused without the body is refused before it is read.
+func (t *Target) putObject(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
+	opts, err := putOptions(r)
+	if err != nil {
+		return err
+	}
+	opts.SkipVC = req.query.Bool(wire.QuerySkipVC)
+	if err := t.fs.OutOfSpace(); err != nil {
+		return err
+	}
+	limit := int64(req.key.Props.Chunks.MaxMonolithicSize)
+	if limit > 0 && r.ContentLength > limit {
+		return errMonolithic(req.key, limit)
+	}
+	body := &countingBody{r: r.Body, limit: limit, key: &req.key}
+	attrs, err := t.store.Put(r.Context(), req.key, body, opts)
+	if err != nil {
+		return err
+	}
+	set := newHeaders(w)
+	set.attributes(&attrs)
+	set.h[wire.HeaderContentLength] = zeroLength
+	w.WriteHeader(http.StatusOK)
+	t.metrics.Done(metrics.Put, req.key.Bck, body.read, time.Since(req.began))
+	if req.marker.Sent > 0 {
+		t.metrics.Redirected(metrics.Put, time.Duration(req.began.UnixNano()-req.marker.Sent))
+	}
+	return nil
+}
+
+// putOptions reads what the headers say of the object.
+func putOptions(r *http.Request) (core.PutOptions, error) {
+	opts := core.PutOptions{Size: r.ContentLength, Version: first(r.Header[wire.HeaderObjVersion])}
+	if kind := first(r.Header[wire.HeaderObjChecksumType]); kind != "" {
+		if err := cksum.Validate(kind); err != nil {
+			return opts, apierr.BadRequest("header %s: %v", wire.HeaderObjChecksumType, err)
+		}
+		opts.Checksum = cksum.Value{Type: kind, Value: first(r.Header[wire.HeaderObjChecksumValue])}
+	}
+	lines := r.Header[wire.HeaderObjCustomMD]
+	if len(lines) == 0 {
+		return opts, nil
+	}
+	opts.Custom = make([]core.KV, len(lines))
+	for i, line := range lines {
+		key, value, ok := strings.Cut(line, "=")
+		if !ok {
+			return opts, apierr.BadRequest("custom metadata: invalid format %.64q, expecting key=value", line)
+		}
+		opts.Custom[i] = core.KV{Key: key, Value: value}
+	}
+	return opts, core.ValidateCustom(opts.Custom)
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+// countingBody counts what was read of a body and stops at a limit, if there
+// is one: larger objects would have to be stored in chunks.
+type countingBody struct {
+	r     io.Reader
+	read  int64
+	limit int64
+	key   *core.Key
+}
+
+// Read implements io.Reader.
+func (b *countingBody) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if b.read += int64(n); b.limit > 0 && b.read > b.limit {
+		return n, errMonolithic(*b.key, b.limit)
+	}
+	return n, err
+}
+
+func errMonolithic(key core.Key, limit int64) error {
+	return apierr.NotImplemented("%s is larger than chunks.max_monolithic_size (%d bytes): storing objects in chunks is not built yet",
+		key.Cname(), limit)
+}

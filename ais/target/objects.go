@@ -1,0 +1,132 @@
+package target
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/aistore-go/aistore/ais/node"
+	"github.com/aistore-go/aistore/ais/node/objreq"
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/naming"
+	"github.com/aistore-go/aistore/cmn/query"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core"
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+// maxActionBody bounds the JSON body of an object request, in bytes.
+const maxActionBody = 64 << 10
+
+// objectRequest is one request for one object, admitted.
+type objectRequest struct {
+	key    core.Key
+	query  query.Values
+	marker objreq.Marker
+	began  time.Time
+}
+
+// objects answers /v1/objects/<bucket>/<object>.
+func (t *Target) objects(w http.ResponseWriter, r *http.Request) error {
+	req := objectRequest{began: time.Now()}
+	var err error
+	if req.query, err = query.Parse(r.URL.RawQuery); err != nil {
+		return err
+	}
+	req.marker = objreq.ReadMarker(&req.query)
+	if r.Method == http.MethodPost {
+		msg, err := node.ReadActMsg(r, maxActionBody)
+		if err != nil {
+			return err
+		}
+		return objreq.ErrObjectAction(msg.Action)
+	}
+	objreq.Early(w, r)
+	path := node.PathItems(r)
+	if err := path.Require(4); err != nil {
+		return err
+	}
+	req.key.Name = path.Items[3]
+	if req.key.Bck, err = req.query.Bck(path.Items[2]); err != nil {
+		return err
+	}
+	if err := checkRequest(r, &req); err != nil {
+		return err
+	}
+	switch served, err := t.admit(w, r, &req); {
+	case served, err != nil:
+		return err
+	}
+	if req.key.Props, err = objreq.Bucket(r.Context(), t.control, req.key.Bck); err != nil {
+		return err
+	}
+	if !req.marker.Present { // no gateway has asked this
+		if err := objreq.CheckAccess(req.key.Bck, req.key.Props, neededAccess(r.Method)); err != nil {
+			return err
+		}
+	}
+	switch r.Method {
+	case http.MethodGet:
+		return t.done(metrics.Get, &req, t.getObject(w, r, &req))
+	case http.MethodHead:
+		return t.done(metrics.Head, &req, t.headObject(w, r, &req))
+	case http.MethodPut:
+		return t.done(metrics.Put, &req, t.putObject(w, r, &req))
+	default:
+		return t.done(metrics.Delete, &req, t.deleteObject(w, r, &req))
+	}
+}
+
+// checkRequest validates what can be seen without the cluster's metadata.
+func checkRequest(r *http.Request, req *objectRequest) error {
+	var err error
+	switch r.Method {
+	case http.MethodHead:
+		return naming.ValidateObjectHead(req.key.Name)
+	case http.MethodGet:
+		err = objreq.CheckGet(r, &req.query)
+	case http.MethodPut:
+		err = objreq.CheckPut(&req.query)
+	case http.MethodDelete:
+		err = objreq.CheckDelete(&req.query)
+	case http.MethodPatch:
+		err = objreq.ErrPatch()
+	default:
+		err = apierr.BadRequest("invalid request URI: '%s %s'", r.Method, r.RequestURI)
+	}
+	if err != nil {
+		return err
+	}
+	return naming.ValidateObject(req.key.Name)
+}
+
+// neededAccess is the permission that a request needs on its bucket.
+func neededAccess(method string) meta.Access {
+	switch method {
+	case http.MethodGet:
+		return meta.AccessGet
+	case http.MethodHead:
+		return meta.AccessHeadObject
+	case http.MethodPut:
+		return meta.AccessPut
+	default:
+		return meta.AccessDeleteObject
+	}
+}
+
+// done counts an operation that failed; success is counted where the number
+// of bytes is known.
+func (t *Target) done(op metrics.Op, req *objectRequest, err error) error {
+	if err == nil {
+		return nil
+	}
+	status := apierr.StatusOf(err)
+	t.metrics.Failed(op, req.key.Bck, status)
+	switch {
+	case apierr.CodeOf(err) == wire.CodeBadChecksum && op == metrics.Put:
+		t.metrics.ChecksumMismatch(req.key.Bck)
+	case status == http.StatusInternalServerError || status == http.StatusInsufficientStorage:
+		t.metrics.FailedIO(op, req.key.Bck)
+	}
+	return err
+}

@@ -1,0 +1,40 @@
+package target
+
+import (
+	"log/slog"
+
+	"github.com/aistore-go/aistore/ais/node"
+	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/core"
+	"github.com/aistore-go/aistore/fs"
+	"github.com/aistore-go/aistore/memsys"
+)
+
+// Target is the target's part of a node: its handlers and what they call.
+type Target struct {
+	node    *node.Node
+	control node.ControlPlane
+	store   *core.Store
+	fs      *fs.Manager
+	memory  *memsys.Pool
+	metrics *metrics.Registry
+	logger  *slog.Logger
+}
+
+// Options are the parts that the wiring made before.
+type Options struct {
+	Node    *node.Node
+	Control node.ControlPlane
+	Store   *core.Store
+	FS      *fs.Manager
+	Memory  *memsys.Pool
+	Logger  *slog.Logger
+}
+
+// New returns the target's part of a node; see Register.
+func New(o Options) *Target {
+	return &Target{
+		node: o.Node, control: o.Control, store: o.Store, fs: o.FS, memory: o.Memory,
+		metrics: o.Node.Metrics(), logger: o.Logger,
+	}
+}
