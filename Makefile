@@ -6,7 +6,7 @@ ROOT   ?= $(CURDIR)/.playground
 BIN    := $(CURDIR)/bin
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -X main.commit=$(VERSION) -X main.buildTime=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
+LDFLAGS := -X main.build=$(VERSION) -X main.buildTime=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 
 # Where Go has no caches of its own yet (no HOME, or a fresh one) they are
 # kept below .cache: nothing is written outside the repository.

@@ -95,7 +95,8 @@ const rewindLimit = 1 << 20
 
 // Stream is a payload that can be read only once, such as a pipe; size is -1
 // if it is not known. Its first megabyte is kept, so that a redirect or an
-// early failure does not lose it. The reader is not closed.
+// early failure does not lose it. The reader is not closed; a read of it may
+// still be under way when a call was ended by its context.
 func Stream(r io.Reader, size int64) Payload {
 	return &streamPayload{source: r, size: size}
 }
@@ -103,19 +104,27 @@ func Stream(r io.Reader, size int64) Payload {
 type streamPayload struct {
 	source io.Reader
 	size   int64
-	kept   []byte // everything read so far, unless lost
-	lost   bool   // more than rewindLimit was read
-	last   *streamBody
+	last   *streamBody // the only one that reads; the fields below are its own
+
+	kept    []byte // everything taken so far, unless lost
+	lost    bool   // more than rewindLimit was taken
+	buffer  []byte // of the read under way, then of its result
+	rest    []byte // of buffer: read from the source and not taken yet
+	err     error  // of the source, after rest
+	reading bool
+	arrived chan int // result of the read under way
 }
+
+// streamBuffer is the size of one read of a stream, in bytes.
+const streamBuffer = 64 << 10
 
 func (p *streamPayload) Size() int64 { return p.size }
 
-// Open waits until the transport has let go of the previous body: it may still
-// be in the middle of a read when the answer to the request is there.
+// Open waits until the transport has let go of the previous body.
 func (p *streamPayload) Open(ctx context.Context) (io.ReadCloser, error) {
 	if p.last != nil {
 		select {
-		case <-p.last.closed:
+		case <-p.last.idle:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -123,21 +132,56 @@ func (p *streamPayload) Open(ctx context.Context) (io.ReadCloser, error) {
 	if p.lost {
 		return nil, fmt.Errorf("%w (more than %d bytes were sent)", ErrNotReplayable, rewindLimit)
 	}
-	p.last = &streamBody{payload: p, closed: make(chan struct{})}
+	p.last = &streamBody{ctx: ctx, payload: p, closed: make(chan struct{}), idle: make(chan struct{})}
 	return p.last, nil
 }
 
+// next returns what the source has, at most len(buf) bytes. The source is read
+// beside, so that a source that does not come holds up nobody: when the wait
+// ends without it, the next body takes the result.
+func (p *streamPayload) next(ctx context.Context, buf []byte, closed <-chan struct{}) (int, error) {
+	if len(p.rest) == 0 && p.err == nil {
+		if !p.reading {
+			if p.buffer == nil {
+				p.buffer, p.arrived = make([]byte, streamBuffer), make(chan int, 1)
+			}
+			p.reading = true
+			go func() {
+				n, err := p.source.Read(p.buffer)
+				p.err = err // seen by whoever receives n
+				p.arrived <- n
+			}()
+		}
+		select {
+		case n := <-p.arrived:
+			p.reading, p.rest = false, p.buffer[:n]
+		case <-closed:
+			return 0, os.ErrClosed
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	n := copy(buf, p.rest)
+	p.rest = p.rest[n:]
+	if len(p.rest) == 0 {
+		return n, p.err
+	}
+	return n, nil
+}
+
 // streamBody is one sending of a stream: first what was kept, then the source.
-// The transport closes it, perhaps while a read of a slow source is under way;
-// Close does not wait for that, but only then does the next Open go on.
+// The transport may close it in the middle of a read, and waits for that read
+// when the request's context has ended: so the context ends reads, too.
 type streamBody struct {
+	ctx     context.Context
 	payload *streamPayload
 	offset  int // in kept
 
-	lock    sync.Mutex
-	reading bool
-	done    bool
-	closed  chan struct{} // closed when done and not reading
+	lock   sync.Mutex
+	inRead bool
+	done   bool
+	closed chan struct{} // by Close
+	idle   chan struct{} // closed, and no read is under way
 }
 
 func (b *streamBody) Read(buf []byte) (int, error) {
@@ -146,16 +190,16 @@ func (b *streamBody) Read(buf []byte) (int, error) {
 		b.lock.Unlock()
 		return 0, os.ErrClosed
 	}
-	b.reading = true
+	b.inRead = true
 	b.lock.Unlock()
 
 	n, err := b.read(buf)
 
 	b.lock.Lock()
 	defer b.lock.Unlock()
-	b.reading = false
+	b.inRead = false
 	if b.done {
-		close(b.closed)
+		close(b.idle)
 	}
 	return n, err
 }
@@ -167,7 +211,7 @@ func (b *streamBody) read(buf []byte) (int, error) {
 		b.offset += n
 		return n, nil
 	}
-	n, err := p.source.Read(buf)
+	n, err := p.next(b.ctx, buf, b.closed)
 	if !p.lost {
 		if len(p.kept)+n > rewindLimit {
 			p.lost, p.kept, b.offset = true, nil, 0
@@ -179,14 +223,15 @@ func (b *streamBody) read(buf []byte) (int, error) {
 	return n, err
 }
 
-// Close marks the body as no longer read.
+// Close marks the body as no longer read, and ends a read that waits.
 func (b *streamBody) Close() error {
 	b.lock.Lock()
 	defer b.lock.Unlock()
 	if !b.done {
 		b.done = true
-		if !b.reading {
-			close(b.closed)
+		close(b.closed)
+		if !b.inRead {
+			close(b.idle)
 		}
 	}
 	return nil

@@ -136,6 +136,12 @@ func (mb *member) View() *meta.View { return mb.view.Load() }
 // Joined implements node.ControlPlane.
 func (mb *member) Joined() bool { return mb.view.Load().Smap.Node(mb.id) != nil }
 
+// Settled implements node.ControlPlane.
+func (mb *member) Settled() bool { return true }
+
+// Stale implements node.ControlPlane.
+func (mb *member) Stale() bool { return false }
+
 // IsPrimary implements node.ControlPlane.
 func (mb *member) IsPrimary() bool { return mb.view.Load().Smap.IsPrimary(mb.id) }
 

@@ -1,8 +1,6 @@
 package metasync
 
 import (
-	"net/http"
-
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/core/meta"
@@ -74,7 +72,7 @@ func (m *machine) checkApplicant(req *joinRequest) error {
 		return apierr.BadRequest("join: invalid flags %d of %s, a proxy may be non-electable (%d)", node.Flags, node, meta.FlagNonElectable)
 	}
 	if now := m.view().Smap.Node(node.ID); now != nil && now.Role != node.Role {
-		return apierr.New(http.StatusConflict, codeDuplicate, "duplicate node ID: %s cannot join as %s", now, node)
+		return apierr.New(apierr.StatusConflict, codeDuplicate, "duplicate node ID: %s cannot join as %s", now, node)
 	}
 	return nil
 }

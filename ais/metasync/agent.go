@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -79,7 +78,7 @@ func New(o Options) (*Agent, error) {
 		founding: func(now time.Time, raftID uint64) (*meta.View, error) {
 			return firstView(o.Self, o.InitialConfig, now, raftID)
 		},
-		times: o.Timeouts.withDefaults(), log: o.Logger, now: o.Clock.Now(),
+		times: o.Timeouts.withDefaults(), removeTargets: o.RemoveTargets, log: o.Logger, now: o.Clock.Now(),
 	}, st)
 	if err != nil {
 		return nil, err
@@ -151,6 +150,13 @@ func (a *Agent) Joined() bool { return a.status.Load().Joined }
 
 // IsPrimary tells that this node is the primary, as far as it knows.
 func (a *Agent) IsPrimary() bool { return a.status.Load().Primary }
+
+// Settled is Status().Settled.
+func (a *Agent) Settled() bool { return a.status.Load().Settled }
+
+// Stale tells that no primary has answered this node for Timeouts.Down: what
+// it knows may be old, and it should catch up before it serves.
+func (a *Agent) Stale() bool { return a.status.Load().Stale }
 
 // Fenced says in one sentence why this node may not serve, "" if it may.
 func (a *Agent) Fenced() string {
@@ -265,7 +271,7 @@ func (a *Agent) Pull(ctx context.Context) error {
 // Handle answers a call of another node's Network. body is not kept.
 func (a *Agent) Handle(ctx context.Context, kind string, body []byte) ([]byte, error) {
 	if len(body) > maxBody {
-		return nil, apierr.New(http.StatusRequestEntityTooLarge, "", "%q call of %d bytes is longer than %d", kind, len(body), maxBody)
+		return nil, apierr.New(apierr.StatusRequestEntityTooLarge, "", "%q call of %d bytes is longer than %d", kind, len(body), maxBody)
 	}
 	r, err := a.request(ctx, func(m *machine, token uint64) { m.incoming(token, kind, body) })
 	return r.body, err
@@ -274,7 +280,7 @@ func (a *Agent) Handle(ctx context.Context, kind string, body []byte) ([]byte, e
 var errStopped = apierr.Unavailable(time.Second, "the node is stopping")
 
 func unanswered(ctx context.Context) error {
-	return apierr.Wrap(ctx.Err(), http.StatusServiceUnavailable, "", "no answer from the cluster in time, the outcome is not known")
+	return apierr.Wrap(ctx.Err(), apierr.StatusServiceUnavailable, "", "no answer from the cluster in time, the outcome is not known")
 }
 
 // request gives the machine an input and waits for its reply.

@@ -2,7 +2,6 @@ package metasync
 
 import (
 	"errors"
-	"net/http"
 	"sort"
 	"time"
 
@@ -171,11 +170,11 @@ func later(a, b time.Time) time.Time {
 
 func (m *machine) errNotPrimary() error {
 	if smap := m.view().Smap; smap != nil && smap.Primary != nil && smap.Primary.ID != m.self.ID {
-		return apierr.New(http.StatusServiceUnavailable, wire.CodeNotPrimary, "%s is not primary, %s is", m.self, smap.Primary)
+		return apierr.New(apierr.StatusServiceUnavailable, wire.CodeNotPrimary, "%s is not primary, %s is", m.self, smap.Primary)
 	}
-	return apierr.New(http.StatusServiceUnavailable, wire.CodeNotPrimary, "%s is not primary at the moment", m.self)
+	return apierr.New(apierr.StatusServiceUnavailable, wire.CodeNotPrimary, "%s is not primary at the moment", m.self)
 }
 
 func errNotJoined(self *meta.Snode) error {
-	return apierr.New(http.StatusServiceUnavailable, codeNotJoined, "%s has not joined a cluster yet", self)
+	return apierr.New(apierr.StatusServiceUnavailable, codeNotJoined, "%s has not joined a cluster yet", self)
 }

@@ -101,8 +101,12 @@ func (a *Agent) save(writes []write) bool {
 // perform is one outgoing call.
 func (a *Agent) perform(c outCall) {
 	ctx, cancel := context.WithTimeout(a.ctx, c.timeout)
+	began := a.o.Clock.Now()
 	body, err := a.o.Network.Call(ctx, c.url, c.kind, c.body)
 	cancel()
+	if c.kind == KindKeepalive && a.o.OnKeepalive != nil {
+		a.o.OnKeepalive(a.o.Clock.Now().Sub(began), err)
+	}
 	select {
 	case a.inbox <- func() { a.machine.returned(c.id, body, err) }:
 	case <-a.ctx.Done():
@@ -166,7 +170,7 @@ func (a *Agent) publishStatus() {
 	m := a.machine
 	s := &Status{
 		Joined: m.join.state == joined, Primary: m.primary(), Leader: m.leaderHint().ID, Term: m.term(), Index: m.effective,
-		Voter: m.rlog.voter(m.identity.RaftID) && !m.detached, Stale: m.stale(), Fenced: m.fenced, Down: m.downNodes,
+		Voter: m.rlog.voter(m.identity.RaftID) && !m.detached, Settled: m.settled(), Stale: m.stale(), Fenced: m.fenced, Down: m.downNodes,
 		LastContact: m.alive.answered,
 	}
 	if m.role == roleLeader {

@@ -293,7 +293,7 @@ func (m *machine) tickOut() {
 			continue
 		}
 		if node.Role == meta.RoleTarget {
-			if allowed == 0 || targets <= 1 {
+			if !m.removeTargets || allowed == 0 || targets <= 1 {
 				continue
 			}
 			allowed--

@@ -16,14 +16,15 @@ import (
 // I/O. Every input is a method call; after it the driver takes the outputs
 // with ready until there are none. Time is what tick and setTime say.
 type machine struct {
-	self        *meta.Snode
-	incarnation uint64
-	seeds       []string
-	mayFound    bool
-	founding    func(now time.Time, raftID uint64) (*meta.View, error) // makes the first view of a new cluster
-	times       Timeouts
-	limits      limits
-	log         *slog.Logger
+	self          *meta.Snode
+	incarnation   uint64
+	seeds         []string
+	mayFound      bool
+	founding      func(now time.Time, raftID uint64) (*meta.View, error) // makes the first view of a new cluster
+	times         Timeouts
+	removeTargets bool
+	limits        limits
+	log           *slog.Logger
 
 	now      time.Time
 	identity identity
@@ -126,16 +127,17 @@ type reply struct {
 
 // machineOptions is what a machine is made of.
 type machineOptions struct {
-	self        *meta.Snode
-	incarnation uint64 // random, of this start
-	raftID      uint64 // random, used if there is no stored one
-	seeds       []string
-	mayFound    bool
-	founding    func(now time.Time, raftID uint64) (*meta.View, error)
-	times       Timeouts
-	limits      limits // zero: defaultLimits
-	log         *slog.Logger
-	now         time.Time
+	self          *meta.Snode
+	incarnation   uint64 // random, of this start
+	raftID        uint64 // random, used if there is no stored one
+	seeds         []string
+	mayFound      bool
+	founding      func(now time.Time, raftID uint64) (*meta.View, error)
+	times         Timeouts
+	removeTargets bool
+	limits        limits // zero: defaultLimits
+	log           *slog.Logger
+	now           time.Time
 }
 
 // limits bound what is kept of the past.
@@ -154,7 +156,7 @@ func defaultLimits() limits {
 func newMachine(o machineOptions, st *stored) (*machine, error) {
 	m := &machine{
 		self: o.self, incarnation: o.incarnation, seeds: o.seeds, mayFound: o.mayFound, founding: o.founding,
-		times: o.times, limits: o.limits, log: o.log, now: o.now,
+		times: o.times, removeTargets: o.removeTargets, limits: o.limits, log: o.log, now: o.now,
 		calls:     map[uint64]func([]byte, error){},
 		routes:    map[uint64]route{},
 		proposals: map[string]*proposal{},

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"net/http"
 
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -124,16 +123,16 @@ const (
 )
 
 func errForeign(what, theirs, ours string) error {
-	return apierr.New(http.StatusConflict, codeForeign, "cluster integrity error: %s %q does not match %q", what, theirs, ours)
+	return apierr.New(apierr.StatusConflict, codeForeign, "cluster integrity error: %s %q does not match %q", what, theirs, ours)
 }
 
 func errDuplicate(node *meta.Snode, url string) error {
-	return apierr.New(http.StatusConflict, codeDuplicate, "duplicate node ID: another %s is running at %s", node, url)
+	return apierr.New(apierr.StatusConflict, codeDuplicate, "duplicate node ID: another %s is running at %s", node, url)
 }
 
 func unmarshal(kind string, body []byte, into any) error {
 	if err := json.Unmarshal(body, into); err != nil {
-		return apierr.Wrap(err, http.StatusBadRequest, "", "failed to unmarshal %q call", kind)
+		return apierr.Wrap(err, apierr.StatusBadRequest, "", "failed to unmarshal %q call", kind)
 	}
 	return nil
 }

@@ -26,6 +26,15 @@ type Options struct {
 	// seed knows one.
 	MayFound bool
 	Timeouts Timeouts // zero fields take their defaults
+	// RemoveTargets lets targets without a sign of life leave the map after
+	// Timeouts.Out, as proxies do. Their names then belong to others: it is for
+	// clusters that order writes across owners. Without it a silent target
+	// stays in the map as down, its names are answered 503, and nothing that
+	// it holds is taken for missing or comes back old.
+	RemoveTargets bool
+	// OnKeepalive is told of each keepalive call of this node: how long it
+	// took and how it ended. It may be nil and must not block.
+	OnKeepalive func(took time.Duration, err error)
 }
 
 // Timeouts are all times of the control plane.

@@ -224,7 +224,7 @@ func (n *simNode) start() {
 	n.m, err = newMachine(machineOptions{
 		self: n.self, incarnation: s.rng.Uint64()>>1 | 1, raftID: s.rng.Uint64()>>1 | 1, seeds: n.seeds, mayFound: n.found,
 		founding: func(now time.Time, raftID uint64) (*meta.View, error) { return firstView(n.self, initial, now, raftID) },
-		times:    Timeouts{}.withDefaults(), limits: s.limits, log: n.logger(), now: s.now,
+		times:    Timeouts{}.withDefaults(), removeTargets: true, limits: s.limits, log: n.logger(), now: s.now,
 	}, st)
 	if err != nil {
 		s.fatalf("%s: %v", n.self, err)

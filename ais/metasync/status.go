@@ -11,6 +11,9 @@ type Status struct {
 	Term    uint64 // of the Raft group as far as known
 	Index   uint64 // of the last command in effect on this node
 	Voter   bool   // this node has a vote
+	// Settled is false while this node leads alone although others could vote:
+	// the cluster would not survive it yet.
+	Settled bool
 	// Stale tells that no primary has answered this node for Timeouts.Down:
 	// it should call Pull before it relies on its view.
 	Stale bool

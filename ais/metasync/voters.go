@@ -15,6 +15,7 @@ import (
 
 const (
 	maxVoters    = 5
+	minVoters    = 3                      // of which one may be lost
 	votersPause  = 300 * time.Millisecond // between two looks at the group
 	learnerLimit = 20 * time.Second       // to catch up, else another node is tried
 	badFor       = time.Minute            // how long such a node is left alone
@@ -151,6 +152,15 @@ func (m *machine) candidate(node *meta.Snode, onlyJust bool) candidate {
 	c.live = p.left == 0 && !p.lastSign.IsZero() && m.now.Sub(p.lastSign) < m.times.Down && m.now.After(m.voters.bad[node.ID])
 	c.dead = p.left == 0 && (m.silence(node.ID) >= m.times.ReplaceVoter || onlyJust && m.down(node.ID))
 	return c
+}
+
+// settled tells that the loss of this node would not stop the cluster for
+// want of other voters, where there are live nodes enough to be voters.
+func (m *machine) settled() bool {
+	if m.role != roleLeader || len(m.rlog.conf.GetVoters()) >= minVoters {
+		return true
+	}
+	return len(desiredVoters(m.candidates(), m.identity.RaftID)) < minVoters
 }
 
 // tickVoters proposes the next change of the group, if there is one.

@@ -15,6 +15,13 @@ type ControlPlane interface {
 	// Joined tells that this node is an accepted member of its cluster and
 	// has been in touch with a primary since it was started.
 	Joined() bool
+	// Settled tells that the cluster can go on without this node, as far as it
+	// is large enough for that: a primary that has not shared its vote yet is
+	// not settled.
+	Settled() bool
+	// Stale tells that no primary has answered this node for some time: the
+	// view is to be pulled before it is relied on.
+	Stale() bool
 	// IsPrimary tells that this node is the primary, as far as it knows.
 	IsPrimary() bool
 	// Fenced says in one sentence why this node may not serve, "" if it may.

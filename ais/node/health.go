@@ -76,13 +76,13 @@ func (n *Node) alive(w http.ResponseWriter, public bool) error {
 	return nil
 }
 
-// ready answers 200 while the node serves: started, joined, not fenced, and
-// in service.
+// ready answers 200 while the node serves: started, joined, not fenced, in
+// service, and not the only one that could lead a cluster of several.
 func (n *Node) ready(w http.ResponseWriter, public bool) error {
 	switch {
 	case n.fenced() != "":
 		return apierr.Unavailable(0, "%s may not serve: %s", n.name, n.fenced())
-	case !n.Joined() || n.Stopping() || n.inMaintenance():
+	case !n.Joined() || !n.Control().Settled() || n.Stopping() || n.inMaintenance():
 		return errStarting
 	}
 	return n.alive(w, public)

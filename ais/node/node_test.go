@@ -41,6 +41,8 @@ func (f *fakeControl) View() *meta.View {
 	return &meta.View{}
 }
 func (f *fakeControl) Joined() bool    { return f.joined.Load() }
+func (f *fakeControl) Settled() bool   { return true }
+func (f *fakeControl) Stale() bool     { return false }
 func (f *fakeControl) IsPrimary() bool { return f.primary.Load() }
 func (f *fakeControl) Fenced() string {
 	if why := f.fenced.Load(); why != nil {

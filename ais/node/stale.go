@@ -6,13 +6,6 @@ import (
 	"time"
 )
 
-// staleTeller is a control plane that knows when its view may be behind.
-type staleTeller interface {
-	// Stale tells that no primary has answered this node for some time: the
-	// view is to be pulled before it is relied on.
-	Stale() bool
-}
-
 const (
 	// pullTime bounds the pull that a request waits for.
 	pullTime = time.Second
@@ -32,13 +25,12 @@ type freshener struct {
 // same time share one pull.
 func (n *Node) freshen(ctx context.Context) {
 	cp := n.Control()
-	st, ok := cp.(staleTeller)
-	if !ok || !st.Stale() {
+	if cp == nil || !cp.Stale() {
 		return
 	}
 	n.fresh.mu.Lock()
 	defer n.fresh.mu.Unlock()
-	if !st.Stale() || time.Now().Before(n.fresh.again) {
+	if !cp.Stale() || time.Now().Before(n.fresh.again) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, pullTime)

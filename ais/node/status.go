@@ -94,10 +94,7 @@ func (n *Node) capacity() wire.Capacity {
 
 // syncMetrics brings the alerts that the metrics show up to date.
 func (n *Node) syncMetrics() {
-	if now := n.flags(); now != n.metrics.Flags() {
-		n.metrics.ClearFlags(^now)
-		n.metrics.SetFlags(now)
-	}
+	n.metrics.ReplaceFlags(n.flags())
 	primary := ""
 	if smap := n.View().Smap; smap != nil && smap.Primary != nil {
 		primary = smap.Primary.ID

@@ -79,7 +79,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	}
 	p.Agent, err = metasync.New(metasync.Options{
 		Self: &self, Network: p.Node.RPC().Network(), Storage: p.state, Logger: p.log.Logger("metasync"),
-		InitialConfig: s.Cluster, Seeds: seeds, MayFound: mayFound,
+		InitialConfig: s.Cluster, Seeds: seeds, MayFound: mayFound, OnKeepalive: registry.Keepalive,
 	})
 	if err != nil {
 		return nil, err

@@ -94,7 +94,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	seeds, _ := s.Seeds(t.Node.Snode())
 	t.Agent, err = metasync.New(metasync.Options{
 		Self: t.Node.Snode(), Network: t.Node.RPC().Network(), Storage: t.state, Logger: t.log.Logger("metasync"),
-		InitialConfig: s.Cluster, Seeds: seeds,
+		InitialConfig: s.Cluster, Seeds: seeds, OnKeepalive: t.metrics.Keepalive,
 	})
 	if err != nil {
 		return nil, err

@@ -65,6 +65,64 @@ func TestHTTPAPIPage(t *testing.T) {
 	}
 }
 
+// TestCLIPage runs every command of docs/cli.md, in order, in a folder of its
+// own. What goes to stderr is part of a transcript.
+func TestCLIPage(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3, 3)
+	folder, config := t.TempDir(), t.TempDir()
+	env := append(os.Environ(),
+		"PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"AIS_ENDPOINT="+c.nodes[1].URL(), "AIS_CLI_CONFIG_DIR="+config, "AIS_DIRECT=")
+	for _, e := range examplesOf(t, "../../docs/cli.md") {
+		cmd := exec.Command("/bin/sh", "-c", e.command)
+		cmd.Env, cmd.Dir = env, folder
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("line %d: %s: %v", e.line, e.command, err)
+		}
+		got := strings.TrimSuffix(string(out), "\n")
+		if want := strings.Join(e.want, "\n"); !printed(want, got) {
+			t.Errorf("line %d: %s\nprinted:\n%s\nthe page says:\n%s", e.line, e.command, got, want)
+		}
+	}
+}
+
+// TestGoClientPage runs the program of docs/go_client.md, and compares its
+// function with the example of the package.
+func TestGoClientPage(t *testing.T) {
+	t.Parallel()
+	blocks := regexp.MustCompile("(?s)```(go|)\n(.*?)```").FindAllStringSubmatch(readText(t, "../../docs/go_client.md"), 2)
+	if len(blocks) != 2 || blocks[0][1] != "go" {
+		t.Fatal("the page has no program and its output")
+	}
+	program, want := blocks[0][2], blocks[1][2]
+	function := regexp.MustCompile(`(?ms)^func storeAndReadBack.*?^}\n`).FindString(program)
+	if function == "" || !strings.Contains(readText(t, "../../api/example_test.go"), function) {
+		t.Error("the page's function is not that of api/example_test.go")
+	}
+	c := startCluster(t, 1, 2)
+	main := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(main, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "run", main)
+	cmd.Env = append(os.Environ(), "AIS_ENDPOINT="+c.nodes[0].URL())
+	out, err := cmd.CombinedOutput()
+	if err != nil || string(out) != want {
+		t.Errorf("%v, printed:\n%s\nthe page says:\n%s", err, out, want)
+	}
+}
+
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
 // printed compares with the ellipsis as a wildcard.
 func printed(want, got string) bool {
 	parts := strings.Split(want, "…")

@@ -10,8 +10,8 @@ import (
 	"github.com/aistore-go/aistore/cmd/ais/commands"
 )
 
-// Set by the linker: -X main.buildCommit=... -X main.buildTime=...
-var buildCommit, buildTime string
+// Set by the linker: -X main.build=... -X main.buildTime=...
+var build, buildTime string
 
 func main() { os.Exit(run()) }
 
@@ -23,7 +23,7 @@ func run() int {
 	code := commands.Run(ctx, commands.Environment{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv,
 		OutIsTerminal: isTerminal(os.Stdout), ErrIsTerminal: isTerminal(os.Stderr),
-		Build: commands.NewBuild(buildCommit, buildTime),
+		Build: commands.NewBuild(build, buildTime),
 	}, os.Args)
 	if ctx.Err() != nil && interrupt.Err() == nil {
 		return 128 + int(syscall.SIGTERM)

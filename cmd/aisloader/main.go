@@ -12,7 +12,7 @@ import (
 
 // Set by the linker.
 var (
-	commit    = "unknown"
+	build     = "unknown"
 	buildTime = "unknown"
 )
 
@@ -22,7 +22,7 @@ func main() {
 		return
 	}
 	if os.Args[1] == "version" {
-		fmt.Printf("version 2.25.%s (build %s)\n", commit, buildTime)
+		fmt.Printf("version 2.25.%s (build %s)\n", build, buildTime)
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

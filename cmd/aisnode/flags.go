@@ -38,8 +38,8 @@ func parse(args []string, stderr io.Writer) (*command, error) {
 	flags.StringVar(&o.Custom, "config_custom", "", "`key=value,...` that this node overrides and keeps")
 	flags.BoolVar(&o.Transient, "transient", false, "with -config_custom: do not keep it for the next start")
 	flags.StringVar(&o.NodeID, "daemon_id", "", "`id` of the node; else AIS_DAEMON_ID, the stored one, or a new one")
-	targets := flags.Int("ntargets", 0, "proxy: `number` of targets of the cluster; accepted for scripts: a primary serves\nat once and never waits for targets")
-	skip := flags.Bool("skip_startup", false, "proxy: do not wait for targets; accepted for scripts: a primary never does")
+	targets := flags.Int("ntargets", 0, "`number` of targets of the cluster; accepted on every node, for scripts: a primary\nserves at once and never waits for targets")
+	flags.Bool("skip_startup", false, "do not wait for targets; accepted for scripts: a primary never does")
 	lost := flags.Bool("start_with_lost_mountpath", false, "target: start although a mountpath is missing; accepted for scripts: a target\nalways starts with the mountpaths that are there, and reports the others")
 	standby := flags.Bool("standby", false, "target: not supported yet")
 	loopback := flags.Bool("loopback", false, "target: not supported yet")
@@ -79,8 +79,6 @@ func parse(args []string, stderr io.Writer) (*command, error) {
 		return nil, errors.New("-standby is not supported yet: a target joins its cluster at start")
 	case *loopback:
 		return nil, errors.New("-loopback is not supported yet: use directories (test_fspaths) or real disks (fspaths)")
-	case o.Role == config.RoleTarget && (*targets > 0 || *skip):
-		return nil, errors.New("-ntargets and -skip_startup are options of a proxy")
 	case o.Role == config.RoleProxy && *lost:
 		return nil, errors.New("-start_with_lost_mountpath is an option of a target")
 	}

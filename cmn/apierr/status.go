@@ -5,10 +5,11 @@ import "net/http"
 // Statuses by the names that HTTP gives them, for packages that answer errors
 // and otherwise know no HTTP.
 const (
-	StatusBadRequest          = http.StatusBadRequest
-	StatusNotFound            = http.StatusNotFound
-	StatusConflict            = http.StatusConflict
-	StatusInternalServerError = http.StatusInternalServerError
-	StatusServiceUnavailable  = http.StatusServiceUnavailable
-	StatusInsufficientStorage = http.StatusInsufficientStorage
+	StatusBadRequest            = http.StatusBadRequest
+	StatusNotFound              = http.StatusNotFound
+	StatusConflict              = http.StatusConflict
+	StatusRequestEntityTooLarge = http.StatusRequestEntityTooLarge
+	StatusInternalServerError   = http.StatusInternalServerError
+	StatusServiceUnavailable    = http.StatusServiceUnavailable
+	StatusInsufficientStorage   = http.StatusInsufficientStorage
 )

@@ -35,6 +35,7 @@ func (s *Settings) Reconfigure(cluster *config.Cluster, log *logging.Log, m *met
 	}
 	s.conf.Store(own)
 	m.SetDetailed(own.Features.Has(feature.DetailedPromMetrics))
+	m.SetGoRuntime(own.Features.Has(feature.GoRuntimeMetrics))
 	m.SetCountNotFound(own.Features.Has(feature.CountObjectNotFound))
 	return log.SetConfig(logConfig(own))
 }

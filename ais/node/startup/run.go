@@ -11,7 +11,7 @@ import (
 // Bounds of an orderly stop: telling the primary, who may be gone itself, and
 // all of it with the requests in flight.
 const (
-	leaveTime = 5 * time.Second
+	leaveTime = 3 * time.Second
 	stopTime  = 30 * time.Second
 )
 
