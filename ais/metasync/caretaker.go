@@ -38,7 +38,7 @@ func (m *machine) becomeLeader() {
 	}
 	m.caretaker.next, m.caretaker.livesSince, m.caretaker.attempts = m.now, time.Time{}, map[string]int{}
 	m.voters.busy, m.voters.next = false, m.now.Add(votersPause)
-	m.voters.members, m.voters.bad = nil, nil
+	m.voters.members, m.voters.bad, m.voters.known = nil, nil, 0
 	m.removals = nil
 }
 

@@ -29,6 +29,10 @@ type votersPolicy struct {
 	next    time.Time
 	members map[uint64]*memberProgress // by raft id
 	bad     map[string]time.Time       // by node id, until when
+	// known is the index of an entry that follows the last change of the
+	// group: once it is committed, a majority knows that the change is. 0: not
+	// proposed yet.
+	known uint64
 }
 
 type memberProgress struct {
@@ -56,6 +60,7 @@ func (v *votersPolicy) settled(m *machine) {
 		}
 	}
 	v.next = m.now
+	v.known = 0
 }
 
 // candidate is a node as a possible voter.
@@ -155,17 +160,37 @@ func (m *machine) candidate(node *meta.Snode, onlyJust bool) candidate {
 }
 
 // settled tells that the loss of this node would not stop the cluster for
-// want of other voters, where there are live nodes enough to be voters.
+// want of other voters that know they are, where there are live nodes enough
+// to be voters.
 func (m *machine) settled() bool {
-	if m.role != roleLeader || len(m.rlog.conf.GetVoters()) >= minVoters {
+	if m.role != roleLeader {
 		return true
 	}
+	if len(m.rlog.conf.GetVoters()) >= minVoters {
+		return !m.rlog.joint() && m.voters.known > 0 && m.rlog.applied >= m.voters.known
+	}
 	return len(desiredVoters(m.candidates(), m.identity.RaftID)) < minVoters
+}
+
+// confirmVoters spreads the word that a change of the group is committed: a
+// voter that does not know yet that it is one does not stand for election.
+// The empty entry goes out with the commit index; whoever has it knows.
+func (m *machine) confirmVoters() {
+	if m.voters.known > 0 || m.rlog.joint() {
+		return
+	}
+	last, err := m.rlog.LastIndex()
+	if err != nil || m.raft.Propose(nil) != nil {
+		return // the next tick tries again
+	}
+	m.proposed++
+	m.voters.known = last + m.proposed
 }
 
 // tickVoters proposes the next change of the group, if there is one.
 func (m *machine) tickVoters() {
 	v := &m.voters
+	m.confirmVoters()
 	if v.busy || m.rlog.joint() || m.now.Before(v.next) || m.raft.BasicStatus().LeadTransferee != 0 || m.leaving != nil {
 		return
 	}

@@ -95,6 +95,8 @@ func newCluster(t *testing.T, proxies, targets int) *cluster {
 	t.Helper()
 	c := &playground.Cluster{
 		Proxies: proxies, Targets: targets, Mountpaths: 4, Root: t.TempDir(), Bin: programs, Port: nextPorts(t, proxies+targets),
+		// All that a failed test may want to show.
+		Config: map[string]any{"log": map[string]any{"level": "4", "flush_time": "100ms"}},
 	}
 	return &cluster{Cluster: c, t: t, nodes: c.Nodes()}
 }

@@ -25,51 +25,54 @@ type Smap struct {
 	Version string `json:"version"`
 }
 
-// WaitReady waits until a node says that it is ready. A node that ended is an
-// error at once, with what it printed.
-func (n *Node) WaitReady(ctx context.Context) error {
-	for {
-		if get(ctx, n.URL()+"/v1/health?readiness=true", nil) == nil {
-			return nil
-		}
-		if n.PID() == 0 {
-			return fmt.Errorf("%s ended: %s (log: %s)", n.Name(), n.Output(), n.LogDir())
-		}
-		if err := pause(ctx); err != nil {
-			return fmt.Errorf("%s is not ready (log: %s): %w", n.Name(), n.LogDir(), err)
-		}
-	}
-}
-
 // Smap asks a node for its cluster map.
 func (n *Node) Smap(ctx context.Context) (*Smap, error) {
 	m := &Smap{}
 	return m, get(ctx, n.URL()+"/v1/daemon?what=smap", m)
 }
 
-// WaitReady waits until the given nodes (all, if none is given) are ready and
-// each of their maps shows exactly as many nodes.
+// WaitReady waits until each of the given nodes (all, if none is given) shows
+// at least as many nodes in its map and says that it is ready. A node that
+// ended is an error at once, with what it printed.
 func (c *Cluster) WaitReady(ctx context.Context, nodes ...*Node) error {
 	if len(nodes) == 0 {
 		nodes = c.Nodes()
 	}
 	for _, n := range nodes {
-		if err := n.WaitReady(ctx); err != nil {
+		err := n.wait(ctx, func() error {
+			m, err := n.Smap(ctx)
+			if seen := len(m.Pmap) + len(m.Tmap); err == nil && seen < len(nodes) {
+				err = fmt.Errorf("it sees %d of %d nodes", seen, len(nodes))
+			}
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
+	// After all have joined: the primary is ready when it can be spared, too.
 	for _, n := range nodes {
-		for {
-			m, err := n.Smap(ctx)
-			if err == nil && len(m.Pmap)+len(m.Tmap) >= len(nodes) {
-				break
-			}
-			if err := pause(ctx); err != nil {
-				return fmt.Errorf("%s sees %d of %d nodes: %w", n.Name(), len(m.Pmap)+len(m.Tmap), len(nodes), err)
-			}
+		err := n.wait(ctx, func() error { return get(ctx, n.URL()+"/v1/health?readiness=true", nil) })
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// wait asks until the answer is good, the node ended or the context is over.
+func (n *Node) wait(ctx context.Context, ask func() error) error {
+	for {
+		err := ask()
+		switch {
+		case err == nil:
+			return nil
+		case n.PID() == 0:
+			return fmt.Errorf("%s ended: %s (log: %s)", n.Name(), n.Output(), n.LogDir())
+		case pause(ctx) != nil:
+			return fmt.Errorf("%s is not ready (log: %s): %w", n.Name(), n.LogDir(), err)
+		}
+	}
 }
 
 func get(ctx context.Context, url string, into any) error {
