@@ -64,7 +64,7 @@ func (c *Client) Smap() *meta.Smap {
 func (c *Client) attemptDirect(ctx context.Context, req *request) (resp *http.Response, err error, final bool) {
 	route, err := c.currentRouting(ctx)
 	if err != nil {
-		return nil, nil, false // the proxy knows more, or says why not
+		return nil, nil, false //nolint:nilerr // the proxy knows more, or says why not
 	}
 	owner := route.owner(req.object)
 	if owner == nil {

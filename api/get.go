@@ -74,7 +74,7 @@ func (c *Client) GetObjectReader(ctx context.Context, b wire.Bck, name string, a
 	req.query = q.Encode()
 
 	ctx, cancel := c.transferContext(ctx)
-	resp, err := c.do(ctx, req)
+	resp, err := c.do(ctx, req) //nolint:bodyclose // closed by the reader that is returned
 	if err != nil {
 		cancel()
 		return nil, ObjectAttrs{}, err

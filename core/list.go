@@ -221,7 +221,7 @@ func (l *listing) entry(mp *fsys.Mountpath, found *fsys.WalkEntry, proof bool) (
 	}
 	form, content, err := openFrame(frame)
 	if err != nil {
-		return item, false, nil // Open answers with an error, not with an object
+		return item, false, nil //nolint:nilerr // Open answers with an error, not with an object
 	}
 	item.Name, item.Flags = found.Name, wire.EntryPresent
 	if form == formInline && (proof || l.opts.Props == 0) {
@@ -279,7 +279,7 @@ func (l *listing) trueName(mp *fsys.Mountpath, path string) (name string, ok boo
 	}
 	form, content, err := openFrame(frame)
 	if err != nil {
-		return "", false, nil
+		return "", false, nil //nolint:nilerr // a damaged record names nothing
 	}
 	var rec record
 	if form == formInline {

@@ -27,6 +27,7 @@ const (
 type servedConn struct {
 	*net.TCPConn
 	held *[]byte // not nil: corked
+	used bool    // a request has come; see limitListener.connState
 }
 
 // Files go out by sendfile only if net/http finds this method.
@@ -87,7 +88,7 @@ func (w *writer) writeWhole(p []byte) (n int, done bool, err error) {
 		return 0, false, nil
 	}
 	if announced, err := strconv.Atoi(length[0]); err != nil || announced != len(p) {
-		return 0, false, nil
+		return 0, false, nil //nolint:nilerr // not for us: net/http judges it
 	}
 	flusher, ok := w.w.(http.Flusher)
 	conn, isServed := w.r.Context().Value(connKey{}).(*servedConn)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -97,7 +98,7 @@ func (n *Node) primaryReady(w http.ResponseWriter, r *http.Request) error {
 		}
 		return n.alive(w, true)
 	})
-	if err == errStarting {
+	if errors.Is(err, errStarting) {
 		err = n.errClusterStarting()
 	}
 	return err

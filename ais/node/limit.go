@@ -1,10 +1,16 @@
 package node
 
 import (
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
+
+// unusedGrace is how long a stopping node waits for the first request of a
+// connection: one that is on its way is served.
+const unusedGrace = 100 * time.Millisecond
 
 // limitListener accepts a bounded number of connections at a time; beyond it
 // new ones wait in the kernel's queue. The HTTP server's ConnState reports
@@ -14,10 +20,15 @@ type limitListener struct {
 	slots  chan struct{}
 	closed chan struct{}
 	once   sync.Once
+
+	mu     sync.Mutex
+	unused map[*servedConn]struct{} // no request has come on them yet
 }
 
 func newLimitListener(ln net.Listener, limit int) *limitListener {
-	return &limitListener{Listener: ln, slots: make(chan struct{}, limit), closed: make(chan struct{})}
+	return &limitListener{
+		Listener: ln, slots: make(chan struct{}, limit), closed: make(chan struct{}), unused: make(map[*servedConn]struct{}),
+	}
 }
 
 // Accept waits for a free slot, then for a connection.
@@ -33,7 +44,11 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		return &servedConn{TCPConn: tcp}, nil
+		served := &servedConn{TCPConn: tcp}
+		l.mu.Lock()
+		l.unused[served] = struct{}{}
+		l.mu.Unlock()
+		return served, nil
 	}
 	return conn, nil
 }
@@ -46,8 +61,29 @@ func (l *limitListener) Close() error {
 
 // connState is the HTTP server's callback. Each accepted connection is
 // reported closed, or hijacked, exactly once.
-func (l *limitListener) connState(_ net.Conn, state http.ConnState) {
+func (l *limitListener) connState(conn net.Conn, state http.ConnState) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if served, ok := conn.(*servedConn); ok && state != http.StateNew && !served.used {
+		served.used = true
+		l.mu.Lock()
+		delete(l.unused, served)
+		l.mu.Unlock()
+	}
 	if state == http.StateClosed || state == http.StateHijacked {
 		<-l.slots
+	}
+}
+
+// closeUnused closes the connections that clients opened to have them at
+// hand. The HTTP server would wait several seconds for their first request
+// before it takes them for idle, and a stopping node with it.
+func (l *limitListener) closeUnused() {
+	time.Sleep(unusedGrace)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for conn := range l.unused {
+		_ = conn.Close() // nothing was asked, nothing is owed
 	}
 }

@@ -88,6 +88,7 @@ func (n *Node) open(ep endpoint, h http.Handler, serverTLS *tls.Config) (port st
 		Protocols:         new(http.Protocols),
 	}
 	srv.Protocols.SetHTTP1(true)
+	srv.RegisterOnShutdown(limited.closeUnused)
 	var outer net.Listener = limited
 	if serverTLS != nil {
 		outer = tls.NewListener(limited, serverTLS)

@@ -102,6 +102,31 @@ func TestShutdownDrains(t *testing.T) {
 	}
 }
 
+// TestShutdownDoesNotWaitForUnusedConnections: clients open connections to
+// have them at hand.
+func TestShutdownDoesNotWaitForUnusedConnections(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, meta.RoleProxy, "proxy0001", nil)
+	join(t, n)
+	for _, url := range []string{n.Snode().Public.URL, n.Snode().IntraControl.URL} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	if a := do(t, "GET", n.Snode().Public.URL+"/v1/health", ""); a.status != 200 {
+		t.Fatalf("%+v", a)
+	}
+	began := time.Now()
+	if err := n.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("Shutdown took %v", took)
+	}
+}
+
 func TestShutdownBreaksOffAtItsDeadline(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, meta.RoleProxy, "proxy0001", nil)

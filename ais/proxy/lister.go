@@ -125,7 +125,7 @@ func (l *lister) failed(ctx context.Context, target *meta.Snode, err error) erro
 	if errors.As(err, &typed) && typed.Status < http.StatusInternalServerError && typed.Status != http.StatusForbidden {
 		return typed
 	}
-	if ctx.Err() != nil && context.Cause(ctx) != context.DeadlineExceeded {
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return ctx.Err() // another target's failure, or the client left
 	}
 	return l.unavailable(target, err)

@@ -98,7 +98,7 @@ func (c *count) trace(ctx context.Context, strace string, o *options) (shown str
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	select {
-	case <-done: // strace ends by the signal, and its exit status says only that
+	case <-done: //nolint:errcheck // strace ends by the signal, and its exit status says only that
 	case <-time.After(10 * time.Second):
 		return "", 0, errors.Join(errors.New("strace does not end"), cmd.Process.Kill())
 	}

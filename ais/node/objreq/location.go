@@ -91,7 +91,7 @@ var pathSafe = func() (safe [256]bool) {
 func appendPathEscaped(dst []byte, s string) []byte {
 	const hex = "0123456789ABCDEF"
 	start := 0
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		c := s[i]
 		if pathSafe[c] {
 			continue

@@ -93,7 +93,7 @@ func Collect(ctx context.Context, folder string, s Selection) (sources []Source,
 		info, err := os.Stat(name)
 		if err != nil || !info.Mode().IsRegular() {
 			skipped = append(skipped, name)
-			return nil
+			return nil //nolint:nilerr // the user is told what was skipped
 		}
 		sources = append(sources, Source{Path: name, Name: prefix + filepath.ToSlash(relative), Size: info.Size()})
 		return nil
