@@ -6,7 +6,9 @@ ROOT   ?= $(CURDIR)/.playground
 BIN    := $(CURDIR)/bin
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -X main.build=$(VERSION) -X main.buildTime=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
+# The time of the commit, so that the same sources make the same programs.
+BUILD_TIME := $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
+LDFLAGS := -X main.build=$(VERSION) -X main.buildTime=$(BUILD_TIME)
 
 # Where Go has no caches of its own yet (no HOME, or a fresh one) they are
 # kept below .cache: nothing is written outside the repository.

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -295,11 +297,27 @@ func (p *putter) putMany(ctx context.Context, sources []transfer.Source, prefix 
 	return p.app.finishMany("PUT", result, p.units)
 }
 
-// plan prints the files by extension.
+// plan prints the files by extension: all with --verbose, else those that
+// hold the most bytes, and the others in one line.
 func (p *putter) plan(groups []transfer.Group, total transfer.Group) error {
+	const most = 10
 	t := table.New("EXTENSION", "COUNT", "SIZE")
+	var others transfer.Group
+	if len(groups) > most+1 && !p.cmd.Bool("verbose") {
+		shown := slices.Clone(groups)
+		slices.SortStableFunc(shown, func(a, b transfer.Group) int { return cmp.Compare(b.Size, a.Size) })
+		for _, group := range shown[most:] {
+			others.Count += group.Count
+			others.Size += group.Size
+		}
+		others.Extension = fmt.Sprintf("(%d others)", len(shown)-most)
+		groups = shown[:most]
+	}
 	for _, group := range groups {
 		t.Row(orDash(group.Extension), measure.Count(group.Count), measure.Size(group.Size, p.units))
+	}
+	if others.Count > 0 {
+		t.Row(others.Extension, measure.Count(others.Count), measure.Size(others.Size, p.units))
 	}
 	t.Row("TOTAL", measure.Count(total.Count), measure.Size(total.Size, p.units))
 	return t.Print(p.app.Out, false)
