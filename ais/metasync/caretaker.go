@@ -31,6 +31,7 @@ type caretaker struct {
 // becomeLeader prepares for leading, in whatever role.
 func (m *machine) becomeLeader() {
 	m.detached = false
+	m.fenced = "" // a majority of the own cluster has just said otherwise
 	for _, p := range m.peers {
 		p.greeted, p.pushing, p.needs, p.lagging = false, false, false, false
 		p.acked, p.ackedBy = 0, 0

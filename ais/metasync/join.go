@@ -191,6 +191,12 @@ func (m *machine) refusedBy(url string, err error) {
 	case codeDuplicate:
 		m.out.fatal = err
 	case codeForeign:
+		if m.leads() || m.join.state == joined && !m.stale() {
+			// A configured address that belongs to others by now: no
+			// reason to doubt the own cluster.
+			m.log.Debug("another cluster answers", "asked", url, "err", err)
+			return
+		}
 		m.fenced = err.Error()
 		m.join.next = m.now.Add(fencedPause)
 		m.log.Error("cannot join", "asked", url, "err", err)
@@ -216,7 +222,7 @@ func (m *machine) admitted(url string, r *joinReply) {
 	m.fenced = ""
 	m.join.state, m.join.pause = joined, joinPause
 	m.alive.answered, m.alive.next = m.now, m.now
-	m.log.Info("joined the cluster", "uuid", m.identity.UUID, "primary", r.From, "smap", m.view().Smap.Version)
+	m.log.Info("joined the cluster", "uuid", m.identity.UUID, "leader", r.From, "smap", m.view().Smap.Version)
 }
 
 // whois says who this node is and what it knows of the leader.

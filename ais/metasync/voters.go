@@ -155,7 +155,12 @@ func (m *machine) candidate(node *meta.Snode, onlyJust bool) candidate {
 	}
 	c.voter = m.rlog.voter(c.raftID)
 	c.live = p.left == 0 && !p.lastSign.IsZero() && m.now.Sub(p.lastSign) < m.times.Down && m.now.After(m.voters.bad[node.ID])
-	c.dead = p.left == 0 && (m.silence(node.ID) >= m.times.ReplaceVoter || onlyJust && m.down(node.ID))
+	switch {
+	case p.left != 0: // keeps its vote until its out-time
+		c.dead = m.gone(node.ID) >= m.times.Out
+	default:
+		c.dead = m.silence(node.ID) >= m.times.ReplaceVoter || onlyJust && m.down(node.ID)
+	}
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/aistore-go/aistore/ais/node/objreq"
@@ -27,12 +28,12 @@ func (p publicHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := p.n
 	bit := methodBit(r.Method)
 	if bit == 0 {
-		methodNotAllowed(w, noMethods)
+		methodNotAllowed(w, r, noMethods)
 		return
 	}
 	rt := lookup(n.routes.Load().public, r.URL.Path)
 	if _, intra := r.Header[wire.HeaderCallerID]; intra {
-		n.failDirect(w, r, apierr.New(http.StatusForbidden, "", "unexpected intra-cluster header on pub: %s", wire.HeaderCallerID))
+		n.refuse(w, r, apierr.New(http.StatusForbidden, "", "unexpected intra-cluster header on pub: %s", wire.HeaderCallerID))
 		return
 	}
 	n.run(w, r, rt, bit)
@@ -46,7 +47,7 @@ func (i intraHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := i.n
 	bit := methodBit(r.Method)
 	if bit == 0 {
-		methodNotAllowed(w, noMethods)
+		methodNotAllowed(w, r, noMethods)
 		return
 	}
 	tables := n.routes.Load()
@@ -55,11 +56,11 @@ func (i intraHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// a client's call that another node passes on
 		rt = lookup(tables.public, r.URL.Path)
 		if rt != nil && rt.gated && n.Caller(r) == nil {
-			n.failDirect(w, r, n.errUnknownCaller(r))
+			n.refuse(w, r, n.errUnknownCaller(r))
 			return
 		}
 	} else if rt.gated && n.Caller(r) == nil {
-		n.failDirect(w, r, n.errUnknownCaller(r))
+		n.refuse(w, r, n.errUnknownCaller(r))
 		return
 	}
 	n.run(w, r, rt, bit)
@@ -90,10 +91,10 @@ func (n *Node) errUnknownCaller(r *http.Request) error {
 func (n *Node) run(w http.ResponseWriter, r *http.Request, rt *route, bit methodSet) {
 	if rt == nil {
 		if !n.Started() {
-			n.failDirect(w, r, errStarting) // the role's routes are not there yet
+			n.refuse(w, r, errStarting) // the role's routes are not there yet
 			return
 		}
-		n.failDirect(w, r, apierr.BadRequest("invalid request URI: '%s %s' from %s", r.Method, r.RequestURI, r.RemoteAddr))
+		n.refuse(w, r, apierr.BadRequest("invalid request URI: '%s %s' from %s", r.Method, r.RequestURI, r.RemoteAddr))
 		return
 	}
 	if rt.methods&bit == 0 {
@@ -102,12 +103,12 @@ func (n *Node) run(w http.ResponseWriter, r *http.Request, rt *route, bit method
 			w.WriteHeader(http.StatusOK)
 			return
 		}
-		methodNotAllowed(w, rt.allow)
+		methodNotAllowed(w, r, rt.allow)
 		return
 	}
 	if rt.gated {
 		if err := n.awaitServing(r); err != nil {
-			n.failDirect(w, r, err)
+			n.refuse(w, r, err)
 			return
 		}
 	}
@@ -172,10 +173,22 @@ func (n *Node) awaitServing(r *http.Request) error {
 var noMethods = []string{""}
 
 // methodNotAllowed is the 405: plain text, not JSON.
-func methodNotAllowed(w http.ResponseWriter, allow []string) {
+func methodNotAllowed(w http.ResponseWriter, r *http.Request, allow []string) {
+	const text = "Method Not Allowed\n"
+	objreq.Early(w, r)
 	h := w.Header()
 	h[wire.HeaderAllow] = allow
 	h[wire.HeaderContentType] = []string{wire.ContentTextUTF8}
+	h[wire.HeaderContentLength] = []string{strconv.Itoa(len(text))}
 	w.WriteHeader(http.StatusMethodNotAllowed)
-	_, _ = w.Write([]byte("Method Not Allowed\n")) // the client is gone if this fails
+	_, _ = w.Write([]byte(text)) // the client is gone if this fails
+	objreq.Linger(w, r)
+}
+
+// refuse answers a request that goes to no handler. As with those that do, a
+// client that is still sending gets the answer and not a reset.
+func (n *Node) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	objreq.Early(w, r)
+	n.failDirect(w, r, err)
+	objreq.Linger(w, r)
 }

@@ -15,6 +15,9 @@ import (
 	"github.com/aistore-go/aistore/transport/rpc"
 )
 
+// noContent is the length of an answer without a body; it is only read.
+var noContent = []string{"0"}
+
 // keptOnFailure tells a header that a handler sets for the answer of an error,
 // too; all others were to go with an answer that will not come.
 func keptOnFailure(name string, values []string) bool {
@@ -44,9 +47,11 @@ func (n *Node) failDirect(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	switch {
 	case errors.Is(err, errStarting):
+		h[wire.HeaderContentLength] = noContent
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	case errors.Is(err, errBadGateway):
+		h[wire.HeaderContentLength] = noContent
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}

@@ -160,7 +160,7 @@ func New(opts Options) (*Node, error) {
 	if n.logger == nil {
 		n.logger = slog.Default()
 		if n.log != nil {
-			n.logger = n.log.Logger("node")
+			n.logger = n.log.Logger("ais")
 		}
 	}
 	secure, err := loadTLS(&opts.Cluster.Net.HTTP)

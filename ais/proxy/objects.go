@@ -11,6 +11,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/query"
+	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
@@ -35,11 +36,23 @@ func (p *Proxy) objects(w http.ResponseWriter, r *http.Request) error {
 // owner, before a byte of its body is read. provider is what an easy URL adds
 // to the query.
 func (p *Proxy) objectRequest(w http.ResponseWriter, r *http.Request, bucket, object string, q *query.Values, provider string) error {
-	began := time.Now()
 	bck, err := q.Bck(bucket)
 	if err != nil {
 		return err
 	}
+	began := time.Now()
+	err = p.redirect(w, r, bck, object, q, provider, began)
+	if op, counted := operation(r.Method); counted {
+		if err == nil {
+			p.metrics.Done(op, bck, 0, time.Since(began))
+		} else {
+			p.metrics.Failed(op, bck, apierr.StatusOf(err))
+		}
+	}
+	return err
+}
+
+func (p *Proxy) redirect(w http.ResponseWriter, r *http.Request, bck wire.Bck, object string, q *query.Values, provider string, began time.Time) error {
 	access, err := p.checkObjectRequest(r, object, q)
 	if err != nil {
 		return err
@@ -62,13 +75,9 @@ func (p *Proxy) objectRequest(w http.ResponseWriter, r *http.Request, bucket, ob
 	if p.control.IsDown(owner.ID) {
 		return apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", bck.Cname(object), owner)
 	}
-	err = objreq.Send(w, r, &objreq.Request{
+	return objreq.Send(w, r, &objreq.Request{
 		Bck: bck, Object: object, Provider: provider, NodeID: p.node.ID(), Smap: smap, Owner: owner, Now: began,
 	})
-	if op, counted := operation(r.Method); counted && err == nil {
-		p.metrics.Done(op, bck, 0, time.Since(began))
-	}
-	return err
 }
 
 // operation is what a redirected request counts as.

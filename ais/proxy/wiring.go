@@ -54,14 +54,16 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
+	// First of all, what only one process may have: one that comes too late
+	// must not touch the log of the running one.
+	if p.state, err = statefile.Open(s.Local.ConfDir); err != nil {
+		return nil, err
+	}
 	if p.log, err = s.OpenLog(); err != nil {
 		return nil, err
 	}
 	id, err := s.ProxyID()
 	if err != nil {
-		return nil, err
-	}
-	if p.state, err = statefile.Open(s.Local.ConfDir); err != nil {
 		return nil, err
 	}
 	registry := metrics.New(meta.RoleProxy, id)
@@ -78,7 +80,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		self.Flags |= meta.FlagNonElectable
 	}
 	p.Agent, err = metasync.New(metasync.Options{
-		Self: &self, Network: p.Node.RPC().Network(), Storage: p.state, Logger: p.log.Logger("metasync"),
+		Self: &self, Network: p.Node.RPC().Network(), Storage: p.state, Logger: p.log.Logger("cluster"),
 		InitialConfig: s.Cluster, Seeds: seeds, MayFound: mayFound, OnKeepalive: registry.Keepalive,
 	})
 	if err != nil {
@@ -93,7 +95,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		return nil
 	})
 	p.Node.SetControl(p.Agent)
-	New(p.Node, p.Agent, p.log.Logger("proxy")).Register()
+	New(p.Node, p.Agent, p.log.Logger("ais")).Register()
 	p.Agent.Start(context.Background())
 	p.stopStats = s.LogStats(p.log, registry)
 	p.Node.MarkStarted()

@@ -71,6 +71,11 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 			err = errors.Join(err, t.close())
 		}
 	}()
+	// First of all, what only one process may have: one that comes too late
+	// must not touch the log of the running one.
+	if t.state, err = statefile.Open(s.Local.ConfDir); err != nil {
+		return nil, err
+	}
 	if t.log, err = s.OpenLog(); err != nil {
 		return nil, err
 	}
@@ -78,9 +83,6 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		return nil, err
 	}
 	id := t.disks.NodeID()
-	if t.state, err = statefile.Open(s.Local.ConfDir); err != nil {
-		return nil, err
-	}
 	t.metrics = metrics.New(meta.RoleTarget, id)
 	if t.Node, err = node.New(node.Options{
 		Role: meta.RoleTarget, ID: id, Local: s.Local, Cluster: s.Cluster, Override: s.Override, Env: s.Env,
@@ -93,7 +95,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	t.host = startup.Listen(t.Node)
 	seeds, _ := s.Seeds(t.Node.Snode())
 	t.Agent, err = metasync.New(metasync.Options{
-		Self: t.Node.Snode(), Network: t.Node.RPC().Network(), Storage: t.state, Logger: t.log.Logger("metasync"),
+		Self: t.Node.Snode(), Network: t.Node.RPC().Network(), Storage: t.state, Logger: t.log.Logger("cluster"),
 		InitialConfig: s.Cluster, Seeds: seeds, OnKeepalive: t.metrics.Keepalive,
 	})
 	if err != nil {
@@ -103,11 +105,11 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	memory := memsys.New(keptMemory)
 	var role *Target // made of the store, which asks it before every commit
 	t.Store = core.NewStore(core.Options{
-		FS: t.disks, NodeID: id, Memory: memory, Logger: t.log.Logger("core"),
+		FS: t.disks, NodeID: id, Memory: memory, Logger: t.log.Logger("ios"),
 		MayCommit: func(key core.Key) error { return role.MayCommit(key) },
 	})
 	role = New(Options{
-		Node: t.Node, Control: t.Agent, Store: t.Store, FS: t.disks, Memory: memory, Logger: t.log.Logger("target"),
+		Node: t.Node, Control: t.Agent, Store: t.Store, FS: t.disks, Memory: memory, Logger: t.log.Logger("ais"),
 	})
 	t.Agent.OnApply(t.apply)
 	t.Node.SetControl(t.Agent)

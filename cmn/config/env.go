@@ -102,18 +102,3 @@ func (e *Env) PrimaryURL(c *Cluster) string {
 		return "http://" + host
 	}
 }
-
-// ApplyTo puts the public address of the environment into a local
-// configuration and checks the result.
-func (e *Env) ApplyTo(l *Local) error {
-	if e.HostIP != "" {
-		l.HostNet.Hostname = e.HostIP
-	}
-	if e.PublicHostname != "" {
-		l.HostNet.Hostname = e.PublicHostname
-	}
-	if e.HostPort != "" {
-		l.HostNet.Port = e.HostPort
-	}
-	return l.HostNet.validate()
-}

@@ -138,21 +138,10 @@ func TestReadEnv(t *testing.T) {
 	}
 }
 
-func TestEnvWinsOverFile(t *testing.T) {
+func TestEnvOfANode(t *testing.T) {
 	t.Parallel()
-	l, _, err := config.ParseLocal([]byte(`{`+dirs+`,`+ports+`}`), "proxy")
-	if err != nil {
-		t.Fatal(err)
-	}
 	e, err := config.ReadEnv(env(map[string]string{"AIS_HOST_IP": "10.0.0.1", "AIS_HOST_PORT": "8081", "AIS_DAEMON_ID": "abcdefgh", "AIS_READ_HEADER_TIMEOUT": "0s"}))
-	if err != nil || e.ReadHeaderTimeout != 0 || e.NodeID != "abcdefgh" {
+	if err != nil || e.ReadHeaderTimeout != 0 || e.NodeID != "abcdefgh" || e.HostIP != "10.0.0.1" || e.HostPort != "8081" {
 		t.Fatal(e, err)
-	}
-	if err := e.ApplyTo(l); err != nil || l.HostNet.Hostname != "10.0.0.1" || l.HostNet.Port != "8081" {
-		t.Errorf("%+v, %v", l.HostNet, err)
-	}
-	e.HostPort = "9080"
-	if err := e.ApplyTo(l); err == nil {
-		t.Error("the environment makes the public endpoint the control endpoint")
 	}
 }

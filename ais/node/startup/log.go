@@ -19,7 +19,7 @@ func (s *Settings) OpenLog() (*logging.Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	logger := log.Logger("node")
+	logger := log.Logger("ais")
 	for _, warning := range s.Warnings {
 		logger.Warn("configuration: " + warning)
 	}

@@ -97,31 +97,39 @@ func (v *clusterView) unreachable(role string) string {
 	return fmt.Sprintf(" - %d unreachable", n)
 }
 
-// capacity counts disks and the space of all targets; file systems that a
-// target's mountpaths share count once.
+// capacity counts disks and the space of all targets; file systems that
+// mountpaths of one machine share count once.
 func (v *clusterView) capacity() (disks int, text string) {
+	type onHost[T comparable] struct {
+		host string
+		of   T
+	}
 	var used, avail uint64
+	names, seen := map[onHost[string]]bool{}, map[onHost[wire.FsID]]bool{}
 	for i := range v.reports {
 		s := v.reports[i].status
 		if s == nil {
 			continue
 		}
-		names, seen := map[string]bool{}, map[wire.FsID]bool{}
+		host := ""
+		if s.Snode != nil {
+			host = s.Snode.Public.Host
+		}
 		for _, mountpath := range s.Capacity.Mountpaths {
 			if mountpath == nil {
 				continue
 			}
 			for _, disk := range mountpath.Disks {
-				names[disk] = true
+				names[onHost[string]{host, disk}] = true
 			}
-			if !seen[mountpath.FS.FsID] {
-				seen[mountpath.FS.FsID] = true
+			if id := (onHost[wire.FsID]{host, mountpath.FS.FsID}); !seen[id] {
+				seen[id] = true
 				used += mountpath.Used
 				avail += mountpath.Avail
 			}
 		}
-		disks += len(names)
 	}
+	disks = len(names)
 	if used+avail == 0 {
 		return disks, "unknown"
 	}
