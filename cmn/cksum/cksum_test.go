@@ -2,7 +2,7 @@ package cksum
 
 import "testing"
 
-// The vectors are those of spec 10, section 3.
+// The vectors are what clients of the REST API compute.
 func TestVectors(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ kind, data, want string }{

@@ -19,7 +19,7 @@ func Digest(name string) uint64 { return xxhash.ChecksumString64S(name, Seed) }
 func DigestBytes(name []byte) uint64 { return xxhash.Checksum64S(name, Seed) }
 
 // Mix is the weight function: a splitmix64-style finalizer over digest XOR
-// digest (spec 10, section 20).
+// digest (a wire fact).
 func Mix(s uint64) uint64 {
 	const (
 		gamma = 0x9e3779b97f4a7c15

@@ -2,7 +2,7 @@ package hrw
 
 import "testing"
 
-// The vectors are those of spec 10, section 20.
+// The vectors are what clients of the REST API compute.
 func TestVectors(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[uint64]uint64{0: 1905207664160064169, 4573842: 5026071747115404967} {
