@@ -75,12 +75,8 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	}
 	p.host = startup.Listen(p.Node)
 	seeds, mayFound := s.Seeds(p.Node.Snode())
-	self := *p.Node.Snode()
-	if s.Cluster.Proxy.NonElectable {
-		self.Flags |= meta.FlagNonElectable
-	}
 	p.Agent, err = metasync.New(metasync.Options{
-		Self: &self, Network: p.Node.RPC().Network(), Storage: p.state, Logger: p.log.Logger("cluster"),
+		Self: p.Node.Snode(), Network: p.Node.RPC().Network(), Storage: p.state, Logger: p.log.Logger("cluster"),
 		InitialConfig: s.Cluster, Seeds: seeds, MayFound: mayFound, OnKeepalive: registry.Keepalive,
 	})
 	if err != nil {

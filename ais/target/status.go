@@ -1,6 +1,8 @@
 package target
 
 import (
+	"sync/atomic"
+
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/sysinfo"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -13,6 +15,7 @@ type diskStatus struct {
 	disks   *fs.Manager
 	load    *sysinfo.Disks
 	metrics *metrics.Registry
+	damaged atomic.Int64 // objects found damaged since the start
 }
 
 func newDiskStatus(disks *fs.Manager, m *metrics.Registry) *diskStatus {
@@ -66,7 +69,7 @@ func (s *diskStatus) Alerts() wire.NodeFlags {
 	case capacity.Low():
 		flags |= wire.NodeLowCapacity | wire.NodeDiskLowCapacity
 	}
-	if len(s.disks.Lists().Disabled) > 0 {
+	if len(s.disks.Lists().Disabled) > 0 || s.damaged.Load() > 0 {
 		flags |= wire.NodeDiskFault
 	}
 	return flags

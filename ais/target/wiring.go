@@ -106,6 +106,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	var role *Target // made of the store, which asks it before every commit
 	t.Store = core.NewStore(core.Options{
 		FS: t.disks, NodeID: id, Memory: memory, Logger: t.log.Logger("ios"),
+		OnDamage:  func(core.Damage) { disks.damaged.Add(1) },
 		MayCommit: func(key core.Key) error { return role.MayCommit(key) },
 	})
 	role = New(Options{

@@ -26,7 +26,7 @@ import (
 //	21.1 parallel ranges                             here
 //	21.1 HEAD with presence and props                here; TestCLIPage
 //	21.2 the probe before an HTTPS upload            here; ais/proxy: TestAnswerGoesOutBeforeTheBody
-//	21.2 the same over TLS                           TLS is not built: TestFactHTTPSIsRefused
+//	21.2 the same over TLS                           TestFactsOverHTTPS
 //	21.2 attributes, resume, base URL                here; python: test_head, test_range
 //	21.2 multipart, append                           here: 501
 //	21.3 Expect: 100-continue                        here
@@ -547,20 +547,4 @@ func directAccess(t *testing.T, c *cluster) {
 	}
 	single(t, http.StatusBadRequest, http.MethodPut, objectURL(owner, "direct", "o"), "x", "Ais-Smap-Version", "many")
 	single(t, http.StatusOK, http.MethodDelete, objectURL(owner, "direct", "o"), "", "Ais-Smap-Version", version)
-}
-
-// TestFactHTTPSIsRefused (21.2): a node that is told to use TLS says that it
-// cannot, rather than to serve in the clear.
-func TestFactHTTPSIsRefused(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t, 1, 0)
-	c.Config = map[string]any{"net": map[string]any{"http": map[string]any{"use_https": true, "server_crt": "server.crt", "server_key": "server.key"}}}
-	if err := c.WriteConfiguration(); err != nil {
-		t.Fatal(err)
-	}
-	n := c.nodes[0]
-	code, output := runNode(t, nil, "-role", n.Role, "-config", n.ClusterFile(), "-local_config", n.LocalFile())
-	if code != 1 || strings.Count(strings.TrimSpace(output), "\n") != 0 || !strings.Contains(output, "net.http.use_https is on, but TLS is not built yet") {
-		t.Errorf("exit code %d:\n%s", code, output)
-	}
 }
