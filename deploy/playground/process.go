@@ -54,10 +54,29 @@ func (n *Node) PID() int {
 		return 0
 	}
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil || !bytes.Contains(line, []byte(n.LocalFile())) {
+	switch {
+	case err != nil:
+		return 0
+	case len(line) == 0 && beginning(pid):
+		return pid
+	case !bytes.Contains(line, []byte(n.LocalFile())):
 		return 0
 	}
 	return pid
+}
+
+// beginning tells a process without a command line that is just being made
+// from one that has ended and from those of the kernel.
+func beginning(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	// The second field may hold blanks; state and parent follow its bracket.
+	_, rest, _ := strings.Cut(string(data), ") ")
+	fields := strings.Fields(rest)
+	const kernel = "2" // the parent of the kernel's threads
+	return len(fields) > 1 && fields[0] != "Z" && fields[0] != "X" && fields[1] != kernel
 }
 
 // Signal sends a signal to a node; a node that does not run is no error.
