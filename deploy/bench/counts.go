@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,14 +16,16 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmd/aisloader/load"
+	"github.com/aistore-go/aistore/deploy/playground"
 )
 
-// count is one check: system calls of one process an operation.
+// count is one check: what one process needs an operation.
 type count struct {
-	name string
-	pid  int
-	most float64
-	next load.Operation
+	name      string
+	node      *playground.Node
+	mostCalls float64 // system calls
+	mostBytes float64 // allocated on the heap
+	next      load.Operation
 }
 
 // quiet are calls of the runtime's scheduler and of timers: their number
@@ -32,7 +36,8 @@ var quiet = map[string]bool{
 	"rt_sigprocmask": true, "sigaltstack": true, "gettid": true, "epoll_ctl": true, "prctl": true, "rseq": true, "set_robust_list": true, "exit": true,
 }
 
-// checkCounts compares system calls an operation with fixed bounds.
+// checkCounts compares system calls and allocated bytes an operation with
+// fixed bounds.
 func checkCounts(ctx context.Context, o *options, ours *cluster) error {
 	strace, err := findStrace(ctx)
 	if err != nil {
@@ -40,24 +45,70 @@ func checkCounts(ctx context.Context, o *options, ours *cluster) error {
 	}
 	proxy, target := address(ours.proxy()), address(ours.target())
 	objects := "/v1/objects/" + bucket
-	pids := ours.processes()
+	gateway, owner := ours.Nodes()[0], ours.Nodes()[1]
 	checks := []count{
-		{"redirect of a GET, gateway", pids[0], 3.5, reads(proxy, objects)},
-		{"GET 4 KiB, target", pids[1], 9.5, reads(target, objects)},
-		{"PUT 4 KiB, target", pids[1], 12, writes(target, objects, ours.directHead(), payload(smallSize))},
+		{"redirect of a GET, gateway", gateway, 3.5, 3000, reads(proxy, objects)},
+		{"GET 4 KiB, target", owner, 9.5, 4200, reads(target, objects)},
+		{"PUT 4 KiB, target", owner, 12, 5000, writes(target, objects, ours.directHead(), payload(smallSize))},
 	}
 	var failed error
 	for _, c := range checks {
-		calls, perOperation, err := c.trace(ctx, strace, o)
+		bytes, err := c.allocated(ctx, o)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		fmt.Printf("%-28s %5.1f system calls an operation (at most %.1f): %s\n", c.name, perOperation, c.most, calls)
-		if perOperation > c.most {
-			failed = errors.Join(failed, fmt.Errorf("%s: %.1f system calls an operation, more than %.1f", c.name, perOperation, c.most))
+		shown, calls, err := c.trace(ctx, strace, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		fmt.Printf("%-27s %5.0f bytes allocated an operation (at most %.0f), %4.1f system calls (at most %.1f): %s\n",
+			c.name, bytes, c.mostBytes, calls, c.mostCalls, shown)
+		if bytes > c.mostBytes || calls > c.mostCalls {
+			failed = errors.Join(failed, fmt.Errorf("%s needs more than it may", c.name))
 		}
 	}
 	return failed
+}
+
+// allocated is how many bytes the process takes from its heap an operation.
+func (c *count) allocated(ctx context.Context, o *options) (float64, error) {
+	const operations = 20000
+	before, err := heapAllocated(ctx, c.node)
+	if err != nil {
+		return 0, err
+	}
+	result, err := load.Run(ctx, &load.Plan{Workers: o.workers, Operations: operations, Next: c.next})
+	if err != nil {
+		return 0, err
+	}
+	if result.Errors > 0 {
+		return 0, result.FirstError
+	}
+	after, err := heapAllocated(ctx, c.node)
+	return (after - before) / operations, err
+}
+
+// heapAllocated reads the runtime's counter from the node's metrics.
+func heapAllocated(ctx context.Context, n *playground.Node) (float64, error) {
+	const name = "go_gc_heap_allocs_bytes_total"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.URL()+"/metrics", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 1 && strings.HasPrefix(line, name) {
+			return strconv.ParseFloat(fields[len(fields)-1], 64)
+		}
+	}
+	return 0, fmt.Errorf("%s has no %s in its metrics", n.Name(), name)
 }
 
 // trace counts the calls of a process while a fixed number of operations run.
@@ -73,7 +124,7 @@ func (c *count) trace(ctx context.Context, strace string, o *options) (shown str
 		return "", 0, err
 	}
 	report := filepath.Join(dir, "report")
-	cmd := exec.CommandContext(ctx, strace, "-f", "-c", "-U", "calls,name", "-o", report, "-p", strconv.Itoa(c.pid))
+	cmd := exec.CommandContext(ctx, strace, "-f", "-c", "-U", "calls,name", "-o", report, "-p", strconv.Itoa(c.node.PID()))
 	attached, err := cmd.StderrPipe()
 	if err != nil {
 		return "", 0, err

@@ -3,7 +3,7 @@
 // Data lie in memory (tmpfs), so that the figures show processors, not disks.
 //
 // With -counts it runs one short round and checks only what no noise touches:
-// system calls an operation.
+// system calls and allocated bytes an operation.
 package main
 
 import (
@@ -51,7 +51,7 @@ func run(ctx context.Context, o *options) (err error) {
 	if o.bin, err = filepath.Abs(o.bin); err != nil {
 		return err
 	}
-	ours, err := startOurs(ctx, o.bin, filepath.Join(root, "cluster"))
+	ours, err := startOurs(ctx, o.bin, filepath.Join(root, "cluster"), o.counts)
 	if err != nil {
 		return err
 	}

@@ -9,10 +9,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aistore-go/aistore/cmd/aisloader/load"
+	"github.com/aistore-go/aistore/cmn/feature"
 	"github.com/aistore-go/aistore/deploy/playground"
 )
 
@@ -30,8 +32,11 @@ type cluster struct {
 	version string // of the cluster map, for direct writes
 }
 
-func startOurs(ctx context.Context, bin, root string) (*cluster, error) {
+func startOurs(ctx context.Context, bin, root string, counts bool) (*cluster, error) {
 	c := &cluster{Cluster: &playground.Cluster{Proxies: 1, Targets: 1, Mountpaths: 1, Port: firstPort, Root: root, Bin: bin}}
+	if counts {
+		c.Config = map[string]any{"features": strconv.FormatUint(uint64(feature.GoRuntimeMetrics), 10)}
+	}
 	if err := errors.Join(c.CheckPorts(), os.MkdirAll(root, 0o755)); err != nil {
 		return nil, err
 	}
