@@ -37,11 +37,7 @@ func Run(ctx context.Context, o startup.Options) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case <-ctx.Done():
-	case <-running.host.Done():
-	case err = <-running.Agent.Fatal():
-	}
+	err = running.host.Wait(ctx, running.Agent.Fatal())
 	return errors.Join(err, running.Stop())
 }
 

@@ -34,8 +34,18 @@ func Listen(n *node.Node) *Host {
 	return h
 }
 
-// Done is closed when the listeners have ended, by Stop or by themselves.
-func (h *Host) Done() <-chan struct{} { return h.done }
+// Wait returns when the context ends, the listeners end by themselves, or the
+// node cannot go on; the error is that of the last.
+func (h *Host) Wait(ctx context.Context, fatal <-chan error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-h.done: // Stop has its error
+		return nil
+	case err := <-fatal:
+		return err
+	}
+}
 
 // Stop ends the node in order: it leaves the cluster, while its listeners
 // still answer, so that the others look elsewhere at once; then requests in
