@@ -11,10 +11,19 @@ type Document interface {
 
 // Kinds of documents.
 const (
-	KindSmap   = "smap"
-	KindBMD    = "bmd"
-	KindConfig = "config"
-	KindVoters = "voters"
+	KindSmap       = "smap"       // cluster map
+	KindBMD        = "bmd"        // buckets and their properties
+	KindConfig     = "config"     // cluster configuration
+	KindVoters     = "voters"     // members of the Raft group
+	KindRMD        = "rmd"        // rebalance
+	KindTransition = "transition" // change of the map that is on its way
+	KindPlacement  = "placement"  // sets of targets since the data was last in its place
+	KindOperations = "operations" // membership operations
+	KindKeys       = "keys"       // cluster keys, sealed
+	KindETL        = "etlmd"      // transformations
+	KindTokens     = "tokens"     // revoked tokens
+	KindS3Keys     = "s3keys"     // S3 access keys
+	KindJobs       = "jobs"       // job records
 )
 
 // Command changes one or several documents atomically, under one log index.

@@ -7,81 +7,113 @@ import (
 	"github.com/aistore-go/aistore/cmn/config"
 )
 
+// Distribution says which nodes get a kind of document. Members of the Raft
+// group have them all.
+type Distribution int
+
+// Distributions.
+const (
+	ToAll     Distribution = iota // all nodes
+	ToProxies                     // proxies and voters
+	ToVoters                      // members of the Raft group only
+)
+
 // kind is what the registry knows of a kind of document.
 type kind struct {
 	name string
+	to   Distribution
 	// decode reads a whole document.
 	decode func(data []byte) (Document, error)
 	// apply returns the document that a patch makes of the view's current
 	// one, at a version. It is pure: the same input gives the same output on
 	// every node.
 	apply func(v *View, patch []byte, version int64) (Document, error)
-	// put stores a document in a view that is not published yet.
-	put func(v *View, d Document)
+	// get returns the document of a view, nil if it has none yet; put stores
+	// one in a view that is not published yet, drop removes it.
+	get  func(v *View) Document
+	put  func(v *View, d Document)
+	drop func(v *View)
+}
+
+// document is a kind's type: a pointer to its struct.
+type document interface {
+	Document
+	comparable
+}
+
+// register describes a kind of document that lives in a field of the view.
+func register[D document](name string, to Distribution, field func(*View) *D,
+	decode func([]byte) (D, error), apply func(v *View, patch []byte, version int64) (D, error),
+) kind {
+	var none D
+	return kind{
+		name: name, to: to,
+		decode: func(data []byte) (Document, error) { return nilOnError(decode(data)) },
+		apply: func(v *View, patch []byte, version int64) (Document, error) {
+			return nilOnError(apply(v, patch, version))
+		},
+		get: func(v *View) Document {
+			if d := *field(v); d != none {
+				return d
+			}
+			return nil
+		},
+		put:  func(v *View, d Document) { *field(v) = d.(D) },
+		drop: func(v *View) { *field(v) = none },
+	}
 }
 
 // kinds is the registry, in the order in which the changes of one command are
-// applied: the cluster map comes first, because it founds the cluster.
-func kinds() [4]kind {
-	return [...]kind{
-		{
-			name:   KindSmap,
-			decode: func(data []byte) (Document, error) { return decodeInto(data, new(Smap)) },
-			apply: func(v *View, patch []byte, version int64) (Document, error) {
-				p := new(SmapPatch)
-				if err := decodePatch(patch, p); err != nil {
-					return nil, err
-				}
-				s, err := p.apply(v.Smap, version)
-				if err != nil {
-					return nil, err
-				}
-				if v.UUID = s.UUID; p.Lineage != "" {
-					v.Lineage = p.Lineage
-				}
-				return s, nil
-			},
-			put: func(v *View, d Document) { v.Smap = d.(*Smap) },
-		},
-		{
-			name:   KindBMD,
-			decode: func(data []byte) (Document, error) { return decodeInto(data, new(BMD)) },
-			apply: func(v *View, patch []byte, version int64) (Document, error) {
-				p := new(BMDPatch)
-				if err := decodePatch(patch, p); err != nil {
-					return nil, err
-				}
-				return nilOnError(p.apply(v.BMD, v.UUID, version))
-			},
-			put: func(v *View, d Document) { v.BMD = d.(*BMD) },
-		},
-		{
-			name:   KindConfig,
-			decode: func(data []byte) (Document, error) { return decodeInto(data, new(Config)) },
-			apply: func(v *View, patch []byte, version int64) (Document, error) {
-				c := new(Config)
-				if err := decodePatch(patch, c); err != nil {
-					return nil, err
-				}
-				c.UUID, c.Version = v.UUID, version
-				return c, nil
-			},
-			put: func(v *View, d Document) { v.Config = d.(*Config) },
-		},
-		{
-			name:   KindVoters,
-			decode: func(data []byte) (Document, error) { return nilOnError(decodeVoters(data)) },
-			apply: func(_ *View, patch []byte, version int64) (Document, error) {
-				p := new(VotersPatch)
-				if err := decodePatch(patch, p); err != nil {
-					return nil, err
-				}
-				next := &Voters{Version: version, Members: p.Members}
-				return nilOnError(next, next.validate())
-			},
-			put: func(v *View, d Document) { v.Voters = d.(*Voters) },
-		},
+// applied: the cluster map comes first, because it founds the cluster. A new
+// kind of document is one entry here.
+func kinds() []kind {
+	return []kind{
+		register(KindSmap, ToAll, func(v *View) **Smap { return &v.Smap }, decodeAs[Smap], applySmap),
+		register(KindBMD, ToAll, func(v *View) **BMD { return &v.BMD }, decodeAs[BMD], applyBMD),
+		register(KindConfig, ToAll, func(v *View) **Config { return &v.Config }, decodeAs[Config], applyConfig),
+		register(KindVoters, ToVoters, func(v *View) **Voters { return &v.Voters }, decodeVoters, applyVoters),
+		register(KindRMD, ToAll, func(v *View) **RMD { return &v.RMD }, decodeAs[RMD], applyRMD),
+		register(KindTransition, ToAll, func(v *View) **Transition { return &v.Transition }, decodeAs[Transition], applyTransition),
+		register(KindPlacement, ToAll, func(v *View) **Placement { return &v.Placement }, decodeAs[Placement], applyPlacement),
+		register(KindOperations, ToProxies, func(v *View) **Operations { return &v.Operations }, decodeAs[Operations], applyOperations),
+		register(KindKeys, ToAll, func(v *View) **Keys { return &v.Keys }, decodeAs[Keys], applyKeys),
+		registerTable(KindETL, ToAll, func(v *View) **Table { return &v.ETL }),
+		registerTable(KindTokens, ToAll, func(v *View) **Table { return &v.Tokens }),
+		registerTable(KindS3Keys, ToAll, func(v *View) **Table { return &v.S3Keys }),
+		registerTable(KindJobs, ToVoters, func(v *View) **Table { return &v.Jobs }),
 	}
+}
+
+func applySmap(v *View, patch []byte, version int64) (*Smap, error) {
+	p := new(SmapPatch)
+	if err := decodePatch(patch, p); err != nil {
+		return nil, err
+	}
+	s, err := p.apply(v.Smap, version)
+	if err != nil {
+		return nil, err
+	}
+	if v.UUID = s.UUID; p.Lineage != "" {
+		v.Lineage = p.Lineage
+	}
+	return s, nil
+}
+
+func applyBMD(v *View, patch []byte, version int64) (*BMD, error) {
+	p := new(BMDPatch)
+	if err := decodePatch(patch, p); err != nil {
+		return nil, err
+	}
+	return p.apply(v.BMD, v.UUID, version)
+}
+
+func applyConfig(v *View, patch []byte, version int64) (*Config, error) {
+	c := new(Config)
+	if err := decodePatch(patch, c); err != nil {
+		return nil, err
+	}
+	c.UUID, c.Version = v.UUID, version
+	return c, nil
 }
 
 // nilOnError makes an interface of a document, nil if there is an error.
@@ -92,7 +124,12 @@ func nilOnError[D Document](d D, err error) (Document, error) {
 	return d, nil
 }
 
-func decodeInto[D Document](data []byte, d D) (Document, error) {
+// decodeAs reads a document in its JSON form.
+func decodeAs[T any, D interface {
+	*T
+	Document
+}](data []byte) (D, error) {
+	d := D(new(T))
 	if err := json.Unmarshal(data, d); err != nil {
 		return nil, decodeError(err, d.Kind())
 	}
@@ -126,6 +163,15 @@ func lookup(name string) (kind, error) {
 	return kind{}, apierr.BadRequest("unknown kind of document %q", clipText(name))
 }
 
+// Kinds are the names of all kinds of documents.
+func Kinds() []string {
+	var names []string
+	for _, k := range kinds() {
+		names = append(names, k.name)
+	}
+	return names
+}
+
 // Decode reads a document in its stored form. The result is frozen: ready to
 // be looked up, and immutable.
 func Decode(kindName string, data []byte) (Document, error) {
@@ -137,9 +183,9 @@ func Decode(kindName string, data []byte) (Document, error) {
 }
 
 // NewChange returns the change of the view's current document of a kind by a
-// patch: SmapPatch, BMDPatch, *config.Cluster or *Config, VotersPatch. To is
-// From plus 1, for new buckets plus their number; a caller may raise it.
-// A configuration is validated here, not where it is applied.
+// patch of that kind (SmapPatch, BMDPatch, VotersPatch, ...; a *config.Cluster
+// or *Config). To is From plus 1, for new buckets plus their number; a caller
+// may raise it. A configuration is validated here, not where it is applied.
 func NewChange(v *View, kindName string, patch any) (Change, error) {
 	if _, err := lookup(kindName); err != nil {
 		return Change{}, err

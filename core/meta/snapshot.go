@@ -10,6 +10,7 @@ import (
 type viewJSON struct {
 	UUID      string                     `json:"uuid"`
 	Lineage   string                     `json:"lineage"`
+	Ancestors []string                   `json:"ancestors,omitempty"`
 	Term      uint64                     `json:"term,string"`
 	Index     uint64                     `json:"index,string"`
 	Documents map[string]json.RawMessage `json:"documents"`
@@ -17,9 +18,9 @@ type viewJSON struct {
 
 // Encode returns the whole view in JSON. Equal views have equal encodings.
 func (v *View) Encode() ([]byte, error) {
-	form := viewJSON{UUID: v.UUID, Lineage: v.Lineage, Term: v.Term, Index: v.Index, Documents: map[string]json.RawMessage{}}
+	form := viewJSON{UUID: v.UUID, Lineage: v.Lineage, Ancestors: v.Ancestors, Term: v.Term, Index: v.Index, Documents: map[string]json.RawMessage{}}
 	for _, k := range kinds() {
-		d := v.Document(k.name)
+		d := k.get(v)
 		if d == nil {
 			continue
 		}
@@ -44,7 +45,7 @@ func DecodeView(data []byte) (*View, error) {
 	if err := json.Unmarshal(data, &form); err != nil {
 		return nil, apierr.Wrap(err, apierr.StatusBadRequest, "", "failed to unmarshal the cluster's metadata")
 	}
-	v := &View{UUID: form.UUID, Lineage: form.Lineage, Term: form.Term, Index: form.Index}
+	v := &View{UUID: form.UUID, Lineage: form.Lineage, Ancestors: form.Ancestors, Term: form.Term, Index: form.Index}
 	for name, raw := range form.Documents {
 		k, err := lookup(name)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 type Voters struct {
 	Version int64    `json:"version,string"`
 	Members []Member `json:"members"`
+	Next    string   `json:"next,omitempty"` // node that is to become primary, "" if none
 }
 
 // Member is one member of the Raft group. Its Raft id is random and never
@@ -21,9 +22,11 @@ type Member struct {
 	Learner bool   `json:"learner,omitempty"` // follows the log, does not vote yet
 }
 
-// VotersPatch replaces all members.
+// VotersPatch replaces all members, and who is to become primary; what is nil
+// stays.
 type VotersPatch struct {
-	Members []Member `json:"members"`
+	Members []Member `json:"members,omitempty"`
+	Next    *string  `json:"next,omitempty"`
 }
 
 // maxMembers bounds a group: five voters, and as many learners while they are
@@ -94,4 +97,22 @@ func decodeVoters(data []byte) (*Voters, error) {
 		return nil, apierr.Wrap(err, apierr.StatusBadRequest, "", "failed to unmarshal the voters")
 	}
 	return v, v.validate()
+}
+
+func applyVoters(v *View, patch []byte, version int64) (*Voters, error) {
+	p := new(VotersPatch)
+	if err := decodePatch(patch, p); err != nil {
+		return nil, err
+	}
+	next := &Voters{Version: version}
+	if v.Voters != nil {
+		next.Members, next.Next = v.Voters.Members, v.Voters.Next
+	}
+	if p.Members != nil {
+		next.Members = p.Members
+	}
+	if p.Next != nil {
+		next.Next = *p.Next
+	}
+	return next, next.validate()
 }

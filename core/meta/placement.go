@@ -1,0 +1,124 @@
+package meta
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/hrw"
+)
+
+// Placement is the history of the sets of active targets since the last one
+// that is known to be settled: a name that is not at its owner may lie with
+// its owner in an earlier set. A published Placement is immutable.
+type Placement struct {
+	Version int64       `json:"version,string"`
+	Sets    []TargetSet `json:"sets"` // the newest, which is in force, last
+}
+
+// TargetSet is a set of active targets.
+type TargetSet struct {
+	Epoch   int64    `json:"epoch,string"` // version of the placement with which it came into force
+	Targets []string `json:"targets"`      // ids, ascending
+
+	digests []uint64 // of Targets
+}
+
+// PlacementPatch puts a new set into force (Targets, may be empty but not
+// nil), and forgets all earlier ones if Settle.
+type PlacementPatch struct {
+	Targets []string `json:"targets"`
+	Settle  bool     `json:"settle,omitempty"`
+}
+
+// maxSets bounds the history. A set that is there already is not added again,
+// so that nodes that come and go do not make it grow.
+const maxSets = 256
+
+// Kind is KindPlacement.
+func (p *Placement) Kind() string { return KindPlacement }
+
+// Ver is the version; 0 for nil.
+func (p *Placement) Ver() int64 {
+	if p == nil {
+		return 0
+	}
+	return p.Version
+}
+
+// Epoch is the placement epoch, which every commit of an object is stamped
+// with; it grows with every change of the set.
+func (p *Placement) Epoch() uint64 { return uint64(p.Ver()) }
+
+// Encode returns the document in JSON.
+func (p *Placement) Encode() ([]byte, error) { return json.Marshal(p) }
+
+// UnmarshalJSON reads the document and makes it ready for lookups.
+func (p *Placement) UnmarshalJSON(data []byte) error {
+	type plain Placement
+	var form plain
+	if err := json.Unmarshal(data, &form); err != nil {
+		return err
+	}
+	*p = Placement(form)
+	p.freeze()
+	return nil
+}
+
+func (p *Placement) freeze() {
+	for i := range p.Sets {
+		set := &p.Sets[i]
+		set.digests = make([]uint64, len(set.Targets))
+		for j, id := range set.Targets {
+			set.digests[j] = hrw.Digest(id)
+		}
+	}
+}
+
+// Settled tells that every object is where the set in force has it, as far as
+// changes of that set are concerned.
+func (p *Placement) Settled() bool { return p == nil || len(p.Sets) <= 1 }
+
+// AppendEarlierOwners appends the ids of the targets that owned the name with
+// a digest in earlier sets, newest first, each once, other than its present
+// owner.
+func (p *Placement) AppendEarlierOwners(dst []string, unameDigest uint64) []string {
+	if p.Settled() {
+		return dst
+	}
+	last := &p.Sets[len(p.Sets)-1]
+	now := ownerAmong(last.Targets, last.digests, unameDigest)
+	start := len(dst)
+	for i := len(p.Sets) - 2; i >= 0; i-- {
+		set := &p.Sets[i]
+		id := ownerAmong(set.Targets, set.digests, unameDigest)
+		if id != "" && id != now && !slices.Contains(dst[start:], id) {
+			dst = append(dst, id)
+		}
+	}
+	return dst
+}
+
+func applyPlacement(v *View, patch []byte, version int64) (*Placement, error) {
+	p := new(PlacementPatch)
+	if err := decodePatch(patch, p); err != nil {
+		return nil, err
+	}
+	if p.Targets == nil || !slices.IsSorted(p.Targets) {
+		return nil, apierr.BadRequest("invalid placement: its targets are missing or not in order")
+	}
+	next := &Placement{Version: version}
+	if v.Placement != nil && !p.Settle {
+		for _, set := range v.Placement.Sets {
+			if len(set.Targets) > 0 && !slices.Equal(set.Targets, p.Targets) {
+				next.Sets = append(next.Sets, TargetSet{Epoch: set.Epoch, Targets: set.Targets})
+			}
+		}
+	}
+	if len(next.Sets) >= maxSets {
+		return nil, apierr.New(apierr.StatusServiceUnavailable, "", "more than %d sets of targets since the data was last moved to its place", maxSets)
+	}
+	next.Sets = append(next.Sets, TargetSet{Epoch: version, Targets: p.Targets})
+	next.freeze()
+	return next, nil
+}

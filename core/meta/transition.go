@@ -1,0 +1,151 @@
+package meta
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/hrw"
+)
+
+// Transition is a change of the cluster map that gives names to other
+// targets, on its way: committed, but not in force before every target of the
+// old map has stopped to write names that it loses. One is under way at a
+// time. A published Transition is immutable.
+type Transition struct {
+	Version int64       `json:"version,string"`
+	Pending *PendingMap `json:"pending"` // nil: none is under way
+}
+
+// PendingMap is what the map becomes.
+type PendingMap struct {
+	Action    string    `json:"action"`              // what was asked for, for logs
+	Patch     SmapPatch `json:"patch"`               // of the map that is in force
+	Step      int64     `json:"step,string"`         // what the change adds to the map's version, at least 1
+	Targets   []string  `json:"targets"`             // active targets after it, ascending
+	Rebalance bool      `json:"rebalance,omitempty"` // data has to move: RMD grows with the map
+	Operation string    `json:"operation,omitempty"` // id of the membership operation that asked for it
+
+	digests []uint64 // of Targets
+}
+
+// TransitionPatch begins a transition, or ends the one that is under way.
+type TransitionPatch struct {
+	Begin *PendingMap `json:"begin,omitempty"` // nil ends
+}
+
+// Kind is KindTransition.
+func (t *Transition) Kind() string { return KindTransition }
+
+// Ver is the version; 0 for nil.
+func (t *Transition) Ver() int64 {
+	if t == nil {
+		return 0
+	}
+	return t.Version
+}
+
+// Encode returns the document in JSON.
+func (t *Transition) Encode() ([]byte, error) { return json.Marshal(t) }
+
+// Now returns the pending map, nil if no transition is under way.
+func (t *Transition) Now() *PendingMap {
+	if t == nil {
+		return nil
+	}
+	return t.Pending
+}
+
+// UnmarshalJSON reads the document and makes it ready for lookups.
+func (t *Transition) UnmarshalJSON(data []byte) error {
+	type plain Transition
+	var form plain
+	if err := json.Unmarshal(data, &form); err != nil {
+		return err
+	}
+	*t = Transition(form)
+	if t.Pending != nil {
+		t.Pending.freeze()
+	}
+	return nil
+}
+
+func (p *PendingMap) freeze() {
+	p.digests = make([]uint64, len(p.Targets))
+	for i, id := range p.Targets {
+		p.digests[i] = hrw.Digest(id)
+	}
+}
+
+// Owner returns the id of the target that owns the name with a digest once
+// the pending map is in force, "" if there are no targets then. It neither
+// allocates nor locks.
+func (p *PendingMap) Owner(unameDigest uint64) string {
+	return ownerAmong(p.Targets, p.digests, unameDigest)
+}
+
+// ownerAmong is Smap.Owner of a set of ids in ascending order.
+func ownerAmong(ids []string, digests []uint64, unameDigest uint64) string {
+	best, highest := -1, uint64(0)
+	for i, digest := range digests {
+		if weight := hrw.Weight(digest, unameDigest); best < 0 || weight > highest {
+			best, highest = i, weight
+		}
+	}
+	if best < 0 {
+		return ""
+	}
+	return ids[best]
+}
+
+// NextTargets returns the ids of the active targets after a patch of the map,
+// ascending.
+func NextTargets(s *Smap, p *SmapPatch) []string {
+	active := map[string]bool{}
+	for _, node := range s.ActiveTargets() {
+		active[node.ID] = true
+	}
+	for _, id := range p.Del {
+		delete(active, id)
+	}
+	for _, node := range p.Put {
+		if node.Role == RoleTarget && node.Active() {
+			active[node.ID] = true
+		} else {
+			delete(active, node.ID)
+		}
+	}
+	ids := make([]string, 0, len(active))
+	for id := range active {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// MovesOwnership tells that a patch of the map changes the set of active
+// targets, and with it who owns which name.
+func MovesOwnership(s *Smap, p *SmapPatch) bool {
+	next := NextTargets(s, p)
+	now := s.ActiveTargets()
+	return len(next) != len(now) || !slices.EqualFunc(next, now, func(id string, n *Snode) bool { return n.ID == id })
+}
+
+func applyTransition(v *View, patch []byte, version int64) (*Transition, error) {
+	p := new(TransitionPatch)
+	if err := decodePatch(patch, p); err != nil {
+		return nil, err
+	}
+	next := &Transition{Version: version, Pending: p.Begin}
+	if next.Pending == nil {
+		return next, nil
+	}
+	if v.Transition.Now() != nil {
+		return nil, apierr.New(apierr.StatusConflict, "ErrBusy", "another change of the cluster's targets is under way: %s", v.Transition.Pending.Action)
+	}
+	if !slices.IsSorted(next.Pending.Targets) {
+		return nil, apierr.BadRequest("invalid transition: its targets are not in order")
+	}
+	next.Pending.freeze()
+	return next, nil
+}
