@@ -4,6 +4,7 @@
 //
 // A node's effective configuration is the cluster configuration (one
 // versioned document, replicated), with the node's override on top, and the
-// local configuration beside it. Everything here is a value: this package
-// reads no file and no environment by itself.
+// local configuration beside it. Everything here is a value, but for Live,
+// which holds what is in force on a running node. This package reads no file
+// and no environment by itself.
 package config

@@ -19,36 +19,6 @@ type Override struct {
 	values map[string]string
 }
 
-// nodeSections are the sections that a node may set for itself; all others
-// are of the whole cluster.
-var nodeSections = [...]string{
-	"client", "disk", "downloader", "fshc", "keepalivetracker", "log", "lru", "memsys", "rate_limit", "resilver",
-	"space", "timeout", "write_policy",
-}
-
-// clusterOnlyNames are the names of cluster-only sections in messages where
-// they differ from the keys (a wire fact).
-func clusterOnlyName(section string) string {
-	switch section {
-	case "checksum":
-		return "cksum"
-	case "get_batch":
-		return "getbatch"
-	}
-	return section
-}
-
-// readOnly tells keys that nobody sets.
-func readOnly(key string) bool {
-	switch key {
-	case "uuid", "config_version", "lastupdate_time", "ext", "proxy.non_electable", "write_policy.data",
-		"net.http.write_buffer_size", "net.http.read_buffer_size", "fspaths", "fspaths.paths":
-		return true
-	}
-	return strings.HasPrefix(key, "net.l4.") ||
-		strings.HasPrefix(key, "keepalivetracker.") && strings.HasSuffix(key, ".name")
-}
-
 // ParseCustom reads "key=value,key=value" with dotted keys, as the option
 // -config_custom has it, and checks that a node may set these keys and that
 // the values parse. Later values of a key win. Errors are 400 and name the
@@ -75,15 +45,11 @@ func ParseCustom(text string) (*Override, error) {
 // Set adds a key, or replaces its value.
 func (o *Override) Set(key, value string) error {
 	key = strings.ToLower(key)
-	if err := dotted.Set(DefaultCluster(), key, value); err != nil && !readOnly(key) {
+	if err := checkKey(key, Scope{Node: true}); err != nil {
 		return err
 	}
-	section, _, _ := strings.Cut(key, ".")
-	switch {
-	case readOnly(key):
-		return dotted.ReadOnly(key)
-	case !slices.Contains(nodeSections[:], section):
-		return apierr.BadRequest("%s configuration can only be globally updated", clusterOnlyName(section))
+	if err := dotted.Set(DefaultCluster(), key, value); err != nil {
+		return err
 	}
 	if o.values == nil {
 		o.values = map[string]string{}
@@ -98,6 +64,18 @@ func (o *Override) Merge(other *Override) {
 		o.values = map[string]string{}
 	}
 	maps.Copy(o.values, other.values)
+}
+
+// Clone returns a copy.
+func (o *Override) Clone() *Override { return &Override{values: maps.Clone(o.values)} }
+
+// Without returns a copy without the keys of other.
+func (o *Override) Without(other *Override) *Override {
+	rest := o.Clone()
+	for key := range other.values {
+		delete(rest.values, key)
+	}
+	return rest
 }
 
 // Len is the number of keys.

@@ -77,7 +77,7 @@ func TestOverrideRefuses(t *testing.T) {
 		"keepalivetracker.proxy.name=x":    `property "keepalivetracker.proxy.name" is readonly`,
 		"fspaths.paths=x":                  `property "fspaths.paths" is readonly`,
 		"config_version=3":                 `property "config_version" is readonly`,
-		"backend.aws={}":                   "cannot be given as text",
+		"backend.aws={}":                   "backend configuration can only be globally updated",
 		"log.level=3,,log.to_stderr=false": "key=value",
 	} {
 		if _, err := config.ParseCustom(text); apierr.StatusOf(err) != 400 || !strings.Contains(err.Error(), want) {

@@ -64,14 +64,13 @@ func (c *ChunksConf) Validate() error {
 		within("chunks.max_monolithic_size", c.MaxMonolithicSize, unit.GiB, unit.TiB),
 		within("chunks.chunk_size", c.ChunkSize, unit.KiB, 5*unit.GiB),
 		atLeast("chunks.objsize_limit", c.ObjSizeLimit, 0),
+		within("chunks.checkpoint_every", c.CheckpointEvery, 0, 1024),
 	)
 	switch {
 	case err != nil:
 		return err
 	case c.ObjSizeLimit > c.MaxMonolithicSize:
 		return apierr.BadRequest("chunks.objsize_limit (%s) must not exceed chunks.max_monolithic_size (%s)", c.ObjSizeLimit, c.MaxMonolithicSize)
-	case c.ObjSizeLimit > 0:
-		return within("chunks.checkpoint_every", c.CheckpointEvery, 0, 1024)
 	}
 	return nil
 }

@@ -110,3 +110,22 @@ func TestSet(t *testing.T) {
 		}
 	}
 }
+
+func TestSetJSON(t *testing.T) {
+	t.Parallel()
+	d := doc{Map: map[string]string{"old": "x"}, Name: "kept"}
+	for key, raw := range map[string]string{"inner.Burst": `3`, "opt.size": `"2KiB"`, "map": `{"a":"b"}`, "version": `"7"`, "name": `null`, "words": `["a"]`} {
+		if err := dotted.SetJSON(&d, key, []byte(raw)); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	if d.Inner.Burst != 3 || d.Opt.Size != 2048 || len(d.Map) != 1 || d.Map["a"] != "b" || d.Version != 7 || d.Name != "kept" || len(d.Words) != 1 {
+		t.Errorf("%+v", d)
+	}
+	for key, want := range map[string]string{"inner.none": `unknown property "inner.none"`, "inner": `unknown property "inner"`,
+		"inner.on": `failed to unmarshal property "inner.on"`, "map.a": "cannot be given as text"} {
+		if err := dotted.SetJSON(&d, key, []byte(`"x"`)); apierr.StatusOf(err) != 400 || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", key, err, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package dotted
 
 import (
 	"encoding"
+	"encoding/json"
 	"reflect"
 	"strconv"
 	"strings"
@@ -15,9 +16,13 @@ import (
 // name, or that of a whole section, is `unknown property "x"`.
 func Set(into any, key, text string) error {
 	key = strings.ToLower(key)
-	leaf, err := find(reflect.ValueOf(into).Elem(), key, key)
+	f, err := find(reflect.ValueOf(into).Elem(), key, key)
 	if err != nil {
 		return err
+	}
+	leaf := f.value
+	if leaf.Kind() == reflect.Map {
+		return apierr.BadRequest("property %q cannot be given as text", key)
 	}
 	if leaf.Kind() == reflect.Pointer {
 		if leaf.IsNil() {
@@ -37,14 +42,30 @@ func Unknown(key string) error { return apierr.BadRequest("unknown property %q",
 // ReadOnly is the error of a key that cannot be set.
 func ReadOnly(key string) error { return apierr.BadRequest("property %q is readonly", key) }
 
-func find(s reflect.Value, rest, key string) (reflect.Value, error) {
+// SetJSON gives the leaf with a dotted name, compared in lower case, a value
+// from JSON; null leaves it as it is. Errors are those of Decode.
+func SetJSON(into any, key string, raw json.RawMessage) error {
+	f, err := find(reflect.ValueOf(into).Elem(), strings.ToLower(key), key)
+	if err != nil || string(raw) == "null" {
+		return err
+	}
+	if err := decodeLeaf(raw, f); err != nil {
+		return apierr.Wrap(err, 400, "", "failed to unmarshal property %q", key)
+	}
+	return nil
+}
+
+func find(s reflect.Value, rest, key string) (field, error) {
 	name, below, deeper := strings.Cut(rest, ".")
 	for _, f := range fields(s) {
 		if strings.ToLower(f.name) != name {
 			continue
 		}
 		if f.value.Kind() == reflect.Map {
-			return s, apierr.BadRequest("property %q cannot be given as text", key)
+			if deeper {
+				return f, apierr.BadRequest("property %q cannot be given as text", key)
+			}
+			return f, nil
 		}
 		sub, isSection := section(f.value)
 		if isSection != deeper {
@@ -53,9 +74,9 @@ func find(s reflect.Value, rest, key string) (reflect.Value, error) {
 		if deeper {
 			return find(sub, below, key)
 		}
-		return f.value, nil
+		return f, nil
 	}
-	return s, Unknown(key)
+	return field{}, Unknown(key)
 }
 
 func setText(leaf reflect.Value, text string) error {

@@ -1,0 +1,88 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/cmn/config/dotted"
+	"github.com/aistore-go/aistore/cmn/feature"
+)
+
+// TestConfigurationPages runs the examples of docs/configuration.md and
+// docs/feature_flags.md, in order.
+func TestConfigurationPages(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 2, 1)
+	path := os.Getenv("PATH")
+	if _, err := exec.LookPath("curl"); err != nil {
+		path = miniCurl(t) + string(os.PathListSeparator) + path
+	}
+	environment := append(os.Environ(), "PATH="+path, "AIS="+c.nodes[1].URL(), "NODE="+idOf(t, c.targets()[0]))
+	for _, page := range []string{"../../docs/configuration.md", "../../docs/feature_flags.md"} {
+		for _, e := range examplesOf(t, page) {
+			cmd := exec.Command("/bin/sh", "-c", e.command)
+			cmd.Env = environment
+			out, err := cmd.Output()
+			if err != nil {
+				t.Errorf("%s line %d: %s: %v", page, e.line, e.command, err)
+			}
+			got := strings.TrimSuffix(string(out), "\n")
+			if want := strings.Join(e.want, "\n"); !printed(want, got) {
+				t.Errorf("%s line %d: %s\nprinted:\n%s\nthe page says:\n%s", page, e.line, e.command, got, want)
+			}
+		}
+	}
+}
+
+// TestConfigurationPageNamesEveryKey: of every key the page says what acts on
+// it, or what it waits for.
+func TestConfigurationPageNamesEveryKey(t *testing.T) {
+	t.Parallel()
+	page := readText(t, "../../docs/configuration.md")
+	_, tables, found := strings.Cut(page, "## What has effect")
+	if !found {
+		t.Fatal("the page has no section on effects")
+	}
+	rows := regexp.MustCompile("(?m)^\\| (`[^|]*) \\| ([^|]*) \\|.*\\|$").FindAllStringSubmatch(tables, -1)
+	for _, key := range dotted.Keys(new(config.Cluster)) {
+		section, name, _ := strings.Cut(key, ".")
+		switch section {
+		case "uuid", "config_version", "lastupdate_time", "backend", "features":
+			name = section
+		}
+		if strings.HasPrefix(name, "http.pub.") {
+			name = "http.pub" // is explained as a whole
+		}
+		named := false
+		for _, row := range rows {
+			ofSection := strings.Contains(row[1], "`"+section+"`")
+			named = named || ofSection && (section == name || strings.Contains(row[2], "`"+name+"`") || strings.Contains(row[2], "`"+key+"`"))
+		}
+		if section == name && strings.Contains(page, "`"+name+"`") {
+			named = true
+		}
+		if !named {
+			t.Errorf("the page does not say what has an effect on %s", key)
+		}
+	}
+}
+
+// TestFeatureFlagsPageNamesEveryFlag, with its value and its scope.
+func TestFeatureFlagsPageNamesEveryFlag(t *testing.T) {
+	t.Parallel()
+	page := readText(t, "../../docs/feature_flags.md")
+	for bit, name := range feature.AllNames() {
+		scope := "C"
+		if feature.BucketScope.Has(1 << bit) {
+			scope = "B"
+		}
+		if row := fmt.Sprintf("\n| %d | `%s` | %s | ", uint64(1)<<bit, name, scope); !strings.Contains(page, row) {
+			t.Errorf("no row %q", row)
+		}
+	}
+}
