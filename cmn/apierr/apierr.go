@@ -21,7 +21,26 @@ type Error struct {
 	Code       string        // type code, "" for untyped errors
 	Message    string        // names the object, the field, the accepted values
 	RetryAfter time.Duration // > 0: sent as Retry-After, in seconds, rounded up
+	Stale      bool          // found without asking a majority: the answer is marked as such
 	Cause      error         // may be nil; not shown to clients
+}
+
+// MarkStale returns an error that was found without asking a majority, if
+// stale is true; else the error as it is.
+func MarkStale(err error, stale bool) error {
+	var e *Error
+	if !stale || !errors.As(err, &e) {
+		return err
+	}
+	marked := *e
+	marked.Stale = true
+	return &marked
+}
+
+// IsStale tells an error that was found without asking a majority.
+func IsStale(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Stale
 }
 
 // Error returns the message.

@@ -12,9 +12,11 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/trust"
 	"github.com/aistore-go/aistore/cmn/wire"
 )
 
@@ -32,21 +34,23 @@ const (
 
 // Options of a client. The zero value of a field means its default.
 type Options struct {
-	NodeID      string        // of the caller, sent as Ais-Caller-Id
-	NodeName    string        // "p[id]" or "t[id]", sent as Ais-Caller-Name
-	TLS         *tls.Config   // nil: plain HTTP; https URLs need it
-	Logger      *slog.Logger  // default slog.Default()
-	DialTimeout time.Duration // default 3 s
-	CallTimeout time.Duration // of a call whose context has no deadline, default 20 s
-	IdleTimeout time.Duration // of an unused connection, default 20 s
-	IdlePerHost int           // unused connections kept for each node and class, default 32
-	MaxAnswer   int64         // longest answer that Call and Get take, default 64 MiB
+	NodeID      string         // of the caller, sent as Ais-Caller-Id
+	NodeName    string         // "p[id]" or "t[id]", sent as Ais-Caller-Name
+	TLS         *tls.Config    // nil: plain HTTP; https URLs need it. See SetTLS
+	Trust       *trust.Keyring // signs every request; nil: none is signed
+	Logger      *slog.Logger   // default slog.Default()
+	DialTimeout time.Duration  // default 3 s
+	CallTimeout time.Duration  // of a call whose context has no deadline, default 20 s
+	IdleTimeout time.Duration  // of an unused connection, default 20 s
+	IdlePerHost int            // unused connections kept for each node and class, default 32
+	MaxAnswer   int64          // longest answer that Call and Get take, default 64 MiB
 }
 
 // Client calls other nodes. It is safe for concurrent use.
 type Client struct {
 	opts       Options
 	transports [classes]*http.Transport
+	tls        atomic.Pointer[tls.Config]
 
 	queues queueSet
 	ctx    context.Context // ends with Close
@@ -66,8 +70,9 @@ func New(opts Options) *Client {
 	}
 	c := &Client{opts: opts}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.tls.Store(opts.TLS)
 	for class := range c.transports {
-		c.transports[class] = newTransport(&opts, Class(class))
+		c.transports[class] = c.newTransport(Class(class))
 	}
 	c.queues.client = c
 	return c
@@ -81,7 +86,8 @@ func setDefault[T comparable](field *T, value T) {
 }
 
 // newTransport returns the connections of one class.
-func newTransport(opts *Options, class Class) *http.Transport {
+func (c *Client) newTransport(class Class) *http.Transport {
+	opts := &c.opts
 	dialer := &net.Dialer{Timeout: opts.DialTimeout, KeepAlive: 15 * time.Second}
 	tr := &http.Transport{
 		DialContext:           dialer.DialContext,
@@ -94,9 +100,7 @@ func newTransport(opts *Options, class Class) *http.Transport {
 		Protocols:             new(http.Protocols),
 	}
 	tr.Protocols.SetHTTP1(true)
-	if opts.TLS != nil {
-		tr.TLSClientConfig = opts.TLS.Clone()
-	}
+	tr.DialTLSContext = c.dialTLS(dialer)
 	switch class {
 	case Keepalive, Raft:
 		tr.MaxIdleConnsPerHost = 2
@@ -137,18 +141,14 @@ func (c *Client) Request(ctx context.Context, class Class, method, url, contentT
 		ctx, cancel = context.WithTimeout(ctx, c.opts.CallTimeout)
 		defer cancel()
 	}
-	var reader io.Reader
-	if body != nil {
-		reader = bytes.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, url, reader)
+	req, err := http.NewRequestWithContext(ctx, method, url, bytesReader(body))
 	if err != nil {
 		return nil, nil, &UnreachableError{URL: url, Cause: err}
 	}
 	if contentType != "" {
 		req.Header[wire.HeaderContentType] = []string{contentType}
 	}
-	res, err := c.Do(class, req)
+	res, err := c.DoBuffered(class, req, body)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -156,16 +156,47 @@ func (c *Client) Request(ctx context.Context, class Class, method, url, contentT
 	return answer, res.Header, err
 }
 
+// bytesReader is a reader of a body, nil if there is none.
+func bytesReader(body []byte) io.Reader {
+	if body == nil {
+		return nil
+	}
+	return bytes.NewReader(body)
+}
+
 // Do sends a request of a class with the caller's headers and returns the
 // response whatever its status; the caller closes the body. The request's
 // context must have a deadline or be cancelled by the caller. Redirects are
-// not followed.
+// not followed. The signature covers the length of the body only, because the
+// body may be a stream; see DoBuffered.
 func (c *Client) Do(class Class, req *http.Request) (*http.Response, error) {
+	body := trust.StreamedBody(req.ContentLength)
+	if req.Body == nil || req.Body == http.NoBody {
+		body = trust.BufferedBody(nil)
+	} else if req.ContentLength <= 0 {
+		body = trust.StreamedBody(-1)
+	}
+	return c.signedTrip(class, req, body)
+}
+
+// DoBuffered is Do of a request whose body is at hand: the signature covers
+// all of it. The request's own body is a reader of the same bytes.
+func (c *Client) DoBuffered(class Class, req *http.Request, body []byte) (*http.Response, error) {
+	if c.opts.Trust == nil {
+		return c.signedTrip(class, req, trust.Body{})
+	}
+	return c.signedTrip(class, req, trust.BufferedBody(body))
+}
+
+// roundTrip sends a request as it is.
+func (c *Client) roundTrip(class Class, req *http.Request) (*http.Response, error) {
 	if c.ctx.Err() != nil {
 		return nil, &UnreachableError{URL: req.URL.String(), Cause: errClosed}
 	}
-	req.Header[wire.HeaderCallerID] = []string{c.opts.NodeID}
-	req.Header[wire.HeaderCallerName] = []string{c.opts.NodeName}
+	// A map from before a switch to or from HTTPS says otherwise.
+	if req.URL.Scheme = "http"; c.tls.Load() != nil {
+		req.URL.Scheme = "https"
+	}
 	ctx, cancel := context.WithCancel(req.Context())
 	stop := context.AfterFunc(c.ctx, cancel) // Close breaks calls off
 	res, err := c.transports[class].RoundTrip(req.WithContext(ctx))
