@@ -63,6 +63,7 @@ const (
 	// Without a bucket label.
 	errKeepalive id = iota - 1
 	errHTTPWrite
+	errFSHC
 	lstNanos
 	keepaliveNanos
 	getRedirect
@@ -119,6 +120,7 @@ var catalog = [numCounters]counter{
 
 	errKeepalive: {name: "err.kalive.n", kind: KindCounter, prom: "err_kalive_count", help: "number of keep-alive failures"},
 	errHTTPWrite: {name: "err.http.write.n", kind: KindCounter, prom: "err_http_write_count", help: "number of responses that could not be written"},
+	errFSHC:      {name: "err.fshc.n", kind: KindCounter, prom: "err_fshc_count", targetOnly: true, help: "number of health checks of mountpaths"},
 
 	lstNanos:       {name: "lst.ns", kind: KindLatency},
 	keepaliveNanos: {name: "kalive.ns", kind: KindLatency},

@@ -116,8 +116,15 @@ func (r *Registry) Keepalive(elapsed time.Duration, err error) {
 	}
 }
 
+// KeepaliveErrors is the number of failed keep-alive calls since the start;
+// Reset does not change it.
+func (r *Registry) KeepaliveErrors() int64 { return r.plain[errKeepalive].Load() }
+
 // HTTPWriteFailed counts a response that could not be written to its end.
 func (r *Registry) HTTPWriteFailed() { r.plain[errHTTPWrite].Add(1) }
+
+// MountpathChecked counts a health check of a mountpath that was begun.
+func (r *Registry) MountpathChecked() { r.plain[errFSHC].Add(1) }
 
 // SetDetailed switches the bucket label of a target's successful operations
 // (feature Enable-Detailed-Prom-Metrics).

@@ -59,4 +59,11 @@ const (
 	ActShutdownNode     = "shutdown-node"
 	ActDecommissionNode = "decommission-node"
 	ActRemoveUnsafe     = "rm-unsafe"
+
+	ActMountpathAttach  = "attach-mp"
+	ActMountpathEnable  = "enable-mp"
+	ActMountpathDisable = "disable-mp"
+	ActMountpathDetach  = "detach-mp"
+	ActMountpathRescan  = "rescan-mp"
+	ActMountpathCheck   = "fshc-mp"
 )

@@ -35,6 +35,7 @@ const (
 	CodeNoNodes             = "ErrNoNodes"
 	CodeNodeNotFound        = "errNodeNotFound"
 	CodeNotPrimary          = "errNotPrimary"
+	CodeUnknownCaller       = "errUnknownCaller" // between nodes: the caller is not in the cluster map
 	CodeCapExceeded         = "ErrCapExceeded"
 	CodeMountpathNotFound   = "ErrMpathNotFound"
 	CodeInvalidMountpath    = "ErrInvalidMountpath"

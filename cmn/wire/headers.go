@@ -29,14 +29,21 @@ const (
 
 	HeaderError          = "Hdr-Error" // JSON error of a HEAD request
 	HeaderNodeID         = "Ais-Node-Id"
+	HeaderNodeFlags      = "Ais-Node-Flags"     // of a node that is to join, decimal
 	HeaderNodeUptime     = "Ais-Node-Uptime"    // nanoseconds, decimal
 	HeaderClusterUptime  = "Ais-Cluster-Uptime" // nanoseconds, decimal
 	HeaderCallerID       = "Ais-Caller-Id"
 	HeaderCallerName     = "Ais-Caller-Name"
-	HeaderSmapVersion    = "Ais-Smap-Version" // of a client that places by itself
-	HeaderStale          = "Ais-Stale"        // "true": answered without a majority
+	HeaderCallerSig      = "Ais-Caller-Sig"       // signature of a request between nodes
+	HeaderCallerNonce    = "Ais-Caller-Nonce"     // of that signature
+	HeaderCallerPasses   = "Ais-Caller-Passes-On" // present: a client's request that the caller passes on
+	HeaderRequestID      = "Ais-Request-Id"       // given by the first proxy; believed between nodes only
+	HeaderSmapVersion    = "Ais-Smap-Version"     // of a client that places by itself
+	HeaderListMarks      = "Ais-List-Marks"       // between nodes: bytes of marks behind a page
+	HeaderStale          = "Ais-Stale"            // "true": answered without a majority
 	HeaderRemoteAISAlias = "Ais-Remote-Ais-Alias"
 	HeaderRemoteAISURL   = "Ais-Remote-Ais-Url"
+	HeaderReadyToJoin    = "Ais-Ready-Join-Clu" // with what=smap: is the cluster ready to take in another one?
 
 	HeaderContentType   = "Content-Type"
 	HeaderContentLength = "Content-Length"

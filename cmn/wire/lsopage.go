@@ -40,6 +40,10 @@ type LsoEntry struct {
 	Size     int64  `json:"size,string,omitempty"` // bytes
 	Copies   int16  `json:"copies,omitempty"`
 	Flags    uint16 `json:"flags,omitempty"`
+
+	// Mark is only between targets and gateways, beside the page, and nil
+	// unless objects may lie with former owners; see AppendMarks.
+	Mark *LsoMark `json:"-"`
 }
 
 // IsDir tells a virtual directory.

@@ -116,6 +116,7 @@ type NodeStateInfo struct {
 	Config VersionInfo `json:"config"`
 	EtlMD  VersionInfo `json:"etlmd"`
 	Flags  NodeFlags   `json:"flags"`
+	Fenced string      `json:"fenced,omitempty"` // why the node may not serve, "" if it may
 }
 
 // TrackerValue is one value of a tracker: {"v":"12"}.

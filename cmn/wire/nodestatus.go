@@ -182,4 +182,6 @@ type MembershipMsg struct {
 	RemoveUserData    bool     `json:"rm_user_data"`
 	KeepInitialConfig bool     `json:"keep_initial_config"`
 	NoShutdown        bool     `json:"no_shutdown"`
+	Force             bool     `json:"force,omitempty"`   // in spite of what speaks against it
+	Timeout           string   `json:"timeout,omitempty"` // of stop-maintenance: how long nodes may take to answer, "10s"
 }

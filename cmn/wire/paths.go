@@ -21,6 +21,7 @@ const (
 	PathIC        = "/v1/ic"
 	PathMetasync  = "/v1/metasync" // intra-control: replicated metadata
 	PathIntra     = "/v1/intra"    // intra-data: calls between gateways and targets
+	PathHeld      = "/v1/held"     // intra-control: what a target holds
 	PathS3        = "/s3"
 	PathMetrics   = "/metrics"
 	PathFavicon   = "/favicon.ico"
@@ -41,4 +42,8 @@ const (
 	ItemAttach      = "attach"
 	ItemDetach      = "detach"
 	ItemLoadX509    = "load-x509"
+
+	ItemEnableBackend  = "enable-bend"
+	ItemDisableBackend = "disable-bend"
+	ItemPrimaryForce   = "primary-force"
 )

@@ -5,19 +5,21 @@ const (
 	QueryProvider  = "provider"
 	QueryNamespace = "namespace"
 
-	QueryWhat          = "what"
-	QuerySeverity      = "severity"
-	QueryOffset        = "offset"
-	QueryAll           = "all"
-	QueryForce         = "frc"
-	QueryCandidate     = "can"
-	QueryTransient     = "transient"
-	QueryReadiness     = "readiness"
-	QueryPrimaryReady  = "prr"
-	QueryAskPrimary    = "apr"
-	QueryClusterInfo   = "cii"
-	QueryPrimaryInfo   = "cii-apr"
-	QuerySystemBuckets = "sys"
+	QueryWhat         = "what"
+	QuerySeverity     = "severity"
+	QueryOffset       = "offset"
+	QueryAll          = "all"
+	QueryForce        = "frc"
+	QueryCandidate    = "can"
+	QueryTransient    = "transient"
+	QueryReadiness    = "readiness"
+	QueryPrimaryReady = "prr"
+	QueryAskPrimary   = "apr"
+	QueryClusterInfo  = "cii"
+	QueryPrimaryInfo  = "cii-apr"
+
+	QueryRebalanceStatus = "rbs" // of a target, to other nodes
+	QuerySystemBuckets   = "sys"
 
 	QueryPresence          = "presence"
 	QueryProps             = "props"
@@ -46,6 +48,7 @@ const (
 	QueryUploads           = "uploads"
 	QueryMountpathLabel    = "mountpath_label"
 	QueryDontResilver      = "dntres"
+	QueryForceRemoval      = "force" // of the last mountpath
 	QueryRedirectProxyID   = "pid"   // redirect only: id of the gateway
 	QueryRedirectUnixTime  = "utm"   // redirect only: nanoseconds, base 36
 	QueryRedirectMapAndSig = "vpams" // redirect only: Smap version, base 36
@@ -72,6 +75,7 @@ const (
 	WhatRemote          = "remote"
 	WhatTargetIPs       = "target_ips"
 	WhatSmapVote        = "smapvote"
+	WhatOperations      = "operations" // membership operations, under way and past
 	WhatTLS             = "tls_certificate"
 	WhatStatus          = "status"
 	WhatStatusAll       = "status_all"
