@@ -49,8 +49,8 @@ func newBucket(bck wire.Bck, bid uint64) *bucket {
 	return b
 }
 
-// on returns the bucket's directories on a mountpath.
-func (b *bucket) on(mp *fsys.Mountpath) *bucketDirs {
+// on returns the bucket's directories on a mountpath of a set.
+func (b *bucket) on(set *fsys.Set, mp *fsys.Mountpath) *bucketDirs {
 	for _, d := range *b.dirs.Load() {
 		if d.mp == mp {
 			return d
@@ -65,7 +65,12 @@ func (b *bucket) on(mp *fsys.Mountpath) *bucketDirs {
 		}
 	}
 	d := &bucketDirs{mp: mp, objects: mp.BucketDir(b.bck, fsys.ContentObject) + "/"}
-	grown := append(append(make([]*bucketDirs, 0, len(known)+1), known...), d)
+	grown := make([]*bucketDirs, 0, len(known)+1)
+	for _, other := range append(known, d) {
+		if other == d || set.Has(other.mp) { // those of mountpaths that have left go
+			grown = append(grown, other)
+		}
+	}
 	b.dirs.Store(&grown)
 	return d
 }
@@ -140,28 +145,45 @@ func (s *Store) ApplyBMD(ctx context.Context, old, new *meta.BMD) error {
 			// may be used all the same, the bucket id tells them apart.
 		}
 	}
+	set := s.options.FS.Available()
 	for _, b := range made {
-		for _, mp := range s.options.FS.Available().Paths {
+		for _, mp := range set.Paths {
 			if err := mp.CreateBucket(b.bck); err != nil {
 				errs = append(errs, err)
 			}
-			b.on(mp)
+			b.on(set, mp)
 		}
 	}
 	// Buckets that stayed get their directories on mountpaths that are new.
 	for _, b := range staying {
-		for _, mp := range s.options.FS.Available().Paths {
+		for _, mp := range set.Paths {
 			if b.has(mp) {
 				continue
 			}
 			if err := mp.CreateBucket(b.bck); err != nil {
 				errs = append(errs, err)
 			}
-			b.on(mp)
+			b.on(set, mp)
 		}
 	}
 	s.buckets.Store(&wanted)
 	return errors.Join(errs...)
+}
+
+// ChangeMountpaths runs a change of the mountpaths, such as fs.Manager.Attach,
+// between changes of the buckets. What it passes to prepare gets the
+// directories of all buckets, before any name is placed on it.
+func (s *Store) ChangeMountpaths(change func(prepare fsys.Prepare) error) error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	return change(func(mp *fsys.Mountpath) error {
+		for bck := range *s.buckets.Load() {
+			if err := mp.CreateBucket(bck); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (b *bucket) has(mp *fsys.Mountpath) bool {
@@ -182,7 +204,7 @@ func (s *Store) trashBucket(b *bucket, bck wire.Bck) error {
 		b.gate.Unlock()
 	}
 	var errs []error
-	for _, mp := range s.options.FS.Available().Paths {
+	for _, mp := range s.options.FS.Available().All() {
 		if err := mp.TrashBucket(bck); err != nil {
 			errs = append(errs, err)
 		}

@@ -20,16 +20,8 @@ func (w *write) commit(ctx context.Context) (Attrs, error) {
 	// From here on a client that goes away changes nothing: half of a commit
 	// helps nobody.
 	flushing := context.WithoutCancel(ctx)
-	var before existing
-	var rec record
-	prepared := false
-	if w.sync {
-		var err error
-		if before, rec, prepared, err = w.prepare(ctx, flushing); err != nil {
-			return Attrs{}, err
-		}
-	}
-	if err := w.s.lock(ctx, &w.object, true); err != nil {
+	before, rec, prepared, err := w.lockPrepared(ctx, flushing)
+	if err != nil {
 		return Attrs{}, err
 	}
 	defer w.s.unlock(&w.object, true)
@@ -41,24 +33,39 @@ func (w *write) commit(ctx context.Context) (Attrs, error) {
 	if w.identical(&now) {
 		return w.unchanged(flushing, &now)
 	}
-	if !prepared || !now.sameAs(&before) {
-		if rec, err = w.nextRecord(&now); err != nil {
+	prepared = prepared && now.sameAs(&before)
+	var ticket Ticket
+	for {
+		if !prepared {
+			if rec, err = w.nextRecord(&now); err != nil {
+				return Attrs{}, err
+			}
+			if err := w.materialize(); err != nil {
+				return Attrs{}, err
+			}
+			if err := w.attach(flushing, &rec, w.sync); err != nil {
+				return Attrs{}, err
+			}
+		}
+		if err := w.close(); err != nil {
 			return Attrs{}, err
 		}
-		if err := w.materialize(); err != nil {
+		if ticket, err = w.s.begin(&w.object); err != nil {
 			return Attrs{}, err
 		}
-		if err := w.attach(flushing, &rec, w.sync); err != nil {
-			return Attrs{}, err
+		if rec.stamp.Epoch >= w.s.options.Epoch() {
+			break
 		}
+		// The placement changed since the stamp was made: with the old epoch
+		// this write would lose against an earlier one of another owner.
+		_ = w.s.end(ticket) // nothing was done under it
+		prepared = false
 	}
-	if err := w.close(); err != nil {
-		return Attrs{}, err
+	err = w.place(flushing, &now, &rec)
+	if over := w.s.end(ticket); err == nil {
+		err = over
 	}
-	if err := w.s.mayCommit(w.Key); err != nil {
-		return Attrs{}, err
-	}
-	if err := w.place(flushing, &now, &rec); err != nil {
+	if err != nil {
 		return Attrs{}, err
 	}
 	attrs := rec.attrs(w.mp)
@@ -90,12 +97,12 @@ func (w *write) prepare(ctx, flushing context.Context) (before existing, rec rec
 
 // sameAs tells that a name did not change between two looks.
 func (e *existing) sameAs(o *existing) bool {
-	return e.found == o.found && e.rec.stamp == o.rec.stamp && e.path == o.path && e.blocked == o.blocked
+	return e.found == o.found && e.rec.stamp == o.rec.stamp && e.path == o.path && e.blocked == o.blocked && e.sameElsewhere(o)
 }
 
 // identical tells that the object already is what the client sends.
 func (w *write) identical(now *existing) bool {
-	if !now.found || w.opts.SkipVC || now.rec.kind != KindObject || now.rec.size != w.size ||
+	if !now.found || now.newest() != &now.rec || w.opts.SkipVC || now.rec.kind != KindObject || now.rec.size != w.size ||
 		!now.rec.checksum.Equal(w.opts.Checksum) {
 		return false
 	}
@@ -110,13 +117,18 @@ func (w *write) identical(now *existing) bool {
 // unchanged is the answer to an identical write: the object as it is, accessed
 // now, and as durable as if it had been written.
 func (w *write) unchanged(ctx context.Context, now *existing) (Attrs, error) {
-	if err := w.s.mayCommit(w.Key); err != nil {
+	ticket, err := w.s.begin(&w.object)
+	if err != nil {
 		return Attrs{}, err
 	}
 	if w.sync {
-		if err := w.flushExisting(ctx, now); err != nil {
-			return Attrs{}, err
-		}
+		err = w.flushExisting(ctx, now)
+	}
+	if over := w.s.end(ticket); err == nil {
+		err = over
+	}
+	if err != nil {
+		return Attrs{}, err
 	}
 	attrs := now.rec.attrs(w.mp)
 	at := w.s.options.Clock().UnixNano()
@@ -149,32 +161,45 @@ func (w *write) flushExisting(ctx context.Context, now *existing) (err error) {
 	return w.mp.Filesystem().Flush(ctx, request)
 }
 
-// mayCommit asks whether this target may make a change visible now.
-func (s *Store) mayCommit(key Key) error {
-	if s.options.MayCommit == nil {
+// begin asks whether this target may change a name now; see Guard.
+func (s *Store) begin(o *object) (Ticket, error) {
+	if s.options.Guard == nil {
+		return 0, nil
+	}
+	return s.options.Guard.Begin(o.Key, o.digest)
+}
+
+// end tells that a change has taken effect, or failed; the error forbids to
+// acknowledge it.
+func (s *Store) end(t Ticket) error {
+	if s.options.Guard == nil {
 		return nil
 	}
-	return s.options.MayCommit(key)
+	return s.options.Guard.End(t)
 }
 
 // nextRecord is the record of this write over what the name holds now.
 func (w *write) nextRecord(now *existing) (record, error) {
 	at := w.s.options.Clock().UnixNano()
 	rec := record{
-		kind: KindObject, size: w.size, bid: w.Props.BID, checksum: w.sum, mtime: at, atime: at,
-		stamp: w.s.stamp(now.rec.stamp),
+		kind: w.kind(), size: w.size, bid: w.Props.BID, checksum: w.sum, mtime: at, atime: at,
 	}
 	var inherited []KV
 	stored := ""
-	if now.found && !w.opts.SkipVC {
-		inherited, stored = now.rec.custom, now.rec.version
+	var last Stamp
+	if newest := now.newest(); newest != nil {
+		last = newest.stamp
+		if !w.opts.SkipVC && newest.kind != KindTombstone {
+			inherited, stored = newest.custom, newest.version
+		}
 	}
+	rec.stamp = w.s.stamp(last)
 	custom, err := mergeCustom(inherited, w.opts.Custom)
 	if err != nil {
 		return rec, err
 	}
 	rec.custom = custom
-	if w.Props.Versioning.Enabled {
+	if w.Props.Versioning.Enabled && !w.tombstone {
 		rec.version = nextVersion(stored, w.opts.Version, w.opts.SkipVC, custom)
 	}
 	switch {
@@ -290,6 +315,7 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 		w.mp.Filesystem().AddDirty(w.size)
 	}
 	w.s.removeGeneration(&w.object, now)
+	w.s.removeElsewhere(ctx, now)
 	return nil
 }
 

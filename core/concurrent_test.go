@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/cksum"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs/faultfs"
@@ -162,33 +161,6 @@ func TestReadWaitsForTheFlush(t *testing.T) {
 	}
 	if content, _, _ := r.get("o"); content != "new" {
 		t.Errorf("%q", content)
-	}
-}
-
-func TestMayCommit(t *testing.T) {
-	t.Parallel()
-	var refuse atomic.Bool
-	r := newRig(t, rigOptions{store: func(o *Options) {
-		o.MayCommit = func(key Key) error {
-			if refuse.Load() {
-				return apierr.Unavailable(time.Second, "%s: not the owner", key.Cname())
-			}
-			return nil
-		}
-	}})
-	r.put("o", "old")
-	refuse.Store(true)
-	if _, err := r.tryPut("o", "new", PutOptions{Size: 3}); statusOf(err) != 503 {
-		t.Errorf("PUT: %v", err)
-	}
-	if err := r.store.Delete(context.Background(), r.key("o")); statusOf(err) != 503 {
-		t.Errorf("DELETE: %v", err)
-	}
-	if content, _, _ := r.get("o"); content != "old" {
-		t.Errorf("%q", content)
-	}
-	if left := r.files("/%ob/"); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
 	}
 }
 

@@ -45,7 +45,8 @@ func (s *Store) Verify(ctx context.Context, key Key) error {
 	case c.file == nil && c.damage == nil:
 		return s.notFound(key)
 	case c.damage == nil:
-		c.damage, err = s.verifyContent(ctx, &o, &c)
+		at := o.on(c.mp)
+		c.damage, err = s.verifyContent(ctx, &at, &c)
 	}
 	if c.file != nil {
 		err = errors.Join(err, c.file.Close())
@@ -92,7 +93,10 @@ func (s *Store) verifyContent(ctx context.Context, o *object, c *candidate) (dam
 // takeAside moves a damaged object to quarantine, unless it was replaced since
 // it was found: the file must still be the same.
 func (s *Store) takeAside(ctx context.Context, o *object, c *candidate) error {
-	if err := s.lock(ctx, o, true); err != nil {
+	if err := s.lockThere(ctx, o); err != nil {
+		if errors.Is(err, errLeft) {
+			return nil
+		}
 		return err
 	}
 	defer s.unlock(o, true)
@@ -107,7 +111,7 @@ func (s *Store) takeAside(ctx context.Context, o *object, c *candidate) error {
 		return nil
 	}
 	if c.info.Inode == 0 { // its record could not be read
-		now, err := s.current(o)
+		now, err := s.here(o)
 		if err != nil {
 			return err
 		}

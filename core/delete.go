@@ -27,30 +27,63 @@ func (s *Store) Delete(ctx context.Context, key Key) error {
 		return err
 	}
 	defer s.unlock(&o, true)
-	now, err := s.current(&o)
+	ticket, err := s.begin(&o)
 	if err != nil {
 		return err
 	}
-	if !now.found && now.damaged == "" {
-		return apierr.New(apierr.StatusNotFound, "", "%s doesn't exist", key.Cname())
+	err = s.deleteLocked(ctx, &o)
+	if over := s.end(ticket); over != nil {
+		return over // also instead of "doesn't exist": somebody else may own the name by now
 	}
-	if err := s.mayCommit(key); err != nil {
+	return err
+}
+
+// deleteLocked is Delete under the exclusive lock and under the guard.
+func (s *Store) deleteLocked(ctx context.Context, o *object) error {
+	now, err := s.current(o)
+	if err != nil {
 		return err
 	}
+	if newest := now.newest(); now.nothing() || newest != nil && newest.kind == KindTombstone {
+		return apierr.New(apierr.StatusNotFound, "", "%s doesn't exist", o.Cname())
+	}
 	if now.damaged != "" {
-		if _, err := s.quarantine(&o, now.damaged, now.why); err != nil {
+		if _, err := s.quarantine(o, now.damaged, now.why); err != nil {
 			return err
 		}
 	}
 	s.access.forget(o.digest)
-	if !now.found {
-		return nil
-	}
-	return s.remove(context.WithoutCancel(ctx), &o, &now)
+	return s.removeAll(context.WithoutCancel(ctx), o, &now)
 }
 
-// remove unlinks what a name holds, the older generation first, so that it
-// cannot come to light, and makes that durable.
+// removeAll removes what a name holds on all mountpaths, the newest generation
+// last, so that no older one can come to light.
+func (s *Store) removeAll(ctx context.Context, o *object, now *existing) error {
+	newest := now.newest()
+	var last *other
+	for i := range now.others {
+		other := &now.others[i]
+		if &other.rec == newest {
+			last = other
+			continue
+		}
+		if err := s.removeOther(ctx, other, o.Props.SyncWrites()); err != nil {
+			return err
+		}
+	}
+	if now.found {
+		if err := s.remove(ctx, o, now); err != nil {
+			return err
+		}
+	}
+	if last != nil {
+		return s.removeOther(ctx, last, o.Props.SyncWrites())
+	}
+	return nil
+}
+
+// remove unlinks what a name holds on its mountpath, the older generation
+// first, and makes that durable.
 func (s *Store) remove(ctx context.Context, o *object, now *existing) error {
 	if err := o.enter(); err != nil {
 		return err

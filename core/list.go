@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -43,23 +44,14 @@ func (s *Store) List(ctx context.Context, bck wire.Bck, props *meta.Bprops, opts
 	if opts.Limit <= 0 {
 		opts.Limit = DefaultListLimit
 	}
-	l := &listing{s: s, ctx: ctx, bucket: b, opts: opts, set: s.options.FS.Available()}
+	l := &listing{s: s, ctx: ctx, bucket: b, opts: opts}
 	l.base = opts.Prefix[:strings.LastIndexByte(opts.Prefix, '/')+1]
 	l.buf = s.memory.Get(recordBuffer)
 	defer l.buf.Free()
-	for i, mp := range l.set.Paths {
-		if err := mp.Acquire(ctx); err != nil {
-			for _, held := range l.set.Paths[:i] {
-				held.Release()
-			}
-			return nil, err
-		}
+	if err := l.acquire(); err != nil {
+		return nil, err
 	}
-	defer func() {
-		for _, mp := range l.set.Paths {
-			mp.Release()
-		}
-	}()
+	defer l.release(l.all)
 	page := l.page()
 	if l.err != nil {
 		return nil, l.err
@@ -75,24 +67,60 @@ type listing struct {
 	bucket *bucket
 	opts   ListOptions
 	set    *fsys.Set
-	base   string // the prefix up to its last slash
+	all    []*fsys.Mountpath // of the set
+	base   string            // the prefix up to its last slash
 	buf    memsys.Buffer
 	uname  []byte
 	err    error // the first failure of any stream
 }
 
+// acquire takes a slot of every mountpath in use.
+func (l *listing) acquire() error {
+	for {
+		l.set = l.s.options.FS.Available()
+		l.all = l.set.All()
+		var err error
+		for i, mp := range l.all {
+			if err = mp.Acquire(l.ctx); err != nil {
+				l.release(l.all[:i])
+				break
+			}
+		}
+		if l.s.options.FS.Available() == l.set {
+			if len(l.set.Paths) == 0 {
+				l.release(l.all)
+				return apierr.Unavailable(time.Second, "%s has no mountpath in use", l.s.nodeName)
+			}
+			return err
+		}
+		if err == nil {
+			l.release(l.all)
+		}
+		if err := l.ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+func (l *listing) release(held []*fsys.Mountpath) {
+	for _, mp := range held {
+		mp.Release()
+	}
+}
+
 // listed is an entry on its way into the page.
 type listed struct {
 	Entry
-	stamp Stamp
+	stamp  Stamp
+	hidden bool // a tombstone that is not asked for: it hides older objects of its name
 }
 
 // page merges the streams of all mountpaths.
 func (l *listing) page() []Entry {
 	page := make([]Entry, 0, min(l.opts.Limit, 1024))
-	if len(l.set.Paths) == 1 {
+	if len(l.all) == 1 {
 		var last listed
-		for item := range l.stream(l.set.Paths[0]) {
+		for item := range l.stream(l.all[0]) {
 			if page = l.add(page, &last, item); len(page) > l.opts.Limit {
 				break
 			}
@@ -104,7 +132,7 @@ func (l *listing) page() []Entry {
 		next func() (listed, bool)
 	}
 	var heads []*head
-	for _, mp := range l.set.Paths {
+	for _, mp := range l.all {
 		next, stop := iter.Pull(l.stream(mp))
 		defer stop()
 		if item, ok := next(); ok {
@@ -134,13 +162,18 @@ func (l *listing) page() []Entry {
 // add appends an entry. Of two of one name the greater stamp counts; that is
 // why the page is filled one entry beyond its limit.
 func (l *listing) add(page []Entry, last *listed, item listed) []Entry {
-	if len(page) > 0 && last.Name == item.Name {
-		if item.stamp.Compare(last.stamp) > 0 {
-			page[len(page)-1], *last = item.Entry, item
+	if last.Name != "" && last.Name == item.Name {
+		if item.stamp.Compare(last.stamp) <= 0 {
+			return page
 		}
-		return page
+		if !last.hidden {
+			page = page[:len(page)-1]
+		}
 	}
 	*last = item
+	if item.hidden {
+		return page
+	}
 	return append(page, item.Entry)
 }
 
@@ -185,7 +218,7 @@ func (l *listing) stream(mp *fsys.Mountpath) iter.Seq[listed] {
 
 // share is how many names of a page come from one mountpath, roughly.
 func (l *listing) share() int {
-	n := len(l.set.Paths)
+	n := len(l.all)
 	if n == 1 {
 		return l.opts.Limit + 1
 	}
@@ -212,7 +245,7 @@ func (l *listing) directoryOf(name string) string {
 func (l *listing) entry(mp *fsys.Mountpath, found *fsys.WalkEntry, proof bool) (item listed, ok bool, err error) {
 	l.uname = l.bucket.bck.AppendUname(l.uname[:0], found.Name)
 	digest := hrw.DigestBytes(l.uname)
-	if len(l.set.Paths) > 1 && l.set.Owner(digest) != mp {
+	if len(l.all) > 1 && !l.set.Unsettled && l.set.Owner(digest) != mp {
 		return item, false, nil // on another mountpath than Open looks at
 	}
 	frame, ok, err := l.frame(mp, found.Path)
@@ -224,9 +257,18 @@ func (l *listing) entry(mp *fsys.Mountpath, found *fsys.WalkEntry, proof bool) (
 		return item, false, nil //nolint:nilerr // Open answers with an error, not with an object
 	}
 	item.Name, item.Flags = found.Name, wire.EntryPresent
+	if form == formInline && isTombstone(content) {
+		item.Tombstone, item.hidden = true, !l.opts.Stamps
+		if proof {
+			return item, false, nil
+		}
+	}
 	if form == formInline && (proof || l.opts.Props == 0) {
 		stamp, bid, place, ok := peek(content)
 		item.stamp = stamp
+		if l.opts.Stamps {
+			item.Attrs.Stamp = stamp
+		}
 		return item, ok && bid == l.bucket.bid && (place == PlaceEscaped) == found.Escaped, nil
 	}
 	rec, ok, err := l.record(mp, found.Name, found.Path, frame)
@@ -234,6 +276,13 @@ func (l *listing) entry(mp *fsys.Mountpath, found *fsys.WalkEntry, proof bool) (
 		return item, false, err
 	}
 	item.stamp = rec.stamp
+	if l.opts.Stamps {
+		item.Attrs.Stamp = rec.stamp
+	}
+	if rec.kind == KindTombstone { // also one whose record is in a sidecar
+		item.Tombstone, item.hidden = true, !l.opts.Stamps
+		return item, !proof, nil
+	}
 	if proof || l.opts.Props == 0 {
 		return item, true, nil
 	}

@@ -68,6 +68,7 @@ func (s *Store) Head(ctx context.Context, key Key) (Attrs, error) {
 
 // candidate is a file opened at one of a name's places.
 type candidate struct {
+	mp   *fsys.Mountpath
 	file fsys.File // nil: nothing there
 	info fsys.FileInfo
 	rec  record
@@ -77,7 +78,7 @@ type candidate struct {
 }
 
 func (c *candidate) attrs(s *Store, o *object) Attrs {
-	a := c.rec.attrs(o.mp)
+	a := c.rec.attrs(c.mp)
 	a.Atime = s.access.get(o.digest, effectiveAtime(c.rec.atime, &c.info))
 	return a
 }
@@ -90,8 +91,13 @@ func (s *Store) openWhole(ctx context.Context, o *object, validate bool) (candid
 		if err != nil {
 			return candidate{}, err
 		}
+		if c.file != nil && c.damage == nil && c.rec.kind == KindTombstone {
+			_ = c.file.Close() // it has no content
+			return candidate{}, s.notFound(o.Key)
+		}
+		at := o.on(c.mp)
 		if c.damage == nil && validate && c.file != nil {
-			c.damage, err = s.verifyContent(ctx, o, &c)
+			c.damage, err = s.verifyContent(ctx, &at, &c)
 			if err != nil {
 				_ = c.file.Close() // the reading's error is the one to report
 				return candidate{}, err
@@ -102,7 +108,7 @@ func (s *Store) openWhole(ctx context.Context, o *object, validate bool) (candid
 			if c.file != nil {
 				_ = c.file.Close() // of a file that is not served
 			}
-			if err := s.takeAside(ctx, o, &c); err != nil {
+			if err := s.takeAside(ctx, &at, &c); err != nil {
 				return candidate{}, err
 			}
 			if attempt > 0 || !s.restore(ctx, o) {
@@ -130,16 +136,25 @@ func (s *Store) openOnce(ctx context.Context, o *object) (c candidate, err error
 	defer s.unlock(o, false)
 	buf := s.memory.Get(recordBuffer)
 	defer buf.Free()
+	if c, err = s.openHere(o, buf.Bytes()); err != nil || !o.set.Unsettled || c.rank() > 0 && !o.set.MayBeStale(o.mp) {
+		return c, err
+	}
+	return s.openElsewhere(ctx, o, c, buf.Bytes())
+}
+
+// openHere opens the file of a name on its mountpath.
+func (s *Store) openHere(o *object, buf []byte) (c candidate, err error) {
+	c.mp = o.mp
 	if o.plain != "" {
-		if err := s.openAt(o, o.plain, buf.Bytes(), &c); err != nil {
+		if err := s.openAt(o, o.plain, buf, &c); err != nil {
 			return c, err
 		}
 		if !o.dirs.mayHoldEscaped(o.Bck) {
 			return c, nil
 		}
 	}
-	var other candidate
-	if err := s.openAt(o, o.escapedPath(), buf.Bytes(), &other); err != nil {
+	other := candidate{mp: o.mp}
+	if err := s.openAt(o, o.escapedPath(), buf, &other); err != nil {
 		if c.file != nil {
 			_ = c.file.Close() // the other error is the one to report
 		}
@@ -190,7 +205,7 @@ func (s *Store) openAt(o *object, path string, buf []byte, c *candidate) error {
 		found, err = true, nil
 	}
 	if err != nil || !found {
-		*c = candidate{}
+		*c = candidate{mp: o.mp}
 		_ = f.Close() // nothing was written to it
 		return err
 	}

@@ -17,10 +17,8 @@ type Options struct {
 	// Epoch is the placement epoch that goes into stamps; nil means 0.
 	Epoch func() uint64
 
-	// MayCommit is asked under the exclusive name lock right before a write
-	// or a delete becomes visible: an error (not the owner, lease lost) ends
-	// the operation with that error and without effect. nil means always.
-	MayCommit func(Key) error
+	// Guard lets writes and deletes take effect; nil lets all.
+	Guard Guard
 
 	Ports  Ports
 	Memory *memsys.Pool // buffers; nil: the store makes its own
@@ -34,6 +32,23 @@ type Options struct {
 	// error are reported by fs.)
 	OnDamage func(Damage)
 }
+
+// Guard knows whether this target may change a name now. Both methods are
+// called under the exclusive name lock, and must neither block nor allocate.
+//
+// Begin comes right before a write or a delete becomes visible: an error (not
+// the owner, no lease) ends the operation with that error and without effect.
+// End comes once for every Begin without an error, when the effect is there
+// and as durable as it has to be, or has failed, and before the operation is
+// acknowledged: an error (the lease has ended meanwhile) is the operation's,
+// which has then taken place without being acknowledged.
+type Guard interface {
+	Begin(key Key, unameDigest uint64) (Ticket, error)
+	End(Ticket) error
+}
+
+// Ticket is one commit between Begin and End, in the guard's own terms.
+type Ticket uint64
 
 // Damage is an object that cannot be served.
 type Damage struct {
@@ -63,6 +78,9 @@ type ListOptions struct {
 	NoRecursion bool
 
 	Props ListProps // what entries show beside name and flags
+
+	// Stamps sets Attrs.Stamp of every entry, and lists tombstones as well.
+	Stamps bool
 }
 
 // DefaultListLimit is the page size if the caller names none.
@@ -88,4 +106,6 @@ type Entry struct {
 	Name  string
 	Flags uint16 // wire.EntryPresent, or wire.EntryIsDir for a virtual directory
 	Attrs Attrs
+
+	Tombstone bool // the name was deleted; see ListOptions.Stamps
 }

@@ -36,10 +36,20 @@ type existing struct {
 	// other place, "" if there is none.
 	older    string
 	olderRec record
+	// others are what the name holds on other mountpaths, if any can hold it.
+	others []other
 }
 
-// current looks at both places of a name. It reads records, not content.
-func (s *Store) current(o *object) (existing, error) {
+// current looks at all places of a name. It reads records, not content.
+func (s *Store) current(o *object) (e existing, err error) {
+	if e, err = s.here(o); err == nil && o.set.Unsettled {
+		e.others, err = s.others(o)
+	}
+	return e, err
+}
+
+// here looks at both places of a name on its mountpath.
+func (s *Store) here(o *object) (existing, error) {
 	var e existing
 	if o.plain != "" {
 		if err := s.lookAt(o, o.plain, PlacePlain, &e); err != nil {

@@ -37,7 +37,9 @@ const (
 type write struct {
 	s *Store
 	object
-	opts PutOptions
+	opts      PutOptions
+	tombstone bool // nothing is stored but that the name was deleted
+
 	sync bool // the bucket's writes are acknowledged when they are durable
 
 	size int64
@@ -46,7 +48,8 @@ type write struct {
 	buf  memsys.Buffer // with data, if the whole body fits
 	data []byte
 
-	work    string // path of the work file, "" once it was renamed or never made
+	home    *fs.Mountpath // where the work file lies
+	work    string        // path of the work file, "" once it was renamed or never made
 	file    fs.File
 	flushed bool // the data is on stable storage
 
@@ -287,6 +290,7 @@ func (w *write) create(ctx context.Context) error {
 }
 
 func (w *write) createWork() (err error) {
+	w.home = w.mp
 	w.work, w.file, err = w.mp.NewWork(w.Bck, "put")
 	return err
 }

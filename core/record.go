@@ -39,12 +39,14 @@ const (
 // Kind tells what a record describes.
 type Kind uint8
 
-// Kinds of records. Only KindObject is written by this release.
+// Kinds of records. Only KindObject and KindTombstone are written by this
+// release.
 const (
 	KindObject       Kind = 1 // the file is the content
 	KindChunked      Kind = 2 // the file is the first chunk, the rest in %ch
 	KindDeleteMarker Kind = 3
 	KindECReplica    Kind = 4
+	KindTombstone    Kind = 5 // the name was deleted; an older object of another target is none
 )
 
 // Place is where an object's file lies below its bucket's directory.

@@ -103,7 +103,7 @@ func (r *record) decodeBody(body []byte) error {
 		}
 		rest = after
 	}
-	if r.kind < KindObject || r.kind > KindECReplica || r.place > PlaceEscaped || r.size < 0 {
+	if r.kind < KindObject || r.kind > KindTombstone || r.place > PlaceEscaped || r.size < 0 {
 		return damaged("kind %d, place %d, size %d", r.kind, r.place, r.size)
 	}
 	return nil
@@ -161,6 +161,11 @@ func (r *record) setField(tag uint64, value string) bool {
 		return tag%2 == 1
 	}
 	return true
+}
+
+// isTombstone tells the kind from a body without decoding the rest.
+func isTombstone(body []byte) bool {
+	return len(body) > 2 && body[0] == tagKind && body[1] == 1 && Kind(body[2]) == KindTombstone
 }
 
 // peek finds stamp, bucket id and place in a body without decoding the rest.

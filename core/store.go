@@ -74,10 +74,11 @@ func (s *Store) Close(ctx context.Context) error { return s.access.close(ctx) }
 type object struct {
 	Key
 	bucket *bucket
-	dirs   *bucketDirs // on the owner mountpath
-	mp     *fs.Mountpath
-	digest uint64 // of the unique name: placement, name lock, access time
-	plain  string // path in the plain place, "" if the name may not lie there
+	set    *fs.Set
+	dirs   *bucketDirs   // on the mountpath
+	mp     *fs.Mountpath // that of the name in the set, unless made by on
+	digest uint64        // of the unique name: placement, name lock, access time
+	plain  string        // path in the plain place, "" if the name may not lie there
 }
 
 // resolve checks a name and finds the bucket and the mountpath. Errors: 400
@@ -98,15 +99,8 @@ func (s *Store) resolveChecked(key Key) (object, error) {
 	}
 	var uname [512]byte
 	digest := hrw.DigestBytes(key.Bck.AppendUname(uname[:0], key.Name))
-	mp := s.options.FS.Available().Owner(digest)
-	if mp == nil {
-		return object{}, apierr.Unavailable(time.Second, "%s has no mountpath in use", s.nodeName)
-	}
-	o := object{Key: key, bucket: b, dirs: b.on(mp), mp: mp, digest: digest}
-	if fs.IsPlainName(key.Name) {
-		o.plain = o.dirs.objects + key.Name
-	}
-	return o, nil
+	o := object{Key: key, bucket: b, digest: digest}
+	return o, s.place(&o, s.options.FS.Available())
 }
 
 // bucket returns the bucket of today if it is the incarnation of the given
@@ -121,16 +115,30 @@ func (s *Store) bucket(bck wire.Bck, props *meta.Bprops) *bucket {
 
 // lock takes the name lock, shared or exclusive, and then a slot of the
 // mountpath: in this order, so that nobody waits for a name while holding a
-// slot that the name's holder needs.
+// slot that the name's holder needs. If the mountpaths have changed since the
+// object was resolved, it gets the place that it has now: whoever holds the
+// slot and sees the set in force keeps the mountpath in it (see fs.Set).
 func (s *Store) lock(ctx context.Context, o *object, exclusive bool) error {
 	if err := s.locks.lock(ctx, o.digest, exclusive); err != nil {
 		return err
 	}
-	if err := o.mp.Acquire(ctx); err != nil {
-		s.locks.unlock(o.digest, exclusive)
-		return err
+	for {
+		err := o.mp.Acquire(ctx)
+		now := s.options.FS.Available()
+		if now == o.set && err == nil {
+			return nil
+		}
+		if err == nil {
+			o.mp.Release()
+		}
+		if now != o.set {
+			err = s.place(o, now)
+		}
+		if err != nil {
+			s.locks.unlock(o.digest, exclusive)
+			return err
+		}
 	}
-	return nil
 }
 
 func (s *Store) unlock(o *object, exclusive bool) {

@@ -16,41 +16,51 @@ import (
 func (m *Manager) attach(candidates []*candidate) error {
 	mounts := readMounts()
 	for _, c := range candidates {
-		if c.disabled != nil {
+		if !c.usable() {
 			continue
 		}
 		if err := m.probe(c); err != nil {
 			return err
 		}
 	}
-	byDev := make(map[uint64]*Filesystem)
-	firstOn := make(map[*Filesystem]*candidate)
-	m.state.filesystemOf = make(map[string]*Filesystem)
+	var passed []*candidate
 	for _, c := range candidates {
-		if c.disabled != nil {
+		if !c.usable() {
 			continue
 		}
-		fsys, shared := byDev[c.info.Dev]
-		if !shared {
-			var err error
-			if fsys, err = m.newFilesystem(c, mounts); err != nil {
-				if err := m.disableOrFail(c, "cannot be used", err); err != nil {
-					return err
-				}
-				continue
-			}
-			for other, on := range firstOn {
-				if disk := sharedDisk(fsys, other); disk != "" {
-					if err := m.sharing(c, on, "disk "+disk); err != nil {
-						return err
-					}
-				}
-			}
-			byDev[c.info.Dev], firstOn[fsys] = fsys, c
-		} else if err := m.sharing(c, firstOn[fsys], "filesystem"); err != nil {
+		if err := m.attachOne(c, passed, mounts); err != nil {
 			return err
 		}
-		m.state.filesystemOf[c.path] = fsys
+		if c.usable() {
+			passed = append(passed, c)
+		}
+	}
+	return nil
+}
+
+// attachOne finds the filesystem of a candidate: that of another one if they
+// share it.
+func (m *Manager) attachOne(c *candidate, others []*candidate, mounts []mount) error {
+	for _, other := range others {
+		if other.filesystem.dev == c.info.Dev {
+			if err := m.sharing(c, other, "filesystem"); err != nil {
+				return err
+			}
+			c.filesystem = other.filesystem
+			return nil
+		}
+	}
+	fsys, err := m.newFilesystem(c, mounts)
+	if err != nil {
+		return m.disableOrFail(c, "cannot be used", err)
+	}
+	c.filesystem = fsys
+	for _, other := range others {
+		if disk := sharedDisk(fsys, other.filesystem); disk != "" {
+			if err := m.sharing(c, other, "disk "+disk); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -119,8 +129,8 @@ func (m *Manager) newFilesystem(c *candidate, mounts []mount) (*Filesystem, erro
 		return nil, err
 	}
 	fsys := &Filesystem{
-		FsID: info.ID, root: c.path, system: m.options.System, onEvent: m.options.OnEvent,
-		Disks: disksOf("/sys", c.info.Dev),
+		FsID: info.ID, dev: c.info.Dev, root: c.path, system: m.options.System, onEvent: m.options.OnEvent,
+		Disks: disksOf(m.options.Sysfs, c.info.Dev),
 	}
 	resolved, err := filepath.EvalSymlinks(c.path)
 	if err != nil {
@@ -136,7 +146,6 @@ func (m *Manager) newFilesystem(c *candidate, mounts []mount) (*Filesystem, erro
 	if fsys.syncfs, err = m.options.System.Open(c.path, unix.O_RDONLY|unix.O_DIRECTORY, 0); err != nil {
 		return nil, err
 	}
-	m.filesystems = append(m.filesystems, fsys)
 	return fsys, nil
 }
 
@@ -156,48 +165,204 @@ func (m *Manager) adviseMount(c *candidate, mnt mount) {
 }
 
 // writeRecords gives new mountpaths an id and publishes the set. A mountpath
-// enters the list of those that the node knows only when its record is on the
-// disk: else a first start that was cut short would look like a lost disk.
-func (m *Manager) writeRecords(candidates []*candidate, newest *idRecord) error {
-	m.state.records = make(map[string]*idRecord)
+// enters the volume record only when its id is on the disk: else a first start
+// that was cut short would look like a lost disk.
+func (m *Manager) writeRecords(candidates []*candidate, newest *volumeRecord) error {
 	taken := make(map[uint64]struct{})
-	if newest != nil {
-		m.state.known, m.state.knownVersion = newest.Known, newest.KnownVersion
-	}
-	before := m.state.known
 	for _, c := range candidates {
-		for _, k := range before {
-			if c.disabled != nil && k.Path == c.path {
-				taken[k.PlacementDigest] = struct{}{}
-			}
+		if !c.usable() && c.entry != nil {
+			taken[c.entry.PlacementDigest] = struct{}{}
 		}
 	}
 	// Those that the node knows keep their digest before newcomers choose.
-	inUse := slices.DeleteFunc(slices.Clone(candidates), func(c *candidate) bool { return c.disabled != nil })
-	slices.SortStableFunc(inUse, func(a, b *candidate) int { return a.rank(before) - b.rank(before) })
+	inUse := slices.DeleteFunc(slices.Clone(candidates), func(c *candidate) bool { return !c.usable() })
+	slices.SortStableFunc(inUse, func(a, b *candidate) int { return a.rank(newest) - b.rank(newest) })
 	for _, c := range inUse {
 		if err := m.identifyDisk(c, taken); err != nil {
 			return err
 		}
 	}
-	known := m.knownNow(candidates, before)
-	if !sameKnown(known, before) {
-		m.state.known = known
-		m.state.knownVersion++
-	}
 	for _, c := range inUse {
-		if c.disabled == nil && m.refresh(c.record) {
+		if c.usable() && m.refresh(c.record) {
 			if err := m.writeRecord(c); err != nil {
 				return err
 			}
 		}
-		m.state.records[c.path] = c.record
 	}
-	if err := m.writeConfigCopy(); err != nil {
+	next, err := m.writeFirstVolume(candidates, newest)
+	if err != nil {
 		return err
 	}
-	m.publish(inUse)
+	m.state.volume = next
+	for _, c := range candidates {
+		switch {
+		case c.usable():
+			m.state.disks[c.path] = m.newDisk(c)
+		case !c.out:
+			m.state.lost[c.path] = c.disabled
+		}
+	}
+	m.publish()
 	return nil
+}
+
+// writeFirstVolume writes the volume record of a start. A disk that cannot
+// take it is lost, which makes it another record.
+func (m *Manager) writeFirstVolume(candidates []*candidate, newest *volumeRecord) (*volumeRecord, error) {
+	before := newest
+	for {
+		next, err := m.volumeNow(candidates, newest)
+		if err != nil {
+			return nil, err
+		}
+		next.Version = 1
+		if before != nil {
+			next.Version = before.Version
+			if !next.sameAs(before) {
+				next.Version++
+			}
+		}
+		if err := next.seal(); err != nil {
+			return nil, err
+		}
+		before = next
+		lost := false
+		for _, c := range candidates {
+			if !c.usable() || c.volume != nil && c.volume.Checksum == next.Checksum {
+				continue
+			}
+			err := writeVolume(m.options.System, c.path, next)
+			switch {
+			case err == nil:
+				c.volume = next
+			case IsNoSpace(err) && !c.isNew:
+				m.log.Warn("volume record not brought up to date: disk is full", "mountpath", c.path, "err", err)
+			default:
+				if err := m.disableOrFail(c, "cannot write its volume record", err); err != nil {
+					return nil, err
+				}
+				lost = true
+			}
+		}
+		if lost {
+			continue
+		}
+		if m.options.ConfDir == "" {
+			return next, nil
+		}
+		if there, err := readVolume(m.options.System, m.options.ConfDir); err == nil && there.Checksum == next.Checksum {
+			return next, nil
+		}
+		_, failed := m.writeCopies([]copyOf{{dir: m.options.ConfDir}}, next)
+		return next, failed[m.options.ConfDir]
+	}
+}
+
+// volumeNow is the volume record of the candidates as they were found.
+func (m *Manager) volumeNow(candidates []*candidate, before *volumeRecord) (*volumeRecord, error) {
+	id := m.identity.Load()
+	next := &volumeRecord{NodeID: m.nodeID, ClusterUUID: id.uuid, Lineage: id.lineage}
+	if before != nil {
+		next.Unsettled = before.Unsettled
+	}
+	for path := range m.options.Mountpaths { // what was detached stays so for as long as it is configured
+		if e := before.find(filepath.Clean(path)); e != nil && e.State == StateDetached {
+			next.put(*e)
+		}
+	}
+	for _, c := range candidates {
+		switch {
+		case c.out:
+			next.put(*c.entry)
+		case !c.usable():
+			if c.entry == nil {
+				continue // never in use: its first start may still come
+			}
+			e := *c.entry
+			e.InUse = false
+			next.put(e)
+		default:
+			next.put(c.entryNow())
+		}
+	}
+	return next, m.settle(before, next, false)
+}
+
+// entryNow is the entry of a candidate that is to be used.
+func (c *candidate) entryNow() volumeEntry {
+	e := volumeEntry{
+		Path: c.path, Label: c.label, MountpathID: c.record.MountpathID, PlacementDigest: c.record.PlacementDigest,
+		State: StateAvailable, Attached: c.attached, InUse: true,
+	}
+	if c.entry == nil {
+		return e
+	}
+	e.MayBeStale = c.entry.MayBeStale
+	if c.entry.State == StateWaiting {
+		e.State, e.Removal, e.InUse = StateWaiting, c.entry.Removal, false
+	}
+	return e
+}
+
+// settle finds out what a change of the set in use means for the objects. One
+// that leaves takes its names with it, and all others stay where they are. One
+// that comes takes over names whose objects lie on the others; and if it brings
+// objects, these may be older than those that the others have got meanwhile.
+//
+// While requests are served nobody can tell that the others hold nothing; see
+// settleIfEmpty.
+func (m *Manager) settle(before, next *volumeRecord, serving bool) error {
+	var stayed, came []*volumeEntry
+	for i := range next.Mountpaths {
+		e := &next.Mountpaths[i]
+		if e.State == StateWaiting {
+			stayed = append(stayed, e) // may hold objects of names that are placed elsewhere now
+		}
+		if !e.InUse {
+			continue
+		}
+		if was := before.find(e.Path); was != nil && was.InUse {
+			stayed = append(stayed, e)
+		} else {
+			came = append(came, e)
+		}
+	}
+	switch {
+	case len(stayed)+len(came) <= 1: // there is no other place
+		next.Unsettled = false
+		for i := range next.Mountpaths {
+			next.Mountpaths[i].MayBeStale = false
+		}
+		return nil
+	case len(stayed) == 0 || len(came) == 0:
+		return nil
+	}
+	next.Unsettled = next.Unsettled || serving
+	for _, e := range came {
+		brings, err := holdsObjects(m.options.System, e.Path)
+		if err != nil {
+			return fmt.Errorf("look for objects on mountpath %s: %w", e.Path, err)
+		}
+		e.MayBeStale = brings
+		next.Unsettled = next.Unsettled || brings
+	}
+	for _, e := range stayed {
+		if next.Unsettled {
+			break
+		}
+		holds, err := holdsObjects(m.options.System, e.Path)
+		next.Unsettled = holds || err != nil // what cannot be read may hold something
+	}
+	return nil
+}
+
+// newDisk makes the mountpath of a candidate.
+func (m *Manager) newDisk(c *candidate) *disk {
+	return &disk{record: c.record, lock: c.lock, mp: &Mountpath{
+		Path: c.path, Label: c.label, ID: c.record.MountpathID, Digest: c.record.PlacementDigest,
+		manager: m, system: m.options.System, filesystem: c.filesystem, name: mountpathName(c.path, c.filesystem.Disks),
+		slots: make(chan struct{}, m.options.Slots), workRun: m.run,
+	}}
 }
 
 // identifyDisk makes the record of a new mountpath, and gives one whose
@@ -235,84 +400,16 @@ func (m *Manager) writeRecord(c *candidate) error {
 	return nil
 }
 
-// knownNow lists the mountpaths in use, and those that are configured, known,
-// and not in use.
-func (m *Manager) knownNow(candidates []*candidate, before []knownMountpath) []knownMountpath {
-	var known []knownMountpath
-	for _, c := range candidates {
-		if c.disabled == nil {
-			known = append(known, knownMountpath{c.path, c.label, c.record.MountpathID, c.record.PlacementDigest})
-			continue
-		}
-		for _, k := range before {
-			if k.Path == c.path {
-				known = append(known, k)
-			}
-		}
-	}
-	sortKnown(known)
-	return known
-}
-
 // rank is 0 for a disk that the node knows, 1 for one that comes (back) in, 2
 // for a new one.
-func (c *candidate) rank(known []knownMountpath) int {
+func (c *candidate) rank(volume *volumeRecord) int {
 	if c.record == nil {
 		return 2
 	}
-	for _, k := range known {
-		if k.MountpathID == c.record.MountpathID {
+	for _, e := range entriesOf(volume) {
+		if e.MountpathID == c.record.MountpathID && e.State != StateDetached {
 			return 0
 		}
 	}
 	return 1
-}
-
-// refresh brings the shared fields of a record up to date and tells whether
-// anything changed.
-func (m *Manager) refresh(r *idRecord) bool {
-	same := r.KnownVersion == m.state.knownVersion && sameKnown(r.Known, m.state.known) &&
-		r.ClusterUUID == m.state.uuid && r.Lineage == m.state.lineage
-	r.KnownVersion, r.Known = m.state.knownVersion, m.state.known
-	r.ClusterUUID, r.Lineage = m.state.uuid, m.state.lineage
-	return !same
-}
-
-// writeConfigCopy keeps the second copy of what is known in the configuration
-// folder, for the day when no mountpath is there.
-func (m *Manager) writeConfigCopy() error {
-	if m.options.ConfDir == "" {
-		return nil
-	}
-	path := filepath.Join(m.options.ConfDir, knownFileName)
-	record, err := readIDRecord(m.options.System, path)
-	if err != nil || record.NodeID != m.nodeID {
-		record = &idRecord{NodeID: m.nodeID, KnownVersion: ^uint64(0)}
-	}
-	if !m.refresh(record) {
-		return nil
-	}
-	if err := writeIDRecord(m.options.System, path, record); err != nil {
-		return fmt.Errorf("record of known mountpaths %s cannot be written: %w", path, err)
-	}
-	return nil
-}
-
-// publish makes the set of the candidates in use.
-func (m *Manager) publish(inUse []*candidate) {
-	set := &Set{}
-	run := randomHex(4)
-	for _, c := range inUse {
-		if c.disabled != nil {
-			continue
-		}
-		fsys := m.state.filesystemOf[c.path]
-		set.Paths = append(set.Paths, &Mountpath{
-			Path: c.path, Label: c.label, ID: c.record.MountpathID, Digest: c.record.PlacementDigest,
-			manager: m, system: m.options.System, filesystem: fsys, name: mountpathName(c.path, fsys.Disks),
-			slots: make(chan struct{}, m.options.Slots), workRun: run,
-		})
-	}
-	slices.SortFunc(set.Paths, func(a, b *Mountpath) int { return strings.Compare(a.Path, b.Path) })
-	m.available.Store(set)
 }

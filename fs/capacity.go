@@ -20,7 +20,7 @@ const capacityMaxAge = 10 * time.Second
 type Capacity struct {
 	Used, Avail             uint64 // bytes
 	PctMax, PctAvg, PctMin  int64
-	Mountpaths              []MountpathCapacity // in the order of the Set
+	Mountpaths              []MountpathCapacity // in the order of Set.All
 	Taken                   time.Time
 	highWatermark, outLimit int64
 }
@@ -36,6 +36,10 @@ type MountpathCapacity struct {
 	Total      uint64
 	PctUsed    int64
 	Err        error // the filesystem could not be asked; figures are zero
+
+	OutOfSpace bool // over the out-of-space mark
+	Low        bool // at the high watermark, or over it
+	Leaving    bool // gets no new objects, and does not count for the percentages of the node
 }
 
 // OutOfSpace tells that writes must be refused.
@@ -137,9 +141,9 @@ func (m *Manager) OutOfSpace() error {
 func (m *Manager) measure(before *Capacity) *Capacity {
 	marks, set := m.options.Space(), m.Available()
 	c := &Capacity{Taken: m.options.Clock(), highWatermark: marks.High, outLimit: marks.OutOfSpace, PctMin: 100}
-	asked := make(map[*Filesystem]MountpathCapacity, len(m.filesystems))
+	asked := make(map[*Filesystem]MountpathCapacity, len(set.Paths))
 	var sum, count int64
-	for _, mp := range set.Paths {
+	for _, mp := range set.All() {
 		figures, again := asked[mp.filesystem]
 		if !again {
 			figures = m.measureOne(mp, marks.High)
@@ -148,8 +152,10 @@ func (m *Manager) measure(before *Capacity) *Capacity {
 			c.Avail += figures.Avail
 		}
 		figures.Path, figures.Label = mp.Path, mp.Label
+		figures.OutOfSpace, figures.Low = figures.PctUsed > marks.OutOfSpace, figures.PctUsed >= marks.High
+		figures.Leaving = len(c.Mountpaths) >= len(set.Paths)
 		c.Mountpaths = append(c.Mountpaths, figures)
-		if figures.Err != nil {
+		if figures.Err != nil || figures.Leaving {
 			continue
 		}
 		c.PctMax, c.PctMin = max(c.PctMax, figures.PctUsed), min(c.PctMin, figures.PctUsed)

@@ -15,7 +15,10 @@ type Filesystem struct {
 	FsID   [2]int32 // of statfs
 	Disks  []string // whole disks under it, sorted; empty = could not be resolved
 
-	root    string // path of the first mountpath on it, for statfs
+	rescanned *[]string // disks as the last rescan saw them, nil: none; under Manager.changing
+
+	dev     uint64 // st_dev
+	root    string // path of the first mountpath on it, for messages
 	system  System
 	onEvent func(Event)
 	syncfs  File // kept open: it reports write-back errors since it was opened

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"sort"
 	"strconv"
 
 	"github.com/OneOfOne/xxhash"
@@ -16,26 +15,26 @@ import (
 const (
 	idRecordFormat = 1
 	maxIDRecord    = 1 << 20 // bytes
-	knownFileName  = ".ais.mountpaths"
 )
 
 // errDamagedID is in the chain of the error of an id record that is not whole.
 var errDamagedID = errors.New("id record is damaged")
 
-// idRecord is the file .ais.id of a mountpath's root, and, without the fields
-// of one disk, the file .ais.mountpaths of the configuration folder.
+// idRecord is the file .ais.id of a mountpath's root.
 type idRecord struct {
-	Format          int              `json:"format"`
-	MountpathID     string           `json:"mountpath_id,omitempty"`
-	NodeID          string           `json:"node_id"`
-	ClusterUUID     string           `json:"cluster_uuid"`
-	Lineage         string           `json:"lineage"`
-	Path            string           `json:"path,omitempty"`
-	PlacementDigest uint64           `json:"placement_digest,omitempty,string"`
-	Created         string           `json:"created,omitempty"`
-	KnownVersion    uint64           `json:"known_version,string"`
-	Known           []knownMountpath `json:"known"`
-	Checksum        string           `json:"checksum"`
+	Format          int    `json:"format"`
+	MountpathID     string `json:"mountpath_id,omitempty"`
+	NodeID          string `json:"node_id"`
+	ClusterUUID     string `json:"cluster_uuid"`
+	Lineage         string `json:"lineage"`
+	Path            string `json:"path,omitempty"`
+	PlacementDigest uint64 `json:"placement_digest,omitempty,string"`
+	Created         string `json:"created,omitempty"`
+	// KnownVersion and Known are of earlier releases, which had no volume
+	// record; they are written empty.
+	KnownVersion uint64           `json:"known_version,string"`
+	Known        []knownMountpath `json:"known"`
+	Checksum     string           `json:"checksum"`
 }
 
 // knownMountpath is a mountpath that the node has had in use.
@@ -158,22 +157,6 @@ func syncDir(system System, dir string) error {
 		err = closeErr
 	}
 	return err
-}
-
-func sortKnown(known []knownMountpath) {
-	sort.Slice(known, func(i, j int) bool { return known[i].Path < known[j].Path })
-}
-
-func sameKnown(a, b []knownMountpath) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // lockOwner reads the process id that a lock file tells, "" if none.

@@ -129,3 +129,33 @@ func FuzzIDRecord(f *testing.F) {
 		}
 	})
 }
+
+func FuzzVolumeRecord(f *testing.F) {
+	record := volumeRecord{NodeID: "n", ClusterUUID: "u", Version: 1 << 63, Unsettled: true, Mountpaths: []volumeEntry{
+		{Path: "/a", Label: "l", MountpathID: "m", PlacementDigest: 1 << 63, State: StateAvailable, InUse: true, MayBeStale: true},
+		{Path: "/b", State: StateWaiting, Removal: Detach, Attached: true}, {Path: "/c", State: StateDetached},
+	}}
+	data, err := record.encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte("{}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := decodeVolume(data)
+		if err != nil {
+			return
+		}
+		again, err := r.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := decodeVolume(again)
+		if err != nil || !back.sameAs(r) || back.Version != r.Version {
+			t.Errorf("%+v came back as %+v, %v", r, back, err)
+		}
+		if next := r.next(); next.Version == r.Version || !next.sameAs(r) || !next.newerThan(r) && r.Version != ^uint64(0) {
+			t.Errorf("after %+v comes %+v", r, next)
+		}
+	})
+}

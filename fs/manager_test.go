@@ -25,8 +25,17 @@ type disks struct {
 	faulty  bool // faults are armed that nothing selects
 }
 
-func newDisks(t *testing.T, count int) *disks {
-	d := &disks{t: t, root: t.TempDir(), confDir: t.TempDir(), events: new(events), system: faultfs.New(nil)}
+func newDisks(t *testing.T, count int) *disks { return newDisksIn(t, t.TempDir(), count) }
+
+// newMemoryDisks are quick ones, for tests that do much and prove nothing of
+// disks.
+func newMemoryDisks(t *testing.T, count int) *disks { return newDisksIn(t, memoryDir(t), count) }
+
+func newDisksIn(t *testing.T, root string, count int) *disks {
+	d := &disks{t: t, root: root, confDir: filepath.Join(root, "conf"), events: new(events), system: faultfs.New(nil)}
+	if err := os.Mkdir(d.confDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for i := range count {
 		path := filepath.Join(d.root, "mp"+string(rune('1'+i)))
 		if err := os.Mkdir(path, 0o755); err != nil {

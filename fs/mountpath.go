@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
-	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"golang.org/x/sys/unix"
 )
@@ -35,44 +34,6 @@ type Mountpath struct {
 	slots     chan struct{}
 	workCount atomic.Uint64
 	workRun   string // random, one a start: old work files are told by it
-}
-
-// Set is the mountpaths that are in use, ordered by path. It is immutable.
-type Set struct {
-	Paths []*Mountpath
-}
-
-// Owner is the mountpath of a name, nil if there is none. It takes no lock and
-// allocates nothing.
-func (s *Set) Owner(unameDigest uint64) *Mountpath {
-	var best *Mountpath
-	var most uint64
-	for _, mp := range s.Paths {
-		if weight := hrw.Weight(mp.Digest, unameDigest); best == nil || weight > most {
-			best, most = mp, weight
-		}
-	}
-	return best
-}
-
-// ByPath finds a mountpath of the set, nil if it is not in it.
-func (s *Set) ByPath(path string) *Mountpath {
-	for _, mp := range s.Paths {
-		if mp.Path == path {
-			return mp
-		}
-	}
-	return nil
-}
-
-// ByID finds a mountpath of the set by its random id, nil if it is not in it.
-func (s *Set) ByID(id string) *Mountpath {
-	for _, mp := range s.Paths {
-		if mp.ID == id {
-			return mp
-		}
-	}
-	return nil
 }
 
 // Filesystem is the filesystem that the mountpath lies on; mountpaths of one

@@ -19,6 +19,7 @@ type Options struct {
 	ConfDir string // folder of the second copy of the known-mountpaths record, "" = none
 
 	System  System            // nil = Unix()
+	Sysfs   string            // where the kernel tells of block devices, "" = /sys
 	Logger  *slog.Logger      // nil = slog.Default()
 	Space   func() Watermarks // nil = DefaultWatermarks
 	OnEvent func(Event)       // nil = none; called without locks held, must not block
@@ -66,6 +67,8 @@ const (
 	EventFlushFailed
 	// EventSpace: the fullest mountpath crossed a watermark, up or down.
 	EventSpace
+	// EventFault: a health check found that a disk cannot be relied on.
+	EventFault
 )
 
 // String is the kind in words.
@@ -81,6 +84,8 @@ func (k EventKind) String() string {
 		return "flush failed"
 	case EventSpace:
 		return "used space"
+	case EventFault:
+		return "disk fault"
 	}
 	return "unknown event"
 }
@@ -88,6 +93,9 @@ func (k EventKind) String() string {
 func (o *Options) setDefaults() {
 	if o.System == nil {
 		o.System = Unix()
+	}
+	if o.Sysfs == "" {
+		o.Sysfs = "/sys"
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -20,46 +22,68 @@ const (
 	probeXattr         = "user.ais.probe"
 )
 
-// candidate is a configured path on its way to being a mountpath.
+// candidate is a path on its way to being a mountpath.
 type candidate struct {
 	path, label string
-	info        FileInfo  // of the directory
-	record      *idRecord // nil: none, or not readable
-	disabled    error     // why it is not used
+	entry       *volumeEntry // of the newest volume record, nil: not known
+	attached    bool         // it came at run time, see volumeEntry
+	info        FileInfo     // of the directory
+	record      *idRecord    // nil: none, or not readable
+	volume      *volumeRecord
+	out         bool  // an operator disabled it: it is not touched
+	disabled    error // why it is not used
 	isNew       bool
 	lock        File
+	filesystem  *Filesystem
 }
+
+// usable tells that nothing keeps the candidate from being used, so far.
+func (c *candidate) usable() bool { return !c.out && c.disabled == nil }
 
 // Open takes the configured mountpaths into use. It decides by the id records
 // on them, never by device names; a known mountpath that is missing is left out
 // with an event, and the others are used. Errors are one line for an operator.
 func Open(opts Options) (*Manager, error) {
 	opts.setDefaults()
-	m := &Manager{options: opts, log: opts.Logger, trash: make(chan struct{}, 1)}
+	m := &Manager{
+		options: opts, log: opts.Logger, trash: make(chan struct{}, 1), run: randomHex(4), faults: make(map[string]string),
+		state: managerState{
+			disks: make(map[string]*disk), lost: make(map[string]error), retiring: make(map[string]chan struct{}),
+		},
+	}
+	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.available.Store(&Set{})
+	m.infos.Store(&[]MountpathInfo{})
+	m.identity.Store(&clusterIdentity{})
 	if err := m.open(); err != nil {
+		m.stop()
 		_ = m.releaseFiles() // the reason of the failure is the one to report
 		return nil, err
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	m.stop = stop
 	m.ending.Add(1)
-	go m.emptyTrash(ctx)
+	go m.emptyTrash(m.ctx)
 	m.kickTrash()
 	return m, nil
 }
 
 func (m *Manager) open() error {
-	candidates, err := checkPaths(m.options.Mountpaths)
+	configured, err := checkPaths(m.options.Mountpaths)
 	if err != nil {
 		return err
 	}
-	known, err := m.identify(candidates)
+	if err := m.resumeDecommission(configured); err != nil {
+		return err
+	}
+	candidates, volume, err := m.gather(configured)
 	if err != nil {
 		return err
 	}
+	if err := m.identify(candidates, volume); err != nil {
+		return err
+	}
+	defer m.dropUnused(candidates)
 	for _, c := range candidates {
-		if c.disabled == nil {
+		if c.usable() {
 			if err := m.lockCandidate(c); err != nil {
 				return err
 			}
@@ -68,17 +92,48 @@ func (m *Manager) open() error {
 	if err := m.attach(candidates); err != nil {
 		return err
 	}
-	if err := m.writeRecords(candidates, known); err != nil {
+	if err := m.writeRecords(candidates, volume); err != nil {
 		return err
 	}
 	for _, c := range candidates {
-		if c.disabled != nil {
-			m.state.disabled = append(m.state.disabled, c.path)
+		if c.disabled != nil && !c.out {
 			m.log.Error("mountpath is disabled", "mountpath", c.path, "err", c.disabled)
 			m.options.OnEvent(Event{Kind: EventDisabled, Mountpath: c.path, Err: c.disabled, Message: c.disabled.Error()})
 		}
 	}
-	return m.sweep()
+	if err := m.sweep(); err != nil {
+		return err
+	}
+	m.finishEmpty()
+	return nil
+}
+
+// dropUnused closes what was opened for candidates that did not become
+// mountpaths.
+func (m *Manager) dropUnused(candidates []*candidate) {
+	for _, c := range candidates {
+		if d := m.state.disks[c.path]; d == nil || d.lock != c.lock {
+			m.abandon(c)
+		}
+	}
+}
+
+// abandon closes what was opened for a candidate.
+func (m *Manager) abandon(c *candidate) {
+	if c.filesystem != nil {
+		shared := false
+		for _, d := range m.state.disks {
+			shared = shared || d.mp.filesystem == c.filesystem
+		}
+		if !shared && c.filesystem.syncfs != nil {
+			_ = c.filesystem.syncfs.Close() // nothing was written through it
+		}
+		c.filesystem = nil
+	}
+	if c.lock != nil {
+		_ = c.lock.Close() // its content is for people
+		c.lock = nil
+	}
 }
 
 // checkPaths applies the rules that need no disk.
@@ -88,54 +143,151 @@ func checkPaths(paths map[string]string) ([]*candidate, error) {
 	}
 	candidates := make([]*candidate, 0, len(paths))
 	for path, label := range paths {
-		clean := filepath.Clean(path)
-		switch {
-		case !filepath.IsAbs(path):
-			return nil, fmt.Errorf("mountpath %q is not an absolute path", path)
-		case clean == "/":
-			return nil, fmt.Errorf("mountpath %q: the root directory cannot be a mountpath", path)
-		case len(clean) > maxMountpathLength:
-			return nil, fmt.Errorf("mountpath %q is longer than %d bytes", path, maxMountpathLength)
-		case strings.IndexByte(clean, 0) >= 0:
-			return nil, fmt.Errorf("mountpath %q contains a NUL byte", path)
+		clean, err := cleanPath(path)
+		if err != nil {
+			return nil, err
 		}
 		candidates = append(candidates, &candidate{path: clean, label: label})
 	}
-	sort.Slice(candidates, func(i, j int) bool { return candidates[i].path < candidates[j].path })
+	sortCandidates(candidates)
 	for i, a := range candidates {
 		for _, b := range candidates[i+1:] {
-			switch {
-			case a.path == b.path:
+			if a.path == b.path {
 				return nil, fmt.Errorf("mountpath %q is configured twice", a.path)
-			case strings.HasPrefix(b.path, a.path+"/"):
-				return nil, fmt.Errorf("mountpath %q lies inside mountpath %q", b.path, a.path)
+			}
+			if err := nested(a.path, b.path); err != nil {
+				return nil, err
 			}
 		}
 	}
 	return candidates, nil
 }
 
-// identify reads all id records, finds conflicts, settles the node's id, and
-// tells new mountpaths from known ones that are missing. It writes nothing but
-// the missing directories of new mountpaths in test mode.
-func (m *Manager) identify(candidates []*candidate) (*idRecord, error) {
-	newest, err := m.knownFromConfig()
-	if err != nil {
-		return nil, err
+func sortCandidates(candidates []*candidate) {
+	sort.Slice(candidates, func(i, j int) bool { return candidates[i].path < candidates[j].path })
+}
+
+// cleanPath checks and cleans the path of a mountpath.
+func cleanPath(path string) (string, error) {
+	clean := filepath.Clean(path)
+	switch {
+	case !filepath.IsAbs(path):
+		return "", fmt.Errorf("mountpath %q is not an absolute path", path)
+	case clean == "/":
+		return "", fmt.Errorf("mountpath %q: the root directory cannot be a mountpath", path)
+	case len(clean) > maxMountpathLength:
+		return "", fmt.Errorf("mountpath %q is longer than %d bytes", path, maxMountpathLength)
+	case strings.IndexByte(clean, 0) >= 0:
+		return "", fmt.Errorf("mountpath %q contains a NUL byte", path)
 	}
+	return clean, nil
+}
+
+// nested is an error if one of two paths lies inside the other.
+func nested(a, b string) error {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if strings.HasPrefix(b, a+"/") {
+		return fmt.Errorf("mountpath %q lies inside mountpath %q", b, a)
+	}
+	return nil
+}
+
+// gather finds the newest volume record, in the configuration folder and on
+// the disks, and adds the mountpaths that it names and the configuration does
+// not to the candidates. Their id records have been read then.
+func (m *Manager) gather(configured []*candidate) (candidates []*candidate, newest *volumeRecord, err error) {
+	if newest, err = m.volumeFromConfig(); err != nil {
+		return nil, nil, err
+	}
+	seen := make(map[string]*candidate)
+	for _, c := range configured {
+		seen[c.path] = c
+	}
+	looked := make(map[string]bool)
+	for more := true; more; { // a newer record may name further ones
+		more = false
+		for _, e := range entriesOf(newest) {
+			if e.Attached && e.State != StateDetached && seen[e.Path] == nil {
+				seen[e.Path] = &candidate{path: e.Path, label: e.Label, attached: true}
+			}
+		}
+		for _, path := range slices.Sorted(maps.Keys(seen)) {
+			c, e := seen[path], newest.find(path)
+			if looked[path] || e != nil && (e.State == StateDisabled || e.State == StateDetached) {
+				continue // one that is disabled may hang
+			}
+			looked[path], more = true, true
+			m.look(c)
+			if c.volume != nil && c.volume.newerThan(newest) {
+				newest = c.volume
+			}
+		}
+	}
+	if newest == nil {
+		newest = formerVolume(configured)
+	}
+	for path, c := range seen {
+		e := newest.find(path)
+		switch {
+		case e != nil && e.State == StateDetached:
+			m.log.Info("mountpath is configured but was detached; attach it to use it again", "mountpath", path)
+			continue
+		case e == nil && c.attached: // of an older record
+			continue
+		case e != nil:
+			c.entry = e
+			c.attached = e.Attached
+			if e.Attached {
+				c.label = e.Label
+			}
+			c.out = e.State == StateDisabled
+		}
+		candidates = append(candidates, c)
+	}
+	sortCandidates(candidates)
+	for i, a := range candidates {
+		for _, b := range candidates[i+1:] {
+			if err := nested(a.path, b.path); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return candidates, newest, nil
+}
+
+func entriesOf(r *volumeRecord) []volumeEntry {
+	if r == nil {
+		return nil
+	}
+	return r.Mountpaths
+}
+
+// formerVolume is the newest list of mountpaths in the id records of an
+// earlier release, nil if there is none.
+func formerVolume(candidates []*candidate) *volumeRecord {
+	var newest *idRecord
 	for _, c := range candidates {
-		if err := m.look(c); err != nil {
-			return nil, err
-		}
-		if c.record != nil && (newest == nil || c.record.KnownVersion > newest.KnownVersion) {
-			newest = c.record
+		if r := c.record; r != nil && len(r.Known) > 0 && (newest == nil || r.KnownVersion > newest.KnownVersion) {
+			newest = r
 		}
 	}
+	if newest == nil {
+		return nil
+	}
+	return volumeOf(newest)
+}
+
+// identify finds conflicts, settles the node's id, and tells new mountpaths
+// from known ones that are missing. It writes nothing but the missing
+// directories of new mountpaths in test mode.
+func (m *Manager) identify(candidates []*candidate, newest *volumeRecord) error {
 	if err := m.settleIdentity(candidates, newest); err != nil {
-		return nil, err
+		return err
 	}
 	for _, c := range candidates {
-		if c.record != nil || c.disabled != nil {
+		if c.record != nil || !c.usable() {
 			continue
 		}
 		if isKnown(newest, c.path, candidates) {
@@ -151,52 +303,62 @@ func (m *Manager) identify(candidates []*candidate) (*idRecord, error) {
 			continue
 		}
 		if !m.options.TestMode {
-			return nil, fmt.Errorf("storage integrity error sie#60: configured mountpath %s does not exist or is not a directory", c.path)
+			return fmt.Errorf("storage integrity error sie#60: configured mountpath %s does not exist or is not a directory", c.path)
 		}
 		if err := makeParents(m.options.System, c.path); err != nil {
-			return nil, fmt.Errorf("mountpath %s cannot be created: %w", c.path, err)
+			return fmt.Errorf("mountpath %s cannot be created: %w", c.path, err)
 		}
+		var err error
 		if c.info, err = m.options.System.Stat(c.path); err != nil {
-			return nil, fmt.Errorf("mountpath %s: %w", c.path, err)
+			return fmt.Errorf("mountpath %s: %w", c.path, err)
 		}
 	}
-	return newest, nil
+	return nil
 }
 
-// look stats a path and reads its id record.
-func (m *Manager) look(c *candidate) error {
+// look stats a path and reads its id record and its copy of the volume record.
+func (m *Manager) look(c *candidate) {
 	info, err := m.options.System.Stat(c.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
-		return nil
+		return
 	case err != nil:
 		c.disabled = fmt.Errorf("mountpath %s cannot be read: %w", c.path, err)
-		return nil
+		return
 	}
 	c.info = info
 	if info.Kind != KindDir {
-		return nil
+		return
 	}
 	record, err := readIDRecord(m.options.System, filepath.Join(c.path, idRecordName))
 	switch {
 	case err == nil:
 		c.record = record
 	case errors.Is(err, fs.ErrNotExist):
+		return
 	case errors.Is(err, errDamagedID):
 		c.disabled = fmt.Errorf("storage integrity error sie#40: mountpath %s: %w", c.path, err)
+		return
 	default:
 		c.disabled = fmt.Errorf("mountpath %s: id record cannot be read: %w", c.path, err)
+		return
 	}
-	return nil
+	switch volume, err := readVolume(m.options.System, c.path); {
+	case err == nil && volume.NodeID == record.NodeID:
+		c.volume = volume
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		m.log.Warn("volume record is not read, the others count", "mountpath", c.path, "err", err)
+	}
 }
 
 // settleIdentity finds the node's id and compares ids, clusters and disks.
-func (m *Manager) settleIdentity(candidates []*candidate, newest *idRecord) error {
+func (m *Manager) settleIdentity(candidates []*candidate, newest *volumeRecord) error {
 	var first *candidate
 	byID := make(map[string]string)
-	uuid, lineage := "", ""
+	var cluster *candidate // the first that belongs to one
+	var conflict error
 	for _, c := range candidates {
-		if c.record == nil {
+		if c.record == nil || c.out {
 			continue
 		}
 		if first == nil {
@@ -211,16 +373,13 @@ func (m *Manager) settleIdentity(candidates []*candidate, newest *idRecord) erro
 				twin, c.path, c.record.MountpathID)
 		}
 		byID[c.record.MountpathID] = c.path
-		if c.record.ClusterUUID == "" {
-			continue
-		}
-		if uuid != "" && c.record.ClusterUUID != uuid {
-			return fmt.Errorf("storage integrity error sie#20: mountpath %s belongs to cluster %q, others to cluster %q",
-				c.path, c.record.ClusterUUID, uuid)
-		}
-		uuid = c.record.ClusterUUID
-		if c.record.KnownVersion == newest.KnownVersion || lineage == "" {
-			lineage = c.record.Lineage
+		switch {
+		case c.record.ClusterUUID == "":
+		case cluster == nil:
+			cluster = c
+		case c.record.ClusterUUID != cluster.record.ClusterUUID && conflict == nil:
+			conflict = fmt.Errorf("storage integrity error sie#20: mountpath %s belongs to cluster %q and mountpath %s to cluster %q",
+				cluster.path, cluster.record.ClusterUUID, c.path, c.record.ClusterUUID)
 		}
 	}
 	m.nodeID = m.options.NodeID
@@ -238,15 +397,33 @@ func (m *Manager) settleIdentity(candidates []*candidate, newest *idRecord) erro
 	if m.nodeID == "" {
 		return errors.New("no node id: neither the configuration nor a mountpath has one")
 	}
-	if m.options.ClusterUUID != "" {
-		if uuid != "" && uuid != m.options.ClusterUUID {
-			return clusterMismatch(uuid, m.options.ClusterUUID)
-		}
-		uuid, lineage = m.options.ClusterUUID, m.options.Lineage
-	} else if uuid == "" && newest != nil {
-		uuid, lineage = newest.ClusterUUID, newest.Lineage
+	return m.settleCluster(cluster, conflict, newest)
+}
+
+// settleCluster finds the cluster of the node. Disks that do not agree are no
+// reason not to start: the node stays out of every cluster and says why. The
+// lineage is that of the newest volume record: a disk that was away may have
+// missed a new one.
+func (m *Manager) settleCluster(cluster *candidate, conflict error, newest *volumeRecord) error {
+	id := &clusterIdentity{conflict: conflict}
+	switch {
+	case conflict != nil:
+	case cluster != nil && newest != nil && newest.ClusterUUID == cluster.record.ClusterUUID:
+		id.uuid, id.lineage = newest.ClusterUUID, newest.Lineage
+	case cluster != nil:
+		id.uuid, id.lineage = cluster.record.ClusterUUID, cluster.record.Lineage
+	case newest != nil:
+		id.uuid, id.lineage = newest.ClusterUUID, newest.Lineage
 	}
-	m.state.uuid, m.state.lineage = uuid, lineage
+	if want := m.options.ClusterUUID; want != "" {
+		if id.uuid != "" && id.uuid != want {
+			return clusterMismatch(id.uuid, want)
+		}
+		if conflict == nil {
+			id.uuid, id.lineage = want, m.options.Lineage
+		}
+	}
+	m.identity.Store(id)
 	return nil
 }
 
@@ -256,45 +433,17 @@ func clusterMismatch(onDisk, wanted string) error {
 
 // isKnown tells whether a path without an id record had a disk that is not
 // found elsewhere now.
-func isKnown(newest *idRecord, path string, candidates []*candidate) bool {
-	if newest == nil {
+func isKnown(newest *volumeRecord, path string, candidates []*candidate) bool {
+	e := newest.find(path)
+	if e == nil {
 		return false
 	}
-	for _, k := range newest.Known {
-		if k.Path != path {
-			continue
+	for _, c := range candidates {
+		if c.record != nil && c.record.MountpathID == e.MountpathID {
+			return false // it moved; this is another disk
 		}
-		for _, c := range candidates {
-			if c.record != nil && c.record.MountpathID == k.MountpathID {
-				return false // it moved; this is another disk
-			}
-		}
-		return true
 	}
-	return false
-}
-
-// knownFromConfig reads the copy in the configuration folder, nil if there is
-// none; a damaged one is left to be rewritten from the disks.
-func (m *Manager) knownFromConfig() (*idRecord, error) {
-	if m.options.ConfDir == "" {
-		return nil, nil
-	}
-	path := filepath.Join(m.options.ConfDir, knownFileName)
-	record, err := readIDRecord(m.options.System, path)
-	switch {
-	case err == nil:
-		if m.options.NodeID != "" && record.NodeID != m.options.NodeID {
-			return nil, nil // of a node that had this folder before
-		}
-		return record, nil
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case errors.Is(err, errDamagedID):
-		m.log.Warn("record of known mountpaths is damaged, taking those on the disks", "path", path, "err", err)
-		return nil, nil
-	}
-	return nil, fmt.Errorf("record of known mountpaths %s: %w", path, err)
+	return true
 }
 
 // lockCandidate takes the exclusive lock and makes sure that the id record is
@@ -317,7 +466,6 @@ func (m *Manager) lockCandidate(c *candidate) error {
 		return m.disableOrFail(c, "cannot be locked", err)
 	}
 	c.lock = f
-	m.state.locks = append(m.state.locks, f)
 	// The process id is for people; a full disk must not stop the start.
 	if err := f.Truncate(0); err == nil {
 		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())

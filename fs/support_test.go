@@ -17,7 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if root := os.Getenv(changeLoopEnv); root != "" {
+		os.Exit(changeLoop(root)) // this is the process that a test kills
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var testBucket = wire.Bck{Provider: wire.ProviderAIS, Name: "bucket"}
 
@@ -104,6 +109,25 @@ func workFile(t testing.TB, mp *fs.Mountpath) fs.File {
 	return f
 }
 
+// memoryDir is a temporary directory in memory, where the machine has one that
+// keeps extended attributes.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "fs-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if fs.Unix().SetXattr(dir, "user.probe", []byte("1")) != nil {
+		return t.TempDir()
+	}
+	return dir
+}
+
 func touch(t testing.TB, path string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -138,4 +162,24 @@ func wantErrno(t testing.TB, err error, want unix.Errno) {
 	if !errors.Is(err, want) {
 		t.Errorf("error = %v, want %v in its chain", err, want)
 	}
+}
+
+// clock is a time that tests move.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Now()} }
+
+func (c *clock) get() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
 }

@@ -169,7 +169,7 @@ func (m *Manager) emptyTrash(ctx context.Context) {
 		case <-m.trash:
 		}
 		removed := false
-		for _, mp := range m.Available().Paths {
+		for _, mp := range m.Available().All() {
 			some, err := mp.emptyTrash(ctx)
 			removed = removed || some
 			if err != nil && ctx.Err() == nil {
@@ -205,7 +205,7 @@ func (mp *Mountpath) emptyTrash(ctx context.Context) (removed bool, err error) {
 // each filesystem is flushed once, since directories that a former process made
 // may not be durable yet although files below them are about to be.
 func (m *Manager) sweep() error {
-	for _, mp := range m.Available().Paths {
+	for _, mp := range m.Available().All() {
 		count, err := mp.removeWorkFiles()
 		if err != nil {
 			m.log.Warn("old work files not all removed", "mountpath", mp.Path, "err", err)
@@ -214,8 +214,9 @@ func (m *Manager) sweep() error {
 		if count > 0 {
 			m.log.Info("removed old work files", "mountpath", mp.Path, "count", count)
 		}
+		mp.removeCheckFiles() // of a check that was cut short
 	}
-	for _, fsys := range m.filesystems {
+	for _, fsys := range m.Filesystems() {
 		if err := m.options.System.Syncfs(fsys.syncfs); err != nil {
 			m.log.Error("flush of the filesystem failed", "mountpath", fsys.root, "err", err)
 			m.options.OnEvent(Event{Kind: EventFlushFailed, Mountpath: fsys.root, Err: err, Message: "flush at the start"})
@@ -226,7 +227,7 @@ func (m *Manager) sweep() error {
 
 // removeWorkFiles unlinks everything in every bucket's work directory.
 func (mp *Mountpath) removeWorkFiles() (count int, err error) {
-	dirs, err := mp.bucketDirs()
+	dirs, err := bucketDirs(mp.system, mp.Path)
 	if err != nil {
 		return 0, err
 	}
@@ -259,10 +260,10 @@ func (mp *Mountpath) removeWorkFiles() (count int, err error) {
 
 // bucketDirs finds the directories of all buckets on the mountpath, whether or
 // not the cluster knows them.
-func (mp *Mountpath) bucketDirs() ([]string, error) {
+func bucketDirs(system System, root string) ([]string, error) {
 	const limit = 1 << 20 // entries of one directory; buckets are far fewer
 	var buckets []string
-	providers, err := readSome(mp.system, mp.Path, limit)
+	providers, err := readSome(system, root, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -270,8 +271,8 @@ func (mp *Mountpath) bucketDirs() ([]string, error) {
 		if !strings.HasPrefix(provider.name, "@") || provider.kind == KindFile || provider.kind == KindOther {
 			continue
 		}
-		inProvider := mp.Path + "/" + provider.name
-		entries, err := readSome(mp.system, inProvider, limit)
+		inProvider := root + "/" + provider.name
+		entries, err := readSome(system, inProvider, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -281,7 +282,7 @@ func (mp *Mountpath) bucketDirs() ([]string, error) {
 				buckets = append(buckets, dir)
 				continue
 			}
-			inNamespace, err := readSome(mp.system, dir, limit)
+			inNamespace, err := readSome(system, dir, limit)
 			if err != nil && !errors.Is(err, unix.ENOTDIR) {
 				return nil, err
 			}

@@ -2,6 +2,8 @@ package meta
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 )
@@ -22,9 +24,18 @@ type ClusterKey struct {
 	Boxes map[string][]byte `json:"boxes"`       // by node id
 }
 
-// KeysPatch adds a key, which is used from now on.
+// KeysPatch adds a key, which is used from now on, or boxes of keys that are
+// there for nodes that joined later, or both.
 type KeysPatch struct {
-	Add *ClusterKey `json:"add"`
+	Add   *ClusterKey `json:"add,omitempty"`
+	Boxes []KeyBoxes  `json:"boxes,omitempty"`
+}
+
+// KeyBoxes are more boxes of one key, by node id; they replace those of the
+// same nodes.
+type KeyBoxes struct {
+	ID    uint32            `json:"id"`
+	Boxes map[string][]byte `json:"boxes"`
 }
 
 // maxKeys is how many keys are good at a time: the newest one to sign, the
@@ -58,12 +69,18 @@ func applyKeys(v *View, patch []byte, version int64) (*Keys, error) {
 	if err := decodePatch(patch, p); err != nil {
 		return nil, err
 	}
-	if p.Add == nil || p.Add.ID == 0 {
+	if p.Add == nil && len(p.Boxes) == 0 || p.Add != nil && p.Add.ID == 0 {
 		return nil, apierr.BadRequest("invalid cluster key: it is missing or has no id")
 	}
 	next := &Keys{Version: version}
 	if v.Keys != nil {
 		next.Keys = v.Keys.Keys
+	}
+	if len(p.Boxes) > 0 {
+		next.Keys = withBoxes(next.Keys, p.Boxes)
+	}
+	if p.Add == nil {
+		return next, nil
 	}
 	for _, key := range next.Keys {
 		if key.ID == p.Add.ID {
@@ -73,4 +90,24 @@ func applyKeys(v *View, patch []byte, version int64) (*Keys, error) {
 	keys := append(next.Keys[:len(next.Keys):len(next.Keys)], *p.Add)
 	next.Keys = keys[max(0, len(keys)-maxKeys):]
 	return next, nil
+}
+
+// withBoxes returns a copy of keys with more boxes; those of a key that is
+// gone are left out.
+func withBoxes(keys []ClusterKey, boxes []KeyBoxes) []ClusterKey {
+	keys = slices.Clone(keys)
+	for _, more := range boxes {
+		for i := range keys {
+			if keys[i].ID != more.ID {
+				continue
+			}
+			all := maps.Clone(keys[i].Boxes)
+			if all == nil {
+				all = map[string][]byte{}
+			}
+			maps.Copy(all, more.Boxes)
+			keys[i].Boxes = all
+		}
+	}
+	return keys
 }

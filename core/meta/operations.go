@@ -1,7 +1,9 @@
 package meta
 
 import (
+	"bytes"
 	"encoding/json"
+	"slices"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 )
@@ -30,6 +32,9 @@ type Operation struct {
 	Started           int64    `json:"started,string"`             // ns since the epoch
 	Ended             int64    `json:"ended,string,omitempty"`     // ns since the epoch, 0: not yet
 	Error             string   `json:"error,omitempty"`            // why it stands still or has failed
+	// Identities are the verifying keys of nodes that were decommissioned: one
+	// that was not there to be told is known by its key when it comes back.
+	Identities map[string][]byte `json:"identities,omitempty"` // by node id
 }
 
 // OperationsPatch puts the present state of the current operation; End moves
@@ -59,6 +64,37 @@ func (o *Operations) Now() *Operation {
 		return nil
 	}
 	return o.Current
+}
+
+// Find returns the operation with an id, under way or past, nil if there is none.
+func (o *Operations) Find(id string) *Operation {
+	if o == nil {
+		return nil
+	}
+	if o.Current != nil && o.Current.ID == id {
+		return o.Current
+	}
+	for _, op := range o.Past {
+		if op.ID == id {
+			return op
+		}
+	}
+	return nil
+}
+
+// Decommissioned returns the past operation that decommissioned the node with
+// an id and a verifying key, nil if there is none. A node that has obeyed has
+// another key when it joins again.
+func (o *Operations) Decommissioned(nodeID string, verifyingKey []byte) *Operation {
+	if o == nil || len(verifyingKey) == 0 {
+		return nil
+	}
+	for _, op := range slices.Backward(o.Past) {
+		if bytes.Equal(op.Identities[nodeID], verifyingKey) {
+			return op
+		}
+	}
+	return nil
 }
 
 // Encode returns the document in JSON.

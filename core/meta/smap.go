@@ -3,6 +3,7 @@ package meta
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/hrw"
@@ -20,6 +21,7 @@ type Smap struct {
 	Created string            // creation time of the cluster, see TimeLayout
 	Version int64
 
+	nodes   []*Snode // all nodes as Nodes has them, nil before Freeze
 	targets []*Snode // active targets by ascending id
 	digests []uint64 // of targets
 }
@@ -124,6 +126,7 @@ func (s *Smap) Freeze() *Smap {
 			s.digests = append(s.digests, node.Digest)
 		}
 	}
+	s.nodes = s.inOrder()
 	return s
 }
 
@@ -154,8 +157,16 @@ func (s *Smap) Node(id string) *Snode {
 	return s.Pmap[id]
 }
 
-// Nodes returns all nodes: proxies, then targets, each by ascending id.
+// Nodes returns all nodes: proxies, then targets, each by ascending id. The
+// slice is the caller's own.
 func (s *Smap) Nodes() []*Snode {
+	if s.nodes != nil {
+		return slices.Clone(s.nodes)
+	}
+	return s.inOrder()
+}
+
+func (s *Smap) inOrder() []*Snode {
 	nodes := make([]*Snode, 0, len(s.Pmap)+len(s.Tmap))
 	for _, id := range sortedIDs(s.Pmap) {
 		nodes = append(nodes, s.Pmap[id])
