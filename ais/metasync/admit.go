@@ -1,6 +1,9 @@
 package metasync
 
 import (
+	"bytes"
+	"sort"
+
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/core/meta"
@@ -26,12 +29,20 @@ func (m *machine) joins(token uint64, body []byte) {
 		m.respond(token, nil, err)
 		return
 	}
+	m.seesApplicant(&a.req)
 	if !m.leads() || m.leaving != nil {
 		m.respond(token, &joinReply{envelope: m.envelope(), Hint: m.leaderHint()}, nil)
 		return
 	}
 	if err := m.checkApplicant(&a.req); err != nil {
 		m.respond(token, nil, err)
+		return
+	}
+	if !m.mayApply(a) {
+		return
+	}
+	if op := m.decommissioned(&a.req); op != nil {
+		m.respond(token, &joinReply{envelope: m.envelope(), Decommissioned: op}, nil)
 		return
 	}
 	now := m.view().Smap.Node(a.req.From)
@@ -52,7 +63,7 @@ func (m *machine) joins(token uint64, body []byte) {
 
 // unchanged tells that the map has the node as it wants to be.
 func unchanged(now, wanted *meta.Snode) bool {
-	return now.SameAddresses(wanted) && (now.Flags^wanted.Flags)&meta.FlagNonElectable == 0
+	return now.SameAddresses(wanted) && (now.Flags^wanted.Flags)&meta.FlagNonElectable == 0 && bytes.Equal(now.VerifyingKey, wanted.VerifyingKey)
 }
 
 func (m *machine) checkApplicant(req *joinRequest) error {
@@ -64,6 +75,9 @@ func (m *machine) checkApplicant(req *joinRequest) error {
 		if err := m.sameCluster(&req.envelope); err != nil {
 			return err
 		}
+	}
+	if err := m.isWanted(req.Want); err != nil {
+		return err
 	}
 	if node.Role != meta.RoleProxy && node.Role != meta.RoleTarget {
 		return apierr.BadRequest("join: invalid role %q of node %q, expecting %q or %q", node.Role, node.ID, meta.RoleProxy, meta.RoleTarget)
@@ -84,7 +98,10 @@ func (m *machine) askHolder(holder *meta.Snode, a *applicant) {
 		m.respond(a.token, nil, errDuplicate(m.self, m.self.IntraControl.URL))
 		return
 	}
-	url := holder.IntraControl.URL
+	url := m.urlOf(holder)
+	if url == a.req.URL {
+		url = holder.IntraControl.URL
+	}
 	m.call(url, KindWhois, &whoisRequest{m.envelope()}, m.times.Call/2, func(body []byte, err error) {
 		var r whoisReply
 		if err == nil {
@@ -98,13 +115,33 @@ func (m *machine) askHolder(holder *meta.Snode, a *applicant) {
 	})
 }
 
+// enqueue lets a node wait for the next change of the map. One that asks again
+// takes its earlier place.
 func (m *machine) enqueue(a *applicant) {
+	if a.req.Node.Role == meta.RoleTarget {
+		m.ownership.asked[a.req.From] = m.now
+	}
+	for i, other := range m.admission.queue {
+		if other.req.From == a.req.From {
+			m.admission.queue[i] = a
+			m.notAdmitted(other)
+			m.tickAdmission()
+			return
+		}
+	}
 	if len(m.admission.queue) >= maxApplicants {
 		m.respond(a.token, nil, apierr.Unavailable(m.times.Keepalive, "too many nodes are joining"))
 		return
 	}
 	m.admission.queue = append(m.admission.queue, a)
 	m.tickAdmission()
+}
+
+// notAdmitted answers a node that should ask again.
+func (m *machine) notAdmitted(a *applicant) {
+	if a.token != 0 {
+		m.respond(a.token, &joinReply{envelope: m.envelope(), Hint: m.leaderHint()}, nil)
+	}
 }
 
 // admitSelf keeps the leader's own addresses in the map what they are.
@@ -124,31 +161,74 @@ func (m *machine) admitSelf() {
 	}
 }
 
-// tickAdmission commits all that wait in one change of the map.
+// tickAdmission takes the nodes that wait into the map: those who do not
+// change the set of active targets in one command, then those who do by one
+// change of ownership. Who waits for that under way stays in the queue.
 func (m *machine) tickAdmission() {
 	if len(m.admission.queue) == 0 || m.smapBusy || !m.leads() {
 		return
 	}
-	queue := m.admission.queue
-	m.admission.queue = nil
-	patch := &meta.SmapPatch{}
-	for _, a := range queue {
+	var plain, moving, rest []*applicant
+	plainPatch, movingPatch := &meta.SmapPatch{}, &meta.SmapPatch{}
+	smap := m.view().Smap
+	for _, a := range m.admission.queue {
 		node := *a.req.Node
 		node.Digest = hrw.Digest(node.ID)
-		if now := m.view().Smap.Node(node.ID); now != nil {
+		now := smap.Node(node.ID)
+		if now != nil {
 			node.Flags |= now.Flags &^ meta.FlagNonElectable
 		}
-		patch.Put = replaceNode(patch.Put, &node)
+		switch one := (&meta.SmapPatch{Put: []*meta.Snode{&node}}); {
+		case now != nil && a.token != 0 && unchanged(now, a.req.Node):
+			m.admit(a) // by a change that came first
+		case meta.MovesOwnership(smap, one):
+			moving = append(moving, a)
+			movingPatch.Put = append(movingPatch.Put, &node)
+			rest = append(rest, a)
+		default:
+			plain = append(plain, a)
+			plainPatch.Put = replaceNode(plainPatch.Put, &node)
+		}
 	}
-	m.changeMap("join", patch, 1, func(err error) {
-		for _, a := range queue {
-			switch {
-			case a.token == 0:
-			case err != nil:
-				m.respond(a.token, &joinReply{envelope: m.envelope(), Hint: m.leaderHint()}, nil)
-			default:
-				m.admit(a)
-			}
+	m.admission.queue = rest
+	switch {
+	case len(plain) > 0:
+		m.changeMap(actionJoin, plainPatch, 1, func(err error) { m.admitAll(plain, err) })
+	case len(moving) > 0 && m.primary() && m.view().Transition.Now() == nil:
+		m.admitTargets(movingPatch)
+	}
+}
+
+// admitAll answers nodes after the change of the map that was for them.
+func (m *machine) admitAll(all []*applicant, err error) {
+	for _, a := range all {
+		switch {
+		case a.token == 0:
+		case err != nil:
+			m.notAdmitted(a)
+		default:
+			m.admit(a)
+		}
+	}
+}
+
+// admitTargets begins to take targets into the map. They are answered once
+// the map with them is in force, see tickAdmission.
+func (m *machine) admitTargets(patch *meta.SmapPatch) {
+	view := m.view()
+	sort.Slice(patch.Put, func(i, j int) bool { return patch.Put[i].ID < patch.Put[j].ID })
+	pending := &meta.PendingMap{
+		Action: actionJoin, Patch: *patch,
+		// Without buckets there is nothing to move.
+		Rebalance: view.Config.Rebalance.Enabled && view.Smap.CountTargets() > 0 && view.BMD.Len() > 0,
+	}
+	action := actionJoin
+	if view.Smap.CountTargets() > 0 {
+		action = "begin " + actionJoin
+	}
+	m.changeOwnership(action, func(v *meta.View) ([]meta.Change, error) { return BeginTransition(v, pending) }, func(err error) {
+		if err != nil {
+			m.log.Info("targets not admitted yet", "err", err)
 		}
 	})
 }
@@ -165,14 +245,15 @@ func (m *machine) admit(a *applicant) {
 	req := a.req.envelope
 	req.UUID = m.identity.UUID
 	m.signOf(&req)
-	r := &joinReply{envelope: m.envelope(), Admitted: true}
+	r := &joinReply{envelope: m.envelope(), Admitted: true, groupWord: m.wordFor(a.req.From, p)}
 	if a.req.Index < m.view().Index || a.req.UUID == "" {
-		data, err := m.view().Encode()
+		data, err := m.view().For(a.req.Node.Role, m.isMember(a.req.From, p)).Encode()
 		if err != nil {
 			m.respond(a.token, nil, err)
 			return
 		}
 		r.View = data
 	}
+	m.vouch(a, r)
 	m.respond(a.token, r, nil)
 }

@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/trust"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
 // Agent is the control plane of one node: a machine, driven by one goroutine,
-// one that puts views into effect, and one for each outgoing call. All methods
+// one that stores, one that puts views into effect, and one for each outgoing
+// call. All methods
 // are safe for concurrent use; those without a context neither block nor lock.
 type Agent struct {
 	o       Options
@@ -32,7 +34,10 @@ type Agent struct {
 	latest  atomic.Pointer[meta.View] // applied, perhaps not yet in effect
 	view    atomic.Pointer[meta.View] // in effect
 	status  atomic.Pointer[Status]
-	broken  atomic.Pointer[string] // why nothing can be stored at the moment
+	// leaseSent is when the keepalive was sent that gave the owner lease.
+	leaseSent atomic.Pointer[time.Time]
+	broken    atomic.Pointer[string] // why nothing can be stored at the moment
+	saving    saveQueue
 
 	ctx     context.Context // ends all work
 	cancel  context.CancelFunc
@@ -72,19 +77,25 @@ func New(o Options) (*Agent, error) {
 		turn:    make(chan struct{}, 1),
 		applyCh: make(chan *meta.View, 1),
 		fatal:   make(chan error, 1),
+		saving:  saveQueue{some: make(chan struct{}, 1)},
 	}
 	a.machine, err = newMachine(machineOptions{
-		self: o.Self, incarnation: randomID(), raftID: randomID(), seeds: o.Seeds, mayFound: o.MayFound,
+		self: o.Self, incarnation: randomID(), newID: randomID, seeds: o.Seeds, mayFound: o.MayFound,
 		founding: func(now time.Time, raftID uint64) (*meta.View, error) {
-			return firstView(o.Self, o.InitialConfig, now, raftID)
+			return withFirstKey(o.Trust, o.Self, o.InitialConfig, now, raftID)
 		},
-		times: o.Timeouts.withDefaults(), removeTargets: o.RemoveTargets, log: o.Logger, now: o.Clock.Now(),
+		times: o.Timeouts.withDefaults(), log: o.Logger, now: o.Clock.Now(),
+		origin: o.Origin, signer: o.Signer, trust: o.Trust,
 	}, st)
 	if err != nil {
 		return nil, err
 	}
+	if err := a.saveFirst(); err != nil {
+		return nil, err
+	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.view.Store(&meta.View{})
+	a.machine.installKeys()
 	a.latest.Store(a.machine.view())
 	a.status.Store(&Status{})
 	return a, nil
@@ -111,6 +122,7 @@ func (a *Agent) Start(ctx context.Context) {
 	context.AfterFunc(ctx, a.cancel)
 	a.wg.Go(a.drive)
 	a.wg.Go(a.apply)
+	a.wg.Go(a.save)
 }
 
 // Stop leaves the cluster in good order: the primary is told, and if this is
@@ -151,6 +163,12 @@ func (a *Agent) Joined() bool { return a.status.Load().Joined }
 // IsPrimary tells that this node is the primary, as far as it knows.
 func (a *Agent) IsPrimary() bool { return a.status.Load().Primary }
 
+// Electing tells that this node has a vote and knows no leader at the moment.
+func (a *Agent) Electing() bool {
+	s := a.status.Load()
+	return s.Joined && s.Voter && s.Leader == ""
+}
+
 // Settled is Status().Settled.
 func (a *Agent) Settled() bool { return a.status.Load().Settled }
 
@@ -176,12 +194,22 @@ func (a *Agent) IsDown(nodeID string) bool {
 // called again, with a newer one, when another change came first. No changes
 // are a success without effect. Commit returns the view with the change when
 // it is in effect here and on every node, other than those that are down or
-// have been silent for Timeouts.Ack. On a node that is not the primary the
-// error has the code errNotPrimary, and nothing has changed. If ctx ends
-// first, the change may still take place.
+// have been silent for Timeouts.Ack.
+//
+// If ctx carries the id of a request (meta.WithCommandID), build is not called
+// for a request that was decided before, by this primary or an earlier one:
+// it gets its first answer. The commands of one request are told apart by
+// their order.
+//
+// On a node that is not the primary the error has the code errNotPrimary: the
+// request is to be made at the primary, under the same id. It has changed
+// nothing, unless this node ceased to be primary meanwhile. Without a majority
+// the error is 503. After that, and if ctx ends first, the change may still
+// take place.
 func (a *Agent) Commit(ctx context.Context, action string, build func(*meta.View) ([]meta.Change, error)) (*meta.View, error) {
+	request := meta.NextCommandID(ctx)
 	for {
-		done, view, err := a.commitOnce(ctx, action, build)
+		done, view, err := a.commitOnce(ctx, request, action, build)
 		if done || err != nil {
 			return view, err
 		}
@@ -192,15 +220,19 @@ func (a *Agent) Commit(ctx context.Context, action string, build func(*meta.View
 }
 
 // commitOnce tries once; done is false if it has to be tried again.
-func (a *Agent) commitOnce(ctx context.Context, action string, build func(*meta.View) ([]meta.Change, error)) (done bool, view *meta.View, err error) {
+func (a *Agent) commitOnce(ctx context.Context, request, action string, build func(*meta.View) ([]meta.Change, error)) (done bool, view *meta.View, err error) {
 	var r reply
 	err = a.inTurn(ctx, func() error {
 		for {
-			latest := a.latest.Load()
-			if latest.Smap == nil {
-				return errNotJoined(a.o.Self)
+			r, err = a.request(ctx, func(m *machine, token uint64) { m.recall(token, request) })
+			if err != nil || r.done {
+				return err
 			}
+			latest := a.latest.Load()
 			changes, err := build(latest)
+			if err == nil {
+				err = checkMoves(latest, action, changes)
+			}
 			if err != nil {
 				return err
 			}
@@ -208,8 +240,9 @@ func (a *Agent) commitOnce(ctx context.Context, action string, build func(*meta.
 				r = reply{index: latest.Index, view: latest}
 				return nil
 			}
+			id := r.id
 			r, err = a.request(ctx, func(m *machine, token uint64) {
-				m.commit(token, &meta.Command{ID: m.nextID(), Action: action, Changes: changes})
+				m.commit(token, &meta.Command{ID: id, Action: action, Changes: changes})
 			})
 			if err == nil || !meta.IsStale(err) {
 				return err
@@ -226,6 +259,27 @@ func (a *Agent) commitOnce(ctx context.Context, action string, build func(*meta.
 		return true, nil, err
 	}
 	return true, r.view, nil
+}
+
+// SetPrimary makes a proxy primary and returns when it is. The present primary
+// stays in the map. It is called on the present primary; elsewhere the error
+// has the code errNotPrimary. If the proxy does not take over in time, nothing
+// has changed. A second change of the primary at the same time is 503.
+func (a *Agent) SetPrimary(ctx context.Context, nodeID string) error {
+	within := maxHandoff
+	if deadline, ok := ctx.Deadline(); ok {
+		within = min(within, time.Until(deadline)-a.machine.times.Call)
+	}
+	_, err := a.request(ctx, func(m *machine, token uint64) { m.setPrimary(token, nodeID, within) })
+	return err
+}
+
+// Leaderless tells that nobody has led the cluster for so long that waiting
+// for a primary is of little use: there is no majority of the voters.
+func (a *Agent) Leaderless() bool {
+	since := a.status.Load().NoLeaderSince
+	times := &a.machine.times
+	return !since.IsZero() && a.o.Clock.Now().Sub(since) > times.election()+times.Caretaker
 }
 
 // inTurn runs f while no other commit of this node is built or proposed.
@@ -273,7 +327,7 @@ func (a *Agent) Handle(ctx context.Context, kind string, body []byte) ([]byte, e
 	if len(body) > maxBody {
 		return nil, apierr.New(apierr.StatusRequestEntityTooLarge, "", "%q call of %d bytes is longer than %d", kind, len(body), maxBody)
 	}
-	r, err := a.request(ctx, func(m *machine, token uint64) { m.incoming(token, kind, body) })
+	r, err := a.request(ctx, func(m *machine, token uint64) { m.incomingFrom(trust.CallerOf(ctx), token, kind, body) })
 	return r.body, err
 }
 

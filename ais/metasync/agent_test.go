@@ -62,6 +62,12 @@ type lockedStorage struct {
 	fail atomic.Bool
 }
 
+// stall lets nothing be stored until the function that it returns is called.
+func (l *lockedStorage) stall() (release func()) {
+	l.mu.Lock()
+	return sync.OnceFunc(l.mu.Unlock)
+}
+
 func (l *lockedStorage) Load(visit func(string, uint64, []byte) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,6 +92,7 @@ type testNode struct {
 	found   bool
 	storage *lockedStorage
 	onApply func(old, new *meta.View) error
+	times   Timeouts
 	agent   *Agent
 }
 
@@ -94,7 +101,7 @@ func newTestNodes(t *testing.T, proxies, targets int) []*testNode {
 	net := &testNet{agents: map[string]*Agent{}}
 	var nodes []*testNode
 	add := func(id, role string) {
-		n := &testNode{t: t, net: net, self: simSnode(id, role, id), found: len(nodes) == 0, storage: &lockedStorage{mem: newMemStorage()}}
+		n := &testNode{t: t, net: net, self: simSnode(id, role, id), found: len(nodes) == 0, times: fast(), storage: &lockedStorage{mem: newMemStorage()}}
 		n.seeds = []string{simSnode("proxy000", meta.RoleProxy, "proxy000").IntraControl.URL}
 		nodes = append(nodes, n)
 	}
@@ -125,14 +132,20 @@ func fast() Timeouts {
 func (n *testNode) start() {
 	n.t.Helper()
 	a, err := New(Options{
-		Self: n.self, Network: n.net, Storage: n.storage, Seeds: n.seeds, MayFound: n.found, InitialConfig: config.DefaultCluster(), Timeouts: fast(), Logger: testLogger(n.self.ID),
+		Self: n.self, Network: n.net, Storage: n.storage, Seeds: n.seeds, MayFound: n.found, InitialConfig: config.DefaultCluster(), Timeouts: n.times, Logger: testLogger(n.self.ID),
 	})
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	if n.onApply != nil {
-		a.OnApply(n.onApply)
-	}
+	a.OnApply(func(before, after *meta.View) error {
+		if after.Transition.Now() != nil {
+			a.Quiesced(after.Transition.Version) // nobody writes here
+		}
+		if n.onApply != nil {
+			return n.onApply(before, after)
+		}
+		return nil
+	})
 	n.agent = a
 	a.Start(context.Background())
 	n.net.set(n.self.IntraControl.URL, a)
@@ -461,4 +474,91 @@ func testLogger(id string) *slog.Logger {
 		return nil
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", id)
+}
+
+// TestAgentSlowStorage: while the storage takes its time, the node ticks,
+// answers and leads; what it promises waits.
+func TestAgentSlowStorage(t *testing.T) {
+	t.Parallel()
+	nodes := newTestNodes(t, 3, 2)
+	startNodes(t, nodes)
+	ctx := timeout(t)
+	primary := primaryOf(nodes)
+	eventually(t, "five voters", func() bool {
+		voters := 0
+		for _, n := range nodes {
+			if n.agent.Status().Voter {
+				voters++
+			}
+		}
+		return voters == 5
+	})
+	var slow *testNode
+	for _, n := range nodes {
+		if n != primary {
+			slow = n
+		}
+	}
+	release := slow.storage.stall()
+	if _, err := createBucket(ctx, primary.agent, "meanwhile"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := slow.agent.Handle(ctx, KindWhois, []byte("{}")); err != nil {
+		t.Errorf("a call waits for the disk: %v", err)
+	}
+	eventually(t, "it says that it stalls", func() bool { return slow.agent.Status().Stalled })
+	if primary.agent.IsDown(slow.self.ID) {
+		t.Error("its keepalives wait for the disk")
+	}
+	release()
+	eventually(t, "it follows", func() bool { return hasBucket(slow.agent.View(), "meanwhile") && !slow.agent.Status().Stalled })
+
+	// The primary itself: it hands over.
+	release = primary.storage.stall()
+	if _, err := createBucket(ctx, primary.agent, "stall"); err == nil && primaryOf(nodes) == primary {
+		t.Error("a change was stored by a disk that stalls")
+	}
+	eventually(t, "another primary", func() bool { p := primaryOf(nodes); return p != nil && p != primary })
+	if _, err := createBucket(ctx, primaryOf(nodes).agent, "elsewhere"); err != nil {
+		t.Error(err)
+	}
+	release()
+	eventually(t, "it follows", func() bool { return hasBucket(primary.agent.View(), "elsewhere") })
+}
+
+func TestAgentSetPrimary(t *testing.T) {
+	t.Parallel()
+	nodes := newTestNodes(t, 3, 1)
+	startNodes(t, nodes)
+	ctx := timeout(t)
+	for _, n := range nodes[:3] {
+		if err := primaryOf(nodes).agent.SetPrimary(ctx, n.self.ID); err != nil {
+			t.Fatalf("%s: %v", n.self, err)
+		}
+		eventually(t, "it is primary", func() bool { return primaryOf(nodes) == n })
+	}
+	if err := nodes[3].agent.SetPrimary(ctx, nodes[0].self.ID); !isNotPrimary(err) {
+		t.Errorf("at a target: %v", err)
+	}
+}
+
+// TestAgentRequestIDs: a request that is made twice takes place once, and its
+// commands are told apart.
+func TestAgentRequestIDs(t *testing.T) {
+	t.Parallel()
+	nodes := newTestNodes(t, 1, 1)
+	startNodes(t, nodes)
+	ctx := timeout(t)
+	primary := nodes[0].agent
+	for attempt := range 2 {
+		request := meta.WithCommandID(ctx, "request")
+		for _, name := range []string{"one", "two"} {
+			if view, err := createBucket(request, primary, name); err != nil || !hasBucket(view, name) {
+				t.Errorf("attempt %d, bucket %s: %v", attempt, name, err)
+			}
+		}
+	}
+	if _, err := createBucket(meta.WithCommandID(ctx, "another"), primary, "one"); err == nil {
+		t.Error("another request creates the same bucket")
+	}
 }

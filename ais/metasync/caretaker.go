@@ -39,11 +39,13 @@ func (m *machine) becomeLeader() {
 	}
 	m.caretaker.next, m.caretaker.livesSince, m.caretaker.attempts = m.now, time.Time{}, map[string]int{}
 	m.voters.busy, m.voters.next = false, m.now.Add(votersPause)
-	m.voters.members, m.voters.bad, m.voters.known = nil, nil, 0
+	m.voters.members, m.voters.bad, m.voters.known, m.voters.confirming = nil, nil, 0, false
 	m.removals = nil
+	m.leadOwnership()
 }
 
 func (m *machine) loseLeadership() {
+	m.dropDepartures()
 	queue := m.admission.queue
 	m.admission.queue = nil
 	for _, a := range queue {
@@ -63,10 +65,14 @@ func (m *machine) tickCaretaker() {
 	if view.Smap.IsPrimary(m.self.ID) || m.smapBusy || m.raft.BasicStatus().LeadTransferee != 0 {
 		return
 	}
+	if view.Voters.Next == m.self.ID && view.Smap.Node(m.self.ID).Electable() {
+		m.takeOver()
+		return
+	}
 	next := m.successor()
 	if old := view.Smap.Primary; old != nil {
 		p := m.peer(old.ID)
-		lives := p.left == 0 && !p.lastSign.IsZero() && m.now.Sub(p.lastSign) < heardLately
+		lives := p.left == 0 && !p.stalled && !p.lastSign.IsZero() && m.now.Sub(p.lastSign) < heardLately
 		switch {
 		case !lives:
 			c.livesSince = time.Time{}
@@ -103,7 +109,7 @@ func (m *machine) successor() *meta.Snode {
 			m.now.Before(m.voters.bad[node.ID]) {
 			continue
 		}
-		if node.ID != m.self.ID && !m.heard(node.ID) {
+		if node.ID != m.self.ID && (!m.heard(node.ID) || m.peer(node.ID).stalled) || node.ID == m.self.ID && m.stalled() {
 			continue
 		}
 		if next == nil || node.Digest > next.Digest {
@@ -133,16 +139,16 @@ func (m *machine) handOver(node *meta.Snode) {
 	m.raft.TransferLeader(id)
 }
 
-// failOver makes this node primary and removes the one that failed.
+// failOver makes this node primary. The one that failed is removed; one that
+// lives but cannot lead, because its storage stalls, stays in the map.
 func (m *machine) failOver() {
 	patch := &meta.SmapPatch{Primary: m.self.ID}
-	old := m.view().Smap.Primary
-	if old != nil {
+	if old := m.view().Smap.Primary; old != nil && !m.heard(old.ID) {
 		patch.Del = []string{old.ID}
 	}
 	m.changeMap("failover", patch, versionLeap, func(err error) {
 		if err == nil {
 			m.log.Warn("became primary", "smap", m.view().Smap.Version, "removed", patch.Del)
 		}
-	})
+	}, m.clearNext()...)
 }

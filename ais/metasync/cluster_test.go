@@ -281,7 +281,7 @@ func TestLaggingNodeDelaysOnce(t *testing.T) {
 	p := s.primary()
 	var slow *simNode
 	for _, n := range s.nodes {
-		if !n.m.rlog.has(n.m.identity.RaftID) {
+		if !n.m.member() {
 			slow = n
 		}
 	}

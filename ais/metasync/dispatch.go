@@ -25,8 +25,16 @@ func (m *machine) incoming(token uint64, kind string, body []byte) {
 		m.left(token, body)
 	case KindReadIndex:
 		m.readIndex(token, body)
+	case KindProbe:
+		m.probed(token, body)
 	case KindWhois:
 		m.whois(token, body)
+	case KindAnnounce:
+		m.announces(token, body)
+	case KindCollect:
+		m.collects(token, body)
+	case KindAdopt:
+		m.adopt(token, body)
 	default:
 		m.reply(reply{token: token, err: apierr.BadRequest("unknown call %q between nodes", kind)})
 	}

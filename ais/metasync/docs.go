@@ -3,6 +3,7 @@ package metasync
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/aistore-go/aistore/core/meta"
 )
@@ -44,7 +45,7 @@ func follow(view *meta.View, d *delta) (*meta.View, error) {
 // takeDeltas applies those commands that this node does not have yet. It
 // reports whether they continue where it is.
 func (m *machine) takeDeltas(deltas []delta) bool {
-	view := m.view()
+	view := m.view().For(m.self.Role, false)
 	for len(deltas) > 0 && deltas[0].Index <= view.Index {
 		deltas = deltas[1:]
 	}
@@ -54,7 +55,12 @@ func (m *machine) takeDeltas(deltas []delta) bool {
 	if deltas[0].Prev != view.Index {
 		return false
 	}
+	deltas = slices.Clone(deltas)
 	for i := range deltas {
+		if err := m.ownPart(&deltas[i]); err != nil {
+			m.log.Error("pushed command not taken", "index", deltas[i].Index, "err", err)
+			return false
+		}
 		next, err := follow(view, &deltas[i])
 		if err != nil {
 			m.log.Error("pushed command not taken", "index", deltas[i].Index, "err", err)
@@ -74,8 +80,25 @@ func (m *machine) takeDeltas(deltas []delta) bool {
 		}
 		m.put(bucketPushed, deltas[i].Index, data)
 	}
+	m.viewBatch = m.durable.next()
 	m.docs, m.docsSaved = view, m.docsSaved+len(deltas)
 	return true
+}
+
+// ownPart cuts a command down to what a node outside the group gets. One that
+// just became a member is sent all of it.
+func (m *machine) ownPart(d *delta) error {
+	cmd := new(meta.Command)
+	if err := json.Unmarshal(d.Command, cmd); err != nil {
+		return err
+	}
+	own := cmd.For(m.self.Role, false)
+	if own == cmd {
+		return nil
+	}
+	data, err := marshal(own)
+	d.Command = data
+	return err
 }
 
 // takeView replaces the documents by a whole view that is newer.
@@ -96,14 +119,25 @@ func (m *machine) takeView(data []byte) error {
 	return nil
 }
 
-// saveDocs stores a whole view.
+// dropDocs forgets what pushes made, once the log has made more of it.
+func (m *machine) dropDocs() {
+	if m.docs != nil && m.docs.Index <= m.state.view.Index && m.member() {
+		m.docs, m.docsSaved = nil, 0
+		m.remove(bucketPushed, 0, endOfKeys)
+		m.remove(bucketView, 0, 1)
+	}
+}
+
+// saveDocs stores a whole view, as far as it is for a node outside the group.
 func (m *machine) saveDocs(view *meta.View) {
+	view = view.For(m.self.Role, false)
 	data, err := view.Encode()
 	if err != nil {
 		m.out.fatal = err
 		return
 	}
 	m.docs, m.docsSaved = view, 0
+	m.viewBatch = m.durable.next()
 	m.remove(bucketPushed, 0, endOfKeys)
 	m.put(bucketView, 0, data)
 }

@@ -39,9 +39,10 @@ func (a *Agent) pump() {
 			a.fail(out.fatal)
 			return
 		}
-		if !a.save(out.writes) {
-			return
+		if out.batch != 0 {
+			a.saving.add(out.batch, out.writes)
 		}
+		a.machine.installKeys()
 		a.latest.Store(a.machine.view())
 		if out.view != nil {
 			a.offer(out.view)
@@ -52,7 +53,6 @@ func (a *Agent) pump() {
 		for _, c := range out.calls {
 			a.wg.Go(func() { a.perform(c) })
 		}
-		a.machine.advance()
 		a.publishStatus()
 		for _, r := range out.replies {
 			if ch := a.waiting[r.token]; ch != nil {
@@ -62,40 +62,6 @@ func (a *Agent) pump() {
 		}
 	}
 	a.publishStatus()
-}
-
-// save makes writes durable. A storage that fails stops this node's part in
-// the control plane, and nothing else, until it works again.
-func (a *Agent) save(writes []write) bool {
-	if len(writes) == 0 {
-		return true
-	}
-	for {
-		err := a.o.Storage.Save(func(put func(string, uint64, []byte) error, remove func(string, uint64, uint64) error) error {
-			for _, w := range writes {
-				var err error
-				if w.value == nil {
-					err = remove(w.bucket, w.key, w.end)
-				} else {
-					err = put(w.bucket, w.key, w.value)
-				}
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err == nil {
-			a.broken.Store(nil)
-			return true
-		}
-		reason := "the cluster state cannot be stored: " + err.Error()
-		a.broken.Store(&reason)
-		a.log.Error("cannot store the cluster state, trying again", "err", err)
-		if a.pause(a.ctx, retrySave) != nil {
-			return false
-		}
-	}
 }
 
 // perform is one outgoing call.
@@ -158,7 +124,7 @@ func (a *Agent) apply() {
 
 // fail ends all work: the node has to exit.
 func (a *Agent) fail(err error) {
-	a.log.Error("the node cannot go on", "err", err)
+	a.log.Warn("the node cannot go on", "err", err) // who is told by Fatal says it as an error
 	select {
 	case a.fatal <- err:
 	default:
@@ -169,17 +135,25 @@ func (a *Agent) fail(err error) {
 func (a *Agent) publishStatus() {
 	m := a.machine
 	s := &Status{
-		Joined: m.join.state == joined, Primary: m.primary(), Leader: m.leaderHint().ID, Term: m.term(), Index: m.effective,
-		Voter: m.rlog.voter(m.identity.RaftID) && !m.detached, Settled: m.settled(), Stale: m.stale(), Fenced: m.fenced, Down: m.downNodes,
-		LastContact: m.alive.answered,
+		Joined: m.join.state == joined && m.hasServed(), Primary: m.primary(), Leader: m.leaderHint().ID, Term: m.term(), Index: m.effective,
+		Voter: m.rlog.voter(m.identity.RaftID) && !m.detached, Settled: m.settled(), Stale: m.stale(), Fenced: m.fencedWhy(), Down: m.downNodes,
+		LastContact: m.alive.answered, Stalled: m.stalled(),
+	}
+	if m.leaderless() > 0 && m.identity.UUID != "" {
+		s.NoLeaderSince = m.leaderSeen
 	}
 	if m.role == roleLeader {
 		for _, p := range m.peers {
 			if p.lagging {
 				s.Lagging = append(s.Lagging, p.id)
 			}
+			if m.view().Smap.Node(p.id) != nil && m.vouched(p.id) {
+				s.Vouched = append(s.Vouched, p.id)
+			}
 		}
 		sort.Strings(s.Lagging)
+		sort.Strings(s.Vouched)
 	}
 	a.status.Store(s)
+	a.publishLease()
 }

@@ -12,13 +12,15 @@ import (
 
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run the random history of this seed only")
-	simSeeds = flag.Uint64("sim.seeds", 300, "number of random histories")
+	simSeeds = flag.Uint64("sim.seeds", 200, "number of random histories")
 )
 
-// TestRandomHistories runs clusters under message loss, duplication,
-// reordering, partitions and crashes, with clients that create buckets, and
-// asserts that what must never happen does not, and that the cluster comes to
-// one state after it has healed. A failing seed is replayed by
+// TestRandomHistories runs clusters under message loss, duplication, delay and
+// reordering, partitions (also of one direction), crashes that lose writes
+// which were not durable, slow, stalled and full disks, clocks that run
+// differently, lost state, nodes that are removed and primaries that are
+// changed, with clients that create buckets. It asserts that what must never
+// happen does not, and that the cluster comes to one state after it has healed. A failing seed is replayed by
 //
 //	go test -run RandomHistories ./ais/metasync -sim.seed=N
 func TestRandomHistories(t *testing.T) {
@@ -48,12 +50,23 @@ func randomHistory(t *testing.T, seed uint64) *sim {
 	proxies, targets := 1+s.rng.IntN(4), s.rng.IntN(4)
 	s = newTestSim(t, seed, proxies, targets)
 	s.limits = limits{keepEntries: 1 + s.rng.Uint64N(8), compactEntries: 1 + s.rng.Uint64N(20), recent: 1 + s.rng.IntN(10), pushed: 1 + s.rng.IntN(10)}
+	if s.chance(0.5) {
+		for _, n := range s.nodes {
+			n.rate = 0.9 + 0.2*s.rng.Float64()
+		}
+	}
 	s.startAll()
 	s.delay = time.Duration(1+s.rng.IntN(60)) * time.Millisecond
 	s.applyDelay = s.random(100 * time.Millisecond)
 	s.loss, s.duplicate = s.rng.Float64()*0.1, s.rng.Float64()*0.1
+	if s.chance(0.3) {
+		s.late = s.rng.Float64() * 0.03
+	}
+	if s.chance(0.5) {
+		s.diskDelay = s.random(200 * time.Millisecond)
+	}
 	if s.chance(0.7) {
-		s.crash = s.rng.Float64() * 0.001
+		s.crash = s.rng.Float64() * 0.002
 	}
 	bucket := 0
 	for range 25 {
@@ -69,13 +82,7 @@ func randomHistory(t *testing.T, seed uint64) *sim {
 		s.readSomewhere()
 		s.pass(s.random(4 * time.Second))
 	}
-	s.heal()
-	s.loss, s.duplicate, s.crash, s.delay = 0, 0, 0, 5*time.Millisecond
-	for _, n := range s.nodes {
-		if n.m == nil {
-			n.start()
-		}
-	}
+	s.allWell()
 	s.until("one state after healing", 60*time.Second, func() bool {
 		return s.converged() && len(s.primary().inView.Smap.Nodes()) == len(s.nodes)
 	})
@@ -85,10 +92,22 @@ func randomHistory(t *testing.T, seed uint64) *sim {
 	return s
 }
 
+// allWell ends everything that is wrong with the world.
+func (s *sim) allWell() {
+	s.heal()
+	s.loss, s.duplicate, s.late, s.crash, s.delay, s.diskDelay = 0, 0, 0, 0, 5*time.Millisecond, 2*time.Millisecond
+	for _, n := range s.nodes {
+		n.repairDisk()
+		if n.m == nil {
+			n.start()
+		}
+	}
+}
+
 // disturb changes what is wrong with the world.
 func (s *sim) disturb() {
 	n := s.nodes[s.rng.IntN(len(s.nodes))]
-	switch s.rng.IntN(10) {
+	switch s.rng.IntN(18) {
 	case 0, 1:
 		n.kill()
 	case 2, 3:
@@ -116,7 +135,51 @@ func (s *sim) disturb() {
 		if p := s.primary(); p != nil {
 			p.kill()
 		}
+	case 9: // a stall that ends by itself
+		n.stallDisk()
+		s.after(s.random(6*time.Second), n.repairDisk)
+	case 10:
+		n.disk.fails = errSimDisk
+		s.after(s.random(6*time.Second), n.repairDisk)
+	case 11: // nothing that it says arrives, or nothing reaches it
+		for _, other := range s.nodes {
+			if s.chance(0.5) {
+				s.cut[[2]string{n.self.ID, other.self.ID}] = true
+			} else {
+				s.cut[[2]string{other.self.ID, n.self.ID}] = true
+			}
+		}
+	case 12:
+		s.removeNode(n)
+	case 13:
+		if p := s.primary(); p != nil {
+			p.request(func(m *machine, token uint64) { m.setPrimary(token, n.self.ID, 8*time.Second) }, func(reply) {})
+		}
+	case 14: // a quick restart
+		n.kill()
+		s.after(s.random(200*time.Millisecond), func() {
+			if n.m == nil {
+				n.start()
+			}
+		})
 	}
+}
+
+// removeNode takes a node that is not the primary out of the map; it joins
+// again by itself.
+func (s *sim) removeNode(n *simNode) {
+	p := s.primary()
+	if p == nil || p == n {
+		return
+	}
+	p.input(func(m *machine) {
+		smap := m.view().Smap
+		patch := &meta.SmapPatch{Del: []string{n.self.ID}}
+		if m.smapBusy || smap.Node(n.self.ID) == nil || meta.MovesOwnership(smap, patch) {
+			return
+		}
+		m.changeMap("remove", patch, 1, func(error) {})
+	})
 }
 
 // loseState lets a node lose everything it has stored, once in a history, if

@@ -36,10 +36,10 @@ type joining struct {
 	asked   int // rotation
 }
 
-func (j *joining) start(m *machine, st *stored) {
+func (j *joining) start(m *machine) {
 	j.next, j.pause = m.now, joinPause
 	j.state = asking
-	if m.mayFound && st.empty() {
+	if m.mayFound && m.identity.empty() {
 		j.state = probing
 	}
 }
@@ -54,10 +54,16 @@ func (j *joining) again(m *machine) {
 func (m *machine) tickJoin() {
 	j := &m.join
 	if m.leads() {
+		if m.resting.why != "" {
+			return
+		}
 		m.admitSelf()
 		return
 	}
-	if j.state == joined || j.waiting > 0 || m.now.Before(j.next) {
+	if j.state != joined && m.rests() {
+		return
+	}
+	if j.state == joined || j.waiting > 0 || m.now.Before(j.next) || m.history.meeting.underWay() || m.history.foreign != "" {
 		return
 	}
 	if j.state == probing {
@@ -65,7 +71,7 @@ func (m *machine) tickJoin() {
 		return
 	}
 	j.next = m.now.Add(j.pause)
-	j.pause = min(2*j.pause, joinPauseMax)
+	j.pause = min(2*j.pause, joinPauseMax, m.times.Down*2/5)
 	urls := m.askable()
 	if hint := m.leaderHint(); hint.URL != "" {
 		m.askToJoin(hint.URL, 2)
@@ -88,15 +94,24 @@ func (m *machine) askable() []string {
 	}
 	if smap := m.view().Smap; smap != nil {
 		if smap.Primary != nil && smap.Primary.ID != m.self.ID {
-			add(smap.Primary.IntraControl.URL)
+			add(m.urlOf(smap.Primary))
 		}
 		for _, node := range smap.Nodes() {
 			if node.ID != m.self.ID {
-				add(node.IntraControl.URL)
+				add(m.urlOf(node))
+				add(node.IntraControl.URL) // also where it was before
 			}
 		}
 	}
+	if want := m.identity.Want; want != nil {
+		for _, url := range want.URLs {
+			add(url)
+		}
+	}
 	for _, url := range m.seeds {
+		add(url)
+	}
+	for _, url := range m.history.callers {
 		add(url)
 	}
 	return urls
@@ -121,17 +136,18 @@ func (m *machine) probe() {
 			if err == nil {
 				err = unmarshal(KindWhois, body, &r)
 			}
-			if err == nil && r.UUID != "" && j.state == probing {
-				m.log.Info("a cluster exists already, joining it", "uuid", r.UUID, "asked", url)
-				j.state, j.next = asking, m.now
+			if err == nil && r.Self.UUID != "" && j.state == probing {
+				m.exists(&r.Self)
 				m.learnHint(r.Hint)
 			}
 		})
 	}
 }
 
-// found makes a cluster of this node alone. The first snapshot at index 1
-// makes members that join later start from a snapshot, never from nothing.
+// found makes a cluster of this node alone, once: with the documents, it is
+// stored that this node has founded, and a node with stored state never founds.
+// The first snapshot at index 1 makes members that join later start from a
+// snapshot, never from nothing.
 func (m *machine) found() {
 	view, err := m.founding(m.now, m.identity.RaftID)
 	if err != nil {
@@ -157,6 +173,7 @@ func (m *machine) found() {
 		return
 	}
 	m.join.state = asking // until it leads
+	m.campaignAlone()
 	m.log.Info("founded a cluster", "uuid", view.UUID, "lineage", view.Lineage)
 }
 
@@ -165,19 +182,31 @@ func (m *machine) found() {
 func (m *machine) askToJoin(url string, hops int) {
 	j := &m.join
 	j.waiting++
-	m.call(url, KindJoin, &joinRequest{envelope: m.envelope(), Node: m.self}, m.times.Call, func(body []byte, err error) {
+	asked := m.self
+	req := &joinRequest{envelope: m.envelope(), Node: asked, Want: m.identity.Want}
+	proof := m.introduce(url, req)
+	m.call(url, KindJoin, req, m.times.Call, func(body []byte, err error) {
 		j.waiting--
 		var r joinReply
+		var again bool
 		if err == nil {
 			err = unmarshal(KindJoin, body, &r)
 		}
+		if err == nil {
+			again, err = m.judge(url, proof, &r)
+		}
 		switch {
 		case j.state == joined:
+		case again && hops > 0:
+			m.askToJoin(url, hops-1)
 		case err != nil:
 			m.forgetHint(url)
 			m.refusedBy(url, err)
+		case r.Admitted && asked != m.self: // as what it no longer wants to be, see joinAt
 		case r.Admitted:
 			m.admitted(url, &r)
+		case r.Decommissioned != nil:
+			m.decommissionedBy(r.Decommissioned)
 		case r.Hint.URL != "" && r.Hint.URL != url && r.Hint.ID != m.self.ID && hops > 0:
 			m.learnHint(r.Hint)
 			m.askToJoin(r.Hint.URL, hops-1)
@@ -191,22 +220,34 @@ func (m *machine) refusedBy(url string, err error) {
 	case codeDuplicate:
 		m.out.fatal = err
 	case codeForeign:
+		m.investigate(url)
 		if m.leads() || m.join.state == joined && !m.stale() {
 			// A configured address that belongs to others by now: no
 			// reason to doubt the own cluster.
 			m.log.Debug("another cluster answers", "asked", url, "err", err)
 			return
 		}
+		if m.superseded() {
+			return
+		}
 		m.fenced = err.Error()
 		m.join.next = m.now.Add(fencedPause)
 		m.log.Error("cannot join", "asked", url, "err", err)
 	default:
+		if untrusted(err) {
+			m.distrusted(url, err)
+			return
+		}
 		m.log.Debug("cannot join", "asked", url, "err", err)
 	}
 }
 
 // admitted takes the documents that come with the admission.
 func (m *machine) admitted(url string, r *joinReply) {
+	if err := m.isTheWanted(&r.envelope); err != nil {
+		m.refusedBy(url, err)
+		return
+	}
 	if r.View != nil {
 		if err := m.takeView(r.View); err != nil {
 			m.refusedBy(url, err)
@@ -214,9 +255,10 @@ func (m *machine) admitted(url string, r *joinReply) {
 		}
 	}
 	if m.identity.UUID == "" {
-		m.identity.UUID, m.identity.Lineage = m.view().UUID, m.view().Lineage
+		m.identity.UUID, m.identity.Lineage, m.identity.Want = m.view().UUID, m.view().Lineage, nil
 		m.saveIdentity()
 	}
+	m.membership(&r.groupWord)
 	m.signOf(&r.envelope)
 	m.learnHint(hint{ID: r.From, URL: r.URL, Term: r.Term})
 	m.fenced = ""
@@ -232,5 +274,5 @@ func (m *machine) whois(token uint64, body []byte) {
 		m.respond(token, nil, err)
 		return
 	}
-	m.respond(token, &whoisReply{envelope: m.envelope(), Role: m.self.Role, Hint: m.leaderHint()}, nil)
+	m.respond(token, &whoisReply{envelope: m.envelope(), Role: m.self.Role, Hint: m.leaderHint(), Self: m.ownAnnouncement()}, nil)
 }

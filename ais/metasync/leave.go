@@ -70,8 +70,8 @@ func (m *machine) leaveLeadership() {
 		m.endLeave()
 		return
 	}
-	if !l.told[heir.IntraControl.URL] {
-		m.sayGoodbye(heir.IntraControl.URL)
+	if url := m.urlOf(heir); !l.told[url] {
+		m.sayGoodbye(url)
 		return
 	}
 	if m.raft.BasicStatus().LeadTransferee == 0 {
@@ -83,7 +83,7 @@ func (m *machine) leaveLeadership() {
 func (m *machine) sayGoodbye(url string) {
 	l := m.leaving
 	l.waiting = true
-	m.call(url, KindLeave, &leaveRequest{m.envelope()}, m.times.Call/2, func(body []byte, err error) {
+	m.call(url, KindLeave, &leaveRequest{envelope: m.envelope()}, m.times.Call/2, func(body []byte, err error) {
 		l.waiting = false
 		l.told[url] = true // also if it failed: there is no time to insist
 		var r leaveReply
@@ -106,7 +106,7 @@ func (m *machine) heir() *meta.Snode {
 		return 0
 	}
 	for _, node := range m.view().Smap.Nodes() {
-		if node.ID == m.self.ID || !m.rlog.voter(m.peer(node.ID).raftID) || m.down(node.ID) || !m.heard(node.ID) {
+		if node.ID == m.self.ID || !m.rlog.voter(m.peer(node.ID).raftID) || m.down(node.ID) || !m.heard(node.ID) || m.peer(node.ID).stalled {
 			continue
 		}
 		if best == nil || rank(node) > rank(best) || rank(node) == rank(best) && node.Digest > best.Digest {
@@ -128,6 +128,7 @@ func (m *machine) left(token uint64, body []byte) {
 		return
 	}
 	m.goodbye(&req.envelope)
+	m.noteQuiesced(m.peer(req.From), &req.envelope, req.Quiesced)
 	if m.role == roleLeader {
 		m.tickDown()
 	}

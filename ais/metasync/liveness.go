@@ -1,6 +1,8 @@
 package metasync
 
 import (
+	"maps"
+	"slices"
 	"sort"
 	"time"
 
@@ -15,6 +17,15 @@ type peer struct {
 	incarnation uint64
 	left        uint64 // incarnation that said goodbye, 0 if none
 	leftAt      time.Time
+	opinions    opinions
+
+	// As the node reported: it has quiesced for the transition with this
+	// version, in this incarnation.
+	quiesced     int64
+	quiescedBy   uint64
+	stalled      bool // its storage stalls, by its own word
+	stalledSince time.Time
+	granted      time.Time // last owner lease that this leader granted
 
 	// Of the leader only, and forgotten when it becomes leader.
 	greeted   bool   // it answered a push of this leader
@@ -42,6 +53,7 @@ func (m *machine) signOf(e *envelope) {
 	if m.identity.UUID == e.UUID && e.RaftID != 0 && e.From != m.self.ID {
 		m.routes[e.RaftID] = route{node: e.From, url: e.URL}
 	}
+	m.noteStall(e)
 	m.sign(e.From, e.RaftID, e.Incarnation)
 }
 
@@ -50,6 +62,7 @@ func (m *machine) sign(id string, raftID, incarnation uint64) {
 	if id == m.self.ID || m.view().Smap.Node(id) == nil {
 		return
 	}
+	m.livesOn(id, incarnation)
 	p := m.peer(id)
 	if p.left == incarnation {
 		return // sent before it left, or while it stops
@@ -59,7 +72,7 @@ func (m *machine) sign(id string, raftID, incarnation uint64) {
 }
 
 func (m *machine) signOfPrimary(id string) {
-	if m.view().Smap.IsPrimary(id) {
+	if m.view().Smap.IsPrimary(id) && !m.peer(id).stalled {
 		m.caretaker.primarySign = m.now
 	}
 }
@@ -81,10 +94,10 @@ func (m *machine) down(id string) bool {
 	if id == m.self.ID {
 		return false
 	}
-	return m.silence(id) >= m.times.Down || m.peer(id).left != 0
+	return m.unseen(id) >= m.times.Down || m.peer(id).left != 0
 }
 
-// silence is how long there was no sign of a node, as far as this leader can say.
+// silence is how long this leader itself had no sign of a node.
 func (m *machine) silence(id string) time.Duration {
 	return m.now.Sub(later(m.peer(id).lastSign, m.leaderSince))
 }
@@ -151,6 +164,7 @@ type keepaliveState struct {
 	waiting  bool
 	answered time.Time // by a leader
 	asked    int       // rotation over those who may know the leader
+	astray   bool      // the last keepalive went to one of them
 }
 
 func (a *keepaliveState) start(m *machine) { a.next = m.now }
@@ -169,14 +183,19 @@ func (m *machine) tickKeepalive() {
 		return
 	}
 	m.alive.next = m.now.Add(m.times.Keepalive)
+	if m.self.Role == meta.RoleTarget && !m.leaseValid() {
+		m.alive.next = m.now.Add(m.times.Keepalive / 5) // nobody can write here before it has one
+	}
 	url := m.leaderHint().URL
-	if url == "" {
+	m.alive.astray = !m.alive.astray && m.stale()
+	if url == "" || m.alive.astray { // every second time, the supposed leader may be one no more
 		if url = m.someone(); url == "" {
 			return
 		}
 	}
 	m.alive.waiting = true
-	m.call(url, KindKeepalive, &keepaliveRequest{m.envelope()}, m.times.Keepalive, func(body []byte, err error) {
+	sent := m.now
+	m.call(url, KindKeepalive, &keepaliveRequest{envelope: m.envelope(), Quiesced: m.quiesced}, m.times.Keepalive, func(body []byte, err error) {
 		m.alive.waiting = false
 		var r keepaliveReply
 		if err == nil {
@@ -188,6 +207,7 @@ func (m *machine) tickKeepalive() {
 			return
 		}
 		m.keptAlive(url, &r)
+		m.granted(sent, &r)
 	})
 }
 
@@ -230,7 +250,7 @@ func (m *machine) keptAlive(url string, r *keepaliveReply) {
 	if m.role != roleLeader {
 		m.setDown(r.Down)
 	}
-	m.detached = !r.Member && m.rlog.has(m.identity.RaftID)
+	m.membership(&r.groupWord)
 	m.pullTo = max(m.pullTo, r.Index)
 }
 
@@ -245,17 +265,28 @@ func (m *machine) keepalive(token uint64, body []byte) {
 		m.respond(token, nil, err)
 		return
 	}
-	m.signOf(&req.envelope)
+	here, err := m.sameHolder(&req.envelope)
+	if err != nil {
+		m.respond(token, nil, err)
+		return
+	}
+	if here {
+		m.signOf(&req.envelope)
+	}
 	r := &keepaliveReply{envelope: m.envelope(), Leads: m.leads(), Hint: m.leaderHint()}
 	if r.Leads {
 		p := m.peer(req.From)
-		r.Primary, r.Member = m.primary(), m.isMember(req.From, p)
-		r.Unknown = m.view().Smap.Node(req.From) == nil
+		r.Primary, r.groupWord = m.primary(), m.wordFor(req.From, p)
+		r.Unknown = !here
 		r.SmapVersion = m.view().Smap.Version
 		r.Index = m.state.view.Index
-		r.Down = m.downIDs()
+		r.Down = slices.Sorted(maps.Keys(m.downNodes)) // of the last tick: each answer must not cost a look at every node
 		if !r.Unknown && p.greeted {
 			m.acked(p, &req.envelope)
+		}
+		m.noteQuiesced(p, &req.envelope, req.Quiesced)
+		if r.Lease = m.grants(req.From, req.Index); r.Lease {
+			m.grant(p)
 		}
 	}
 	m.respond(token, r, nil)
@@ -270,53 +301,75 @@ func (m *machine) isMember(id string, p *peer) bool {
 	return raftID != 0 && m.rlog.has(raftID)
 }
 
-// tickOut removes nodes without a sign of life from the map, in one command.
+// tickOut removes nodes without a sign of life from the map: proxies in one
+// command, targets by a change of ownership.
 func (m *machine) tickOut() {
 	if !m.primary() || m.smapBusy {
 		return
 	}
 	view := m.view()
-	var out []string
-	heard, targets := false, view.Smap.CountTargets()
+	var proxies, targets []string
+	heard, left := false, view.Smap.CountTargets()
 	allowed := m.removalsAllowed(len(view.Smap.Tmap))
-	nodes := view.Smap.Nodes()
-	// the longest silent first, where the limit leaves a choice
-	sort.SliceStable(nodes, func(i, j int) bool { return m.gone(nodes[i].ID) > m.gone(nodes[j].ID) })
-	for _, node := range nodes {
+	var silent []*meta.Snode
+	for _, node := range view.Smap.Nodes() {
 		if node.ID == m.self.ID {
 			continue
 		}
 		if !m.down(node.ID) {
 			heard = true
 		}
-		if m.gone(node.ID) < m.times.Out || !node.Active() {
-			continue
+		if node.Active() && m.gone(node.ID) >= m.times.Out {
+			silent = append(silent, node)
 		}
-		if node.Role == meta.RoleTarget {
-			if !m.removeTargets || allowed == 0 || targets <= 1 {
-				continue
-			}
-			allowed--
-			targets--
-		}
-		out = append(out, node.ID)
 	}
-	if len(out) == 0 || !heard {
+	// the longest silent first, where the limit leaves a choice
+	sort.SliceStable(silent, func(i, j int) bool { return m.gone(silent[i].ID) > m.gone(silent[j].ID) })
+	for _, node := range silent {
+		switch {
+		case node.Role == meta.RoleProxy:
+			proxies = append(proxies, node.ID)
+		case allowed > 0 && left > 1:
+			targets = append(targets, node.ID)
+			allowed--
+			left--
+		}
+	}
+	if !heard {
 		return // who hears from nobody suspects itself
 	}
-	sort.Strings(out)
-	m.changeMap("out", &meta.SmapPatch{Del: out}, 1, func(err error) {
-		if err != nil {
-			return
-		}
-		m.log.Warn("nodes without a sign of life were removed from the map", "nodes", out)
-		for _, id := range out {
-			if view.Smap.Tmap[id] != nil {
-				m.removals = append(m.removals, m.now)
+	if len(proxies) > 0 {
+		sort.Strings(proxies)
+		m.changeMap(actionOut, &meta.SmapPatch{Del: proxies}, 1, func(err error) {
+			if err == nil {
+				m.forgetOut(proxies)
 			}
-			delete(m.peers, id)
+		})
+		return
+	}
+	if len(targets) > 0 && view.Transition.Now() == nil {
+		sort.Strings(targets)
+		m.outTargets(targets)
+	}
+}
+
+// outTargets begins to take targets out of the map. What they have is not
+// moved: it is still with them.
+func (m *machine) outTargets(ids []string) {
+	pending := &meta.PendingMap{Action: actionOut, Patch: meta.SmapPatch{Del: ids}}
+	m.changeOwnership("begin "+actionOut, func(v *meta.View) ([]meta.Change, error) { return BeginTransition(v, pending) }, func(err error) {
+		if err == nil {
+			m.log.Warn("targets without a sign of life are taken out of the map", "targets", ids)
 		}
 	})
+}
+
+// forgetOut notes nodes that were removed from the map.
+func (m *machine) forgetOut(ids []string) {
+	m.log.Warn("nodes without a sign of life were removed from the map", "nodes", ids)
+	for _, id := range ids {
+		delete(m.peers, id)
+	}
 }
 
 // gone is how long a node has been silent, or has said that it is.
@@ -325,7 +378,7 @@ func (m *machine) gone(id string) time.Duration {
 	if p.left != 0 {
 		return m.now.Sub(later(p.leftAt, m.leaderSince))
 	}
-	return m.silence(id)
+	return m.unseen(id)
 }
 
 // removalsAllowed is how many targets may be removed now without an operator.

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/aistore-go/aistore/cmn/trust"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
@@ -16,45 +17,50 @@ import (
 // I/O. Every input is a method call; after it the driver takes the outputs
 // with ready until there are none. Time is what tick and setTime say.
 type machine struct {
-	self          *meta.Snode
-	incarnation   uint64
-	seeds         []string
-	mayFound      bool
-	founding      func(now time.Time, raftID uint64) (*meta.View, error) // makes the first view of a new cluster
-	times         Timeouts
-	removeTargets bool
-	limits        limits
-	log           *slog.Logger
+	self        *meta.Snode
+	incarnation uint64
+	seeds       []string
+	mayFound    bool
+	founding    func(now time.Time, raftID uint64) (*meta.View, error) // makes the first view of a new cluster
+	times       Timeouts
+	limits      limits
+	log         *slog.Logger
 
 	now      time.Time
 	identity identity
+	newID    func() uint64 // makes Raft ids
 	out      output
-	lastCall uint64 // id of the last outgoing call
+	durable  durability
+	mutation mutation // set by tests only
+	lastCall uint64   // id of the last outgoing call
 	calls    map[uint64]func(body []byte, err error)
 	sequence uint64 // of ids that this process makes
 
 	// The Raft group, see raft.go. state is what the log makes of the
 	// documents; docs is what pushes made of them, which may be ahead of it,
 	// and is all that a node outside the group has.
-	raft      *raft.RawNode
-	rlog      *raftLog
-	taken     *raft.Ready // taken from raft, until its writes are durable
-	proposed  uint64      // entries appended by this node since the last Ready
-	replayTo  uint64      // commands up to this raft index are known from before the restart
-	state     *state
-	docs      *meta.View
-	docsSaved int // pushed commands behind the stored view, see docs.go
-	recent    recent
-	published uint64 // index of the view that was handed out last
-	effective uint64 // index of the view that is in effect
-	detached  bool   // the primary says that this node is out of the group
+	raft          *raft.RawNode
+	rlog          *raftLog
+	replayTo      uint64 // commands up to this raft index are known from before the restart
+	state         *state
+	docs          *meta.View
+	docsSaved     int // pushed commands behind the stored view, see docs.go
+	recent        recent
+	viewBatch     uint64 // batch of writes with which the view becomes durable; 0: it is
+	published     uint64 // index of the view that was handed out last
+	publishedDocs bool   // it was docs
+	effective     uint64 // index of the view that is in effect
+	detached      bool   // the primary says that this node is out of the group
 
 	role        raft.StateType
 	leader      uint64 // raft id, 0 if none is known
 	leaderSince time.Time
+	leaderSeen  time.Time        // when a leader was known last
+	pushTerm    uint64           // highest of a leader whose push was taken
 	routes      map[uint64]route // by raft id
 
 	proposals map[string]*proposal // by command id
+	unplaced  []*proposal          // appended since raft handed out entries
 	commits   []*commitWait
 	reads     reads
 	pushes    []*pushWait // incoming pushes that wait for their index
@@ -63,19 +69,30 @@ type machine struct {
 	downNodes map[string]struct{}
 	hint      hint // best known leader, if this node is not it
 
-	join      joining
-	alive     keepaliveState
-	admission admission
-	voters    votersPolicy
-	caretaker caretaker
-	removals  []time.Time // of targets, by this primary
-	smapBusy  bool        // a change of the map by this node is under way
-	leaving   *leaving
-	pulling   bool
-	pullAgain time.Time
-	pullTo    uint64 // index that is known to be committed
+	history    history
+	origin     Origin
+	join       joining
+	alive      keepaliveState
+	admission  admission
+	voters     votersPolicy
+	caretaker  caretaker
+	handoff    *handoff
+	departures []*departure
+	removals   []time.Time // of targets, by this primary
+	smapBusy   bool        // a change of the map by this node is under way
+	ownership  ownership
+	lease      leaseState
+	quiesced   int64 // version of the last transition for which this target has quiesced
+	asking     int   // rotation over nodes that are asked for opinions
+	lookout    lookout
+	trust      trusting
+	resting    resting
+	leaving    *leaving
+	pulling    bool
+	pullAgain  time.Time
+	pullTo     uint64 // index that is known to be committed
 
-	fenced string // why the cluster does not let this node in
+	fenced string // why the cluster that was asked last does not let this node in, see fencedWhy
 }
 
 // route is where a member of the Raft group was heard from last.
@@ -84,10 +101,11 @@ type route struct {
 	url  string
 }
 
-// output is what the driver has to do, in this order: make writes durable,
-// then everything else in any order. After that it calls advance.
+// output is what the driver has to do. Writes go to the storage, batch after
+// batch, and the machine hears of it by saved; nothing else waits for them.
 type output struct {
-	writes   []write
+	writes   []write // one batch: all of it becomes durable, or nothing
+	batch    uint64  // its number, 0 if there are no writes
 	messages []outMessage
 	calls    []outCall
 	replies  []reply
@@ -120,6 +138,8 @@ type reply struct {
 	token uint64
 	body  []byte
 	stale bool       // of a barrier
+	done  bool       // of a commit: it took place
+	id    string     // of recall: for the command to be made
 	index uint64     // of a commit
 	view  *meta.View // of a commit
 	err   error
@@ -127,17 +147,19 @@ type reply struct {
 
 // machineOptions is what a machine is made of.
 type machineOptions struct {
-	self          *meta.Snode
-	incarnation   uint64 // random, of this start
-	raftID        uint64 // random, used if there is no stored one
-	seeds         []string
-	mayFound      bool
-	founding      func(now time.Time, raftID uint64) (*meta.View, error)
-	times         Timeouts
-	removeTargets bool
-	limits        limits // zero: defaultLimits
-	log           *slog.Logger
-	now           time.Time
+	self        *meta.Snode
+	incarnation uint64        // random, of this start
+	newID       func() uint64 // makes random Raft ids, never the same and never even
+	seeds       []string
+	mayFound    bool
+	founding    func(now time.Time, raftID uint64) (*meta.View, error)
+	times       Timeouts
+	limits      limits // zero: defaultLimits
+	log         *slog.Logger
+	now         time.Time
+	origin      Origin
+	signer      Signer
+	trust       *trust.Keyring
 }
 
 // limits bound what is kept of the past.
@@ -156,7 +178,7 @@ func defaultLimits() limits {
 func newMachine(o machineOptions, st *stored) (*machine, error) {
 	m := &machine{
 		self: o.self, incarnation: o.incarnation, seeds: o.seeds, mayFound: o.mayFound, founding: o.founding,
-		times: o.times, removeTargets: o.removeTargets, limits: o.limits, log: o.log, now: o.now,
+		times: o.times, limits: o.limits, log: o.log, now: o.now, newID: o.newID, leaderSeen: o.now,
 		calls:     map[uint64]func([]byte, error){},
 		routes:    map[uint64]route{},
 		proposals: map[string]*proposal{},
@@ -169,15 +191,18 @@ func newMachine(o machineOptions, st *stored) (*machine, error) {
 	if st.identity.NodeID != "" && st.identity.NodeID != o.self.ID {
 		return nil, fmt.Errorf("the stored state belongs to node %q, this node is %q", st.identity.NodeID, o.self.ID)
 	}
+	m.trust.keyring = o.trust
 	m.identity = st.identity
 	if m.identity.RaftID == 0 {
-		m.identity = identity{NodeID: o.self.ID, RaftID: o.raftID}
-		m.saveIdentity()
+		m.identity.NodeID, m.identity.RaftID = o.self.ID, o.newID()
 	}
+	m.origin = o.origin
+	m.begin(&o)
 	if err := m.restore(st); err != nil {
 		return nil, err
 	}
-	m.join.start(m, st)
+	m.join.start(m)
+	m.startMeeting()
 	m.alive.start(m)
 	m.caretaker.primarySign = m.now
 	return m, nil
@@ -193,13 +218,23 @@ func (m *machine) setTime(now time.Time) {
 // tick is called every times.Tick.
 func (m *machine) tick(now time.Time) {
 	m.setTime(now)
-	m.raft.Tick()
+	m.tickHistory()
+	if m.mayTakePart() {
+		m.raft.Tick()
+	}
 	m.followRole()
 	m.tickRaft()
+	m.tickStall()
+	m.tickOpinions()
 	m.tickDown()
 	m.tickReads()
 	m.tickPushWaits()
+	m.tickProposals()
 	m.tickCommits()
+	if m.superseded() {
+		return
+	}
+	m.tickHandoff()
 	if m.leaving != nil {
 		m.tickLeave()
 		m.tickPushes()
@@ -208,7 +243,10 @@ func (m *machine) tick(now time.Time) {
 	m.tickJoin()
 	m.tickKeepalive()
 	m.tickPull()
+	m.tickLookout()
 	if m.leads() {
+		m.tickTrust()
+		m.tickOwnership()
 		m.tickAdmission()
 		m.tickCaretaker()
 		m.tickOut()
@@ -220,33 +258,41 @@ func (m *machine) tick(now time.Time) {
 // hasOutput tells that ready would return something.
 func (m *machine) hasOutput() bool {
 	o := &m.out
-	return m.raft.HasReady() || len(o.writes)+len(o.messages)+len(o.calls)+len(o.replies) > 0 || o.fatal != nil ||
-		m.view().Index > m.published
+	return m.raft.HasReady() || len(o.writes) > 0 || o.fatal != nil || m.publishable() != nil ||
+		!m.durable.speechless() && len(o.messages)+len(o.calls)+len(o.replies) > 0
 }
 
-// ready returns what there is to do. It must be followed by advance once the
-// writes are durable, before any other input.
+// ready returns what there is to do.
 func (m *machine) ready() output {
-	if m.taken == nil && m.raft.HasReady() {
+	if m.raft.HasReady() {
 		m.takeReady()
 	}
-	if view := m.view(); view.Index > m.published {
-		m.published = view.Index
+	if view := m.publishable(); view != nil {
+		m.published, m.publishedDocs = view.Index, view == m.docs
 		m.out.view = view
 	}
 	out := m.out
 	m.out = output{}
+	out.batch = m.durable.handOut(len(out.writes) > 0, m.now)
+	if m.durable.speechless() {
+		m.out.messages, m.out.calls, m.out.replies = out.messages, out.calls, out.replies
+		out.messages, out.calls, out.replies = nil, nil, nil
+	}
 	return out
 }
 
-// advance tells that everything of the last ready was done.
-func (m *machine) advance() {
-	if m.taken != nil {
-		rd := *m.taken
-		m.taken = nil
-		m.raft.Advance(rd)
+// publishable is the view to be put into effect next, nil if there is none. A
+// node that becomes or ceases to be a member of the group has other documents
+// at the same index.
+func (m *machine) publishable() *meta.View {
+	view := m.view()
+	if view.Index < m.published || view.Index == m.published && (view.Index == 0 || (view == m.docs) == m.publishedDocs) {
+		return nil
 	}
-	m.followRole()
+	if m.durable.has(m.viewBatch) && m.mayPublish() {
+		return view
+	}
+	return nil
 }
 
 // inEffect tells that the view with this index is what the node works with.
@@ -277,7 +323,8 @@ func (m *machine) leads() bool {
 // primary tells that this node is the primary.
 func (m *machine) primary() bool { return m.leads() && m.view().Smap.IsPrimary(m.self.ID) }
 
-func (m *machine) term() uint64 { return m.raft.BasicStatus().GetTerm() }
+// term is the highest term that this node has seen.
+func (m *machine) term() uint64 { return max(m.raft.BasicStatus().GetTerm(), m.pushTerm) }
 
 // member tells that this node takes part in the Raft group.
 func (m *machine) member() bool { return !m.detached && m.rlog.has(m.identity.RaftID) }
@@ -334,12 +381,13 @@ func (m *machine) saveIdentity() {
 		return
 	}
 	m.put(bucketIdentity, 0, data)
+	m.durable.silent = m.durable.next()
 }
 
 func (m *machine) envelope() envelope {
 	return envelope{
 		From: m.self.ID, URL: m.self.IntraControl.URL, RaftID: m.identity.RaftID, Incarnation: m.incarnation,
-		UUID: m.identity.UUID, Lineage: m.identity.Lineage, Term: m.term(), Index: m.effective,
+		UUID: m.identity.UUID, Lineage: m.identity.Lineage, Term: m.term(), Index: m.effective, Stalled: m.stalled(), Ancestors: m.ancestors(),
 	}
 }
 
@@ -352,7 +400,12 @@ func (m *machine) sameCluster(e *envelope) error {
 	case e.UUID != m.identity.UUID:
 		return errForeign("cluster UUID", e.UUID, m.identity.UUID)
 	case e.Lineage != m.identity.Lineage:
+		m.meetCaller(e)
 		return errForeign("lineage", e.Lineage, m.identity.Lineage)
+	case m.superseded():
+		return errForeign("lineage", e.Lineage, m.identity.Superseded)
+	case e.To != "" && e.To != m.self.ID:
+		return errWrongNode(e.To, m.self.ID)
 	}
 	return nil
 }
@@ -362,7 +415,8 @@ func (m *machine) leaderHint() hint {
 	if m.leads() {
 		return hint{ID: m.self.ID, URL: m.self.IntraControl.URL, Term: m.term()}
 	}
-	if m.member() && m.leader != 0 && m.leader != m.identity.RaftID {
+	// A learner that was dropped hears of no newer leader from the group.
+	if m.member() && m.leader != 0 && m.leader != m.identity.RaftID && m.hint.Term <= m.term() {
 		if r, ok := m.route(m.leader); ok {
 			return hint{ID: r.node, URL: r.url, Term: m.term()}
 		}

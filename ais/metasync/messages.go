@@ -22,6 +22,10 @@ type envelope struct {
 	Lineage     string `json:"lineage,omitempty"`  //
 	Term        uint64 `json:"term,string"`        // highest that it has seen
 	Index       uint64 `json:"index,string"`       // of the last command in effect at the sender
+	Stalled     bool   `json:"stalled,omitempty"`  // the sender's storage stalls: it cannot lead
+
+	To        string   `json:"to,omitempty"`        // node id of who is meant, where only that one may answer
+	Ancestors []string `json:"ancestors,omitempty"` // of Lineage, oldest first
 }
 
 // hint names the leader as the sender knows it.
@@ -37,6 +41,16 @@ type delta struct {
 	Index   uint64          `json:"index,string"` //
 	Term    uint64          `json:"term,string"`  //
 	Command json.RawMessage `json:"command"`
+
+	command *meta.Command // the same; only at the node that made the delta
+}
+
+// groupWord is a leader's word on whether the receiver is a member of the Raft
+// group.
+type groupWord struct {
+	Member bool   `json:"member"`       //
+	Group  uint64 `json:"group,string"` // Raft index at which that is so
+	Known  bool   `json:"known"`        // a majority knows that the group is as it is
 }
 
 // pushRequest carries committed commands. Either Deltas continue where the
@@ -44,11 +58,11 @@ type delta struct {
 // Raft group, which has the commands from there.
 type pushRequest struct {
 	envelope
-	Primary bool            `json:"primary"`     // the sender is primary, not a caretaker
-	Member  bool            `json:"member"`      // the receiver is a member of the Raft group
-	Upto    uint64          `json:"upto,string"` // the receiver answers when this index is in effect
-	Deltas  []delta         `json:"deltas,omitempty"`
-	View    json.RawMessage `json:"view,omitempty"`
+	Primary bool `json:"primary"` // the sender is primary, not a caretaker
+	groupWord
+	Upto   uint64          `json:"upto,string"` // the receiver answers when this index is in effect
+	Deltas []delta         `json:"deltas,omitempty"`
+	View   json.RawMessage `json:"view,omitempty"`
 }
 
 // pushReply is the acknowledgement.
@@ -68,30 +82,44 @@ type pullReply struct {
 type joinRequest struct {
 	envelope
 	Node *meta.Snode `json:"node"`
+	// Want is set by a node without state that may join one cluster only.
+	Want *wanted `json:"want,omitempty"`
+	joinTrust
 }
 
 // joinReply admits (View is set), or names who can.
 type joinReply struct {
 	envelope
-	Admitted bool            `json:"admitted"`
-	View     json.RawMessage `json:"view,omitempty"`
-	Hint     hint            `json:"hint"`
+	Admitted bool `json:"admitted"`
+	groupWord
+	View json.RawMessage `json:"view,omitempty"`
+	Hint hint            `json:"hint"`
+	// Decommissioned is the operation that has removed the applicant for good.
+	Decommissioned *meta.Operation `json:"decommissioned,omitempty"`
+	joinVouch
 }
 
-type keepaliveRequest struct{ envelope }
+type keepaliveRequest struct {
+	envelope
+	Quiesced int64 `json:"quiesced,string,omitempty"` // of a target, see Agent.Quiesced
+}
 
 type keepaliveReply struct {
 	envelope
-	Leads       bool     `json:"leads"`   // the sender leads; everything but Hint is empty if not
-	Primary     bool     `json:"primary"` // and is the primary
-	Member      bool     `json:"member"`  // the caller is a member of the Raft group
-	Unknown     bool     `json:"unknown"` // the caller is not in the map: it should join
+	Leads   bool `json:"leads"`   // the sender leads; everything but Hint is empty if not
+	Primary bool `json:"primary"` // and is the primary
+	groupWord
+	Unknown     bool     `json:"unknown"`         // the caller is not in the map: it should join
+	Lease       bool     `json:"lease,omitempty"` // the caller, a target, has a lease from when it asked
 	SmapVersion int64    `json:"smap_version,string"`
 	Down        []string `json:"down,omitempty"`
 	Hint        hint     `json:"hint"`
 }
 
-type leaveRequest struct{ envelope }
+type leaveRequest struct {
+	envelope
+	Quiesced int64 `json:"quiesced,string,omitempty"` // of a target: it will not commit again
+}
 
 type leaveReply struct {
 	envelope
@@ -111,8 +139,9 @@ type whoisRequest struct{ envelope }
 
 type whoisReply struct {
 	envelope
-	Role string `json:"role"`
-	Hint hint   `json:"hint"`
+	Role string       `json:"role"`
+	Hint hint         `json:"hint"`
+	Self announcement `json:"self"`
 }
 
 // Codes of errors between nodes.
@@ -120,6 +149,8 @@ const (
 	codeDuplicate = "ErrDuplicateNode"
 	codeForeign   = "ErrClusterIntegrity"
 	codeNotJoined = "ErrNotJoined"
+	codeOldTerm   = "ErrOldTerm"   // the sender does not lead any more
+	codeWrongNode = "ErrWrongNode" // another node has the address now
 )
 
 func errForeign(what, theirs, ours string) error {
@@ -128,6 +159,10 @@ func errForeign(what, theirs, ours string) error {
 
 func errDuplicate(node *meta.Snode, url string) error {
 	return apierr.New(apierr.StatusConflict, codeDuplicate, "duplicate node ID: another %s is running at %s", node, url)
+}
+
+func errWrongNode(wanted, got string) error {
+	return apierr.New(apierr.StatusConflict, codeWrongNode, "this is node %q, the call is not for it (%q)", got, wanted)
 }
 
 func unmarshal(kind string, body []byte, into any) error {

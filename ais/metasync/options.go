@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/cmn/trust"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
@@ -26,15 +27,16 @@ type Options struct {
 	// seed knows one.
 	MayFound bool
 	Timeouts Timeouts // zero fields take their defaults
-	// RemoveTargets lets targets without a sign of life leave the map after
-	// Timeouts.Out, as proxies do. Their names then belong to others: it is for
-	// clusters that order writes across owners. Without it a silent target
-	// stays in the map as down, its names are answered 503, and nothing that
-	// it holds is taken for missing or comes back old.
-	RemoveTargets bool
 	// OnKeepalive is told of each keepalive call of this node: how long it
 	// took and how it ended. It may be nil and must not block.
 	OnKeepalive func(took time.Duration, err error)
+	// Origin is what the node knows of its past besides Storage.
+	Origin Origin
+	// Signer signs announcements, nil: they are not signed.
+	Signer Signer
+	// Trust holds the node's identity and the cluster keys; nil: nobody has to
+	// prove anything, which is for tests.
+	Trust *trust.Keyring
 }
 
 // Timeouts are all times of the control plane.
@@ -44,12 +46,14 @@ type Timeouts struct {
 	Keepalive     time.Duration // interval, default 1 s
 	Down          time.Duration // without a sign of life: down, default 5 s
 	Out           time.Duration // without a sign of life: removed from the map, default 60 s
+	Lease         time.Duration // of a target to commit writes, default 45 s; shorter than Out by a quarter or more
 	RemovalWindow time.Duration // at most a third of the targets (at least 1) is removed in it, default 10 min
 	Caretaker     time.Duration // the primary may come back for so long, default 4 s
 	Ack           time.Duration // silence after which a node no longer delays commits, default 6 s
 	ReplaceVoter  time.Duration // without contact: a voter is replaced, default 30 s
 	Barrier       time.Duration // longest wait for a majority by a read, default 2 s
 	Call          time.Duration // deadline of one call between nodes, default 2 s
+	KeyLife       time.Duration // of a cluster key before the next one is made, default 24 h
 }
 
 func (t Timeouts) withDefaults() Timeouts {
@@ -71,7 +75,16 @@ func (t Timeouts) withDefaults() Timeouts {
 	set(&t.ReplaceVoter, 30*time.Second)
 	set(&t.Barrier, 2*time.Second)
 	set(&t.Call, 2*time.Second)
+	set(&t.KeyLife, 24*time.Hour)
+	set(&t.Lease, min(45*time.Second, t.Out*4/5-grantFresh*t.Keepalive))
 	return t
+}
+
+// leaseEndsFirst tells that a lease ends before its target counts as silent
+// long enough to be out, also by clocks of which one is a tenth too slow and
+// the other one a tenth too fast.
+func (t Timeouts) leaseEndsFirst() bool {
+	return (t.Lease+grantFresh*t.Keepalive)*5 <= t.Out*4
 }
 
 // election is the shortest time without a leader before an election.
@@ -89,6 +102,8 @@ func (o *Options) check() error {
 		return errors.New("metasync: network and storage are required")
 	case o.MayFound && o.Self.Role != meta.RoleProxy:
 		return fmt.Errorf("metasync: %s may not found a cluster, it is not a proxy", o.Self)
+	case !o.Timeouts.withDefaults().leaseEndsFirst():
+		return errors.New("metasync: an owner lease must end before its target can be taken out: Lease and two Keepalive intervals in at most 0.8 of Out")
 	case o.MayFound && o.InitialConfig == nil:
 		return errors.New("metasync: a node that may found a cluster needs an initial configuration")
 	}

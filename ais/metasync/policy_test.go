@@ -156,11 +156,11 @@ func TestRecentCommands(t *testing.T) {
 		t.Errorf("%d are kept, want %d", len(r.deltas), maxRecent)
 	}
 	last := uint64(2 * (maxRecent + 10))
-	if deltas, ok := r.after(last - 6); !ok || len(deltas) != 3 || deltas[0].Prev != last-6 {
+	if deltas, ok := r.after(last-6, "proxy", true); !ok || len(deltas) != 3 || deltas[0].Prev != last-6 {
 		t.Errorf("after %d: %d, %v", last-6, len(deltas), ok)
 	}
 	for _, index := range []uint64{0, 4, last, last - 5} {
-		if _, ok := r.after(index); ok {
+		if _, ok := r.after(index, "proxy", true); ok {
 			t.Errorf("after %d: found", index)
 		}
 	}
@@ -180,14 +180,14 @@ func TestResultsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := newState(&meta.View{}, nil)
 	for i := range maxResults + 50 {
-		if _, err := s.apply(&meta.Command{ID: fmt.Sprint(i)}, 1, uint64(i+1)); err != nil {
+		if _, _, err := s.apply(&meta.Command{ID: fmt.Sprint(i)}, 1, uint64(i+1)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if len(s.results) != maxResults || len(s.order) != maxResults {
 		t.Errorf("%d and %d results are kept, want %d", len(s.results), len(s.order), maxResults)
 	}
-	again, err := s.apply(&meta.Command{ID: fmt.Sprint(maxResults)}, 2, 20_000)
+	again, _, err := s.apply(&meta.Command{ID: fmt.Sprint(maxResults)}, 2, 20_000)
 	if err != nil || again.Index != maxResults+1 || s.view.Index != 20_000 {
 		t.Errorf("repeated command: %+v, %v, view at %d", again, err, s.view.Index)
 	}

@@ -62,10 +62,13 @@ func (m *machine) pull(token uint64, body []byte) {
 	m.signOf(&req.envelope)
 	r := &pullReply{Hint: m.leaderHint()}
 	r.envelope = m.envelope()
-	if view := m.view(); req.Index < view.Index {
-		if view == m.state.view {
-			m.fill(&r.pushRequest, req.Index)
-		} else if r.View, err = view.Encode(); err != nil {
+	view, node := m.view(), m.view().Smap.Node(req.From)
+	switch {
+	case node == nil || req.Index >= view.Index:
+	case view == m.state.view:
+		m.fill(&r.pushRequest, req.Index, node.Role, m.isMember(node.ID, m.peer(node.ID)))
+	case m.canServe(node.Role):
+		if r.View, err = view.For(node.Role, false).Encode(); err != nil {
 			m.respond(token, nil, err)
 			return
 		}

@@ -6,6 +6,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
@@ -37,17 +38,18 @@ func (m *machine) tickPushes() {
 // leads, and the leader how far it is.
 func (m *machine) push(node *meta.Snode, p *peer) {
 	view := m.state.view
-	req := &pushRequest{envelope: m.envelope(), Primary: m.primary(), Member: m.isMember(node.ID, p), Upto: view.Index}
+	req := &pushRequest{envelope: m.envelope(), Primary: m.primary(), groupWord: m.wordFor(node.ID, p), Upto: view.Index}
 	switch {
 	case !p.greeted:
 		req.Upto = 0
 	case req.Member && !p.needs:
 	default:
-		m.fill(req, p.acked)
+		m.fill(req, p.acked, node.Role, req.Member)
 	}
 	p.pushing = true
 	term := m.term()
-	m.call(node.IntraControl.URL, KindPush, req, m.times.Ack, func(body []byte, err error) {
+	req.To = node.ID
+	m.call(m.urlOf(node), KindPush, req, m.times.Ack, func(body []byte, err error) {
 		p.pushing = false
 		if m.role != roleLeader || m.term() != term {
 			return
@@ -75,16 +77,16 @@ func (m *machine) push(node *meta.Snode, p *peer) {
 	})
 }
 
-// fill puts into a push what follows index.
-func (m *machine) fill(req *pushRequest, index uint64) {
+// fill puts into a push what follows index, as a node of a role gets it.
+func (m *machine) fill(req *pushRequest, index uint64, role string, member bool) {
 	if index >= m.state.view.Index {
 		return
 	}
-	if deltas, ok := m.recent.after(index); ok {
+	if deltas, ok := m.recent.after(index, role, member); ok {
 		req.Deltas = deltas
 		return
 	}
-	data, err := m.state.view.Encode()
+	data, err := m.state.view.For(role, member).Encode()
 	if err != nil {
 		m.log.Error("cannot encode the cluster's metadata", "err", err)
 		return
@@ -141,11 +143,13 @@ func (m *machine) pushed(token uint64, body []byte) {
 // take applies what a push or a pull brings. It reports whether the sender
 // has to send more.
 func (m *machine) take(req *pushRequest) (need bool, err error) {
+	if req.Term < m.term() && m.mutation != mutationAnyTerm {
+		return false, apierr.New(apierr.StatusConflict, codeOldTerm, "%s leads in term %d, term %d is known here", req.From, req.Term, m.term())
+	}
+	m.pushTerm = req.Term
 	m.learnHint(hint{ID: req.From, URL: req.URL, Term: req.Term})
 	m.signOf(&req.envelope)
-	if req.Term >= m.hint.Term {
-		m.detached = !req.Member && m.rlog.has(m.identity.RaftID)
-	}
+	m.membership(&req.groupWord)
 	if m.member() && req.Member {
 		return false, nil // the log brings it
 	}

@@ -95,12 +95,10 @@ func (m *machine) startRaft(applied uint64) (err error) {
 		Logger:                    raftLogger{m.log},
 		DisableProposalForwarding: true,
 		StepDownOnRemoval:         true,
+		AsyncStorageWrites:        true,
 	})
 	if err != nil {
 		return err
-	}
-	if voters := m.rlog.conf.GetVoters(); len(voters) == 1 && voters[0] == m.identity.RaftID && !m.rlog.joint() {
-		return m.raft.Campaign() // nobody else to wait for
 	}
 	return nil
 }
@@ -119,8 +117,15 @@ func (m *machine) receive(body []byte) error {
 }
 
 func (m *machine) step(f *frame) {
-	if m.identity.UUID == "" || f.uuid != m.identity.UUID || f.lineage != m.identity.Lineage || f.message.GetTo() != m.identity.RaftID {
+	if m.identity.UUID == "" || f.uuid != m.identity.UUID || f.message.GetTo() != m.identity.RaftID || !m.mayTakePart() {
 		return
+	}
+	if f.lineage != m.identity.Lineage {
+		m.investigate(f.url)
+		return
+	}
+	if f.message.GetType() == raftpb.MsgTimeoutNow && m.stalled() {
+		return // whoever hands leadership over looks for another heir
 	}
 	from := f.message.GetFrom()
 	m.routes[from] = route{node: f.from, url: f.url}
@@ -130,36 +135,83 @@ func (m *machine) step(f *frame) {
 	}
 }
 
-// takeReady collects what raft wants to be stored, sent and applied.
+// takeReady takes what raft wants to be stored, sent and applied. Answers to
+// others that promise something go out when it is durable; the rest at once.
 func (m *machine) takeReady() {
 	rd := m.raft.Ready()
-	m.taken = &rd
-	m.proposed = 0
-	if !raft.IsEmptySnap(rd.Snapshot) {
-		m.installSnapshot(rd.Snapshot)
-	}
-	if len(rd.Entries) > 0 {
-		m.storeEntries(rd.Entries)
-	}
-	if !raft.IsEmptyHardState(rd.HardState) {
-		m.storeHardState(rd.HardState)
-	}
-	for _, entry := range rd.CommittedEntries {
-		m.applyEntry(entry)
-	}
-	m.compact()
 	for _, msg := range rd.Messages {
-		m.sendRaft(msg)
+		switch msg.GetTo() {
+		case raft.LocalAppendThread:
+			m.store(msg)
+		case raft.LocalApplyThread:
+			m.applyEntries(msg)
+		default:
+			m.sendRaft(msg)
+		}
 	}
 	for _, rs := range rd.ReadStates {
 		m.readState(rs)
 	}
-	if n := len(rd.CommittedEntries); n > 0 && m.leads() {
+	m.followRole()
+}
+
+// store takes a part of the log that is to become durable, and holds back
+// raft's answers that depend on it.
+func (m *machine) store(msg *raftpb.Message) {
+	if snapshot := msg.GetSnapshot(); !raft.IsEmptySnap(snapshot) {
+		m.installSnapshot(snapshot)
+	}
+	if entries := msg.GetEntries(); len(entries) > 0 {
+		m.storeEntries(entries)
+	}
+	if hs := (&raftpb.HardState{Term: msg.Term, Vote: msg.Vote, Commit: msg.Commit}); !raft.IsEmptyHardState(hs) {
+		m.storeHardState(hs)
+	}
+	group, responses := m.raft, msg.GetResponses()
+	answer := func() {
+		if m.raft == group { // else this node has left the group meanwhile
+			m.deliver(responses)
+		}
+	}
+	if m.mutation == mutationEagerAnswer {
+		answer()
+	} else {
+		m.afterWrites(answer)
+	}
+	m.place(msg.GetEntries())
+}
+
+// deliver passes on raft's answers, to itself and to others.
+func (m *machine) deliver(responses []*raftpb.Message) {
+	for _, msg := range responses {
+		if msg.GetTo() != m.identity.RaftID {
+			m.sendRaft(msg)
+		} else if err := m.raft.Step(msg); err != nil {
+			m.log.Debug("raft's own message not taken", "message", raftMessage(msg), "err", err)
+		}
+	}
+}
+
+// applyEntries applies what is committed and stored here.
+func (m *machine) applyEntries(msg *raftpb.Message) {
+	for _, entry := range msg.GetEntries() {
+		m.applyEntry(entry)
+	}
+	m.compact()
+	m.dropDocs()
+	m.deliver(msg.GetResponses())
+	if m.leads() {
+		if len(m.departures) > 0 {
+			m.tickVoters()
+		}
 		m.tickPushes()
 	}
 }
 
 func (m *machine) storeHardState(hs *raftpb.HardState) {
+	if m.mutation == mutationForgottenVote {
+		hs = &raftpb.HardState{Term: hs.Term, Vote: new(uint64(0)), Commit: hs.Commit}
+	}
 	if err := m.rlog.SetHardState(hs); err != nil {
 		m.out.fatal = err
 		return
@@ -205,7 +257,9 @@ func (m *machine) installSnapshot(snapshot *raftpb.Snapshot) {
 	m.rlog.bytes = 0
 	m.remove(bucketEntries, 0, endOfKeys)
 	m.putProto(bucketSnapshot, 0, snapshot)
+	m.viewBatch = m.durable.next()
 	m.detached = false
+	m.voters.settled(m)
 	m.settleSnapshot()
 }
 
@@ -223,8 +277,11 @@ func (m *machine) applyEntry(entry *raftpb.Entry) {
 			m.out.fatal = fmt.Errorf("log entry %d: %w", index, err)
 			return
 		}
-		m.changeGroup(change)
 		data = change.GetContext()
+		m.rlog.applied, m.rlog.appliedTerm = index, term
+		m.changeGroup(change, term, index)
+		m.settleLost(index, term)
+		return
 	default:
 		m.out.fatal = fmt.Errorf("log entry %d has unknown type %s", index, entry.GetType())
 		return
@@ -236,29 +293,48 @@ func (m *machine) applyEntry(entry *raftpb.Entry) {
 	m.settleLost(index, term)
 }
 
-func (m *machine) changeGroup(change *raftpb.ConfChangeV2) {
+// changeGroup applies a change of the group with its command, or neither of
+// them.
+func (m *machine) changeGroup(change *raftpb.ConfChangeV2, term, index uint64) {
 	encode := m.rlog.encode
 	m.rlog.encode = nil // no snapshot between the two states
-	m.rlog.conf = m.raft.ApplyConfChange(change)
+	if data := change.GetContext(); len(data) > 0 && !m.applyCommand(data, term, index) {
+		change = nil
+	}
+	if change != nil {
+		m.rlog.conf = m.raft.ApplyConfChange(change)
+	}
 	m.rlog.encode = encode
 	m.voters.settled(m)
 }
 
-func (m *machine) applyCommand(data []byte, term, index uint64) {
+// applyCommand applies a command and tells whether it changed anything.
+func (m *machine) applyCommand(data []byte, term, index uint64) bool {
 	cmd := new(meta.Command)
 	if err := json.Unmarshal(data, cmd); err != nil {
 		m.out.fatal = fmt.Errorf("log entry %d: %w", index, err)
-		return
+		return false
 	}
 	prev := m.state.view.Index
-	result, err := m.state.apply(cmd, term, index)
-	m.recent.add(delta{Prev: prev, Index: index, Term: term, Command: data}, m.limits.recent)
+	result, applied, err := m.state.apply(cmd, term, index)
+	if !applied {
+		// Nodes that do not get every document could not refuse it.
+		cmd = &meta.Command{ID: cmd.ID, Action: cmd.Action}
+		empty, failed := marshal(cmd)
+		if failed != nil {
+			m.out.fatal = failed
+			return false
+		}
+		data = empty
+	}
+	m.recent.add(delta{Prev: prev, Index: index, Term: term, Command: data, command: cmd}, m.limits.recent)
 	if result.Refused != "" {
 		m.log.Debug("command refused", "action", cmd.Action, "index", index, "reason", result.Refused)
 	} else if index > m.replayTo {
 		m.log.Debug("command applied", "action", cmd.Action, "index", index, "term", term)
 	}
 	m.settle(cmd.ID, result, err)
+	return applied
 }
 
 // compact makes a snapshot once there are enough entries behind the last one.
@@ -296,6 +372,12 @@ func (m *machine) compact() {
 }
 
 func (m *machine) sendRaft(msg *raftpb.Message) {
+	if m.superseded() {
+		return
+	}
+	if campaigns(msg.GetType()) && msg.GetType() != raftpb.MsgTimeoutNow && m.stalled() {
+		return // it could not keep what it would lead
+	}
 	r, ok := m.route(msg.GetTo())
 	if !ok {
 		if msg.GetType() == raftpb.MsgSnap {

@@ -26,6 +26,11 @@ type reader struct {
 	strict bool // without a majority: an error, not stale
 	raft   uint64
 	index  uint64
+
+	// It asks nothing but whether a majority followed this leader, in this
+	// term, after confirms.
+	confirms time.Time
+	term     uint64
 }
 
 const (
@@ -120,6 +125,9 @@ func (m *machine) endRound(raftIndex, index uint64) {
 	rs := &m.reads
 	for _, r := range rs.round {
 		r.raft, r.index = raftIndex, index
+		if !r.confirms.IsZero() {
+			m.leadershipConfirmed(r.confirms, r.term)
+		}
 	}
 	rs.ready = append(rs.ready, rs.round...)
 	rs.round, rs.started = nil, time.Time{}
@@ -173,6 +181,7 @@ func (m *machine) expire(list []*reader) []*reader {
 
 func (m *machine) endRead(r *reader, err error) {
 	switch {
+	case !r.confirms.IsZero():
 	case r.remote && err == nil:
 		m.respond(r.token, &readIndexReply{envelope: m.envelope(), Read: r.index, OK: true}, nil)
 	case r.remote:

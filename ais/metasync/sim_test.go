@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/raft/v3/raftpb"
+
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/config"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -34,15 +36,27 @@ type sim struct {
 	cut    map[[2]string]bool // one-way: from, to
 
 	loss, duplicate, crash float64       // probabilities
+	late                   float64       // probability that a message takes up to 3 s
 	delay                  time.Duration // longest of a message
 	applyDelay             time.Duration // longest until a view is in effect
+	diskDelay              time.Duration // longest until a write is durable
+	mutation               mutation
+	onRaft                 func(from *simNode, msg *raftpb.Message) (late time.Duration) // sees every message of the group
+	onBytes                func(from *simNode, bytes int)                                // sees the size of every message, call and answer
+	slow                   func(outCall) bool                                            // calls that are kept in held, to be delivered by hand
+	held                   *[]func()
 	limits                 limits
 
-	documents map[string]string // kind, version, lineage -> content
-	primaries map[uint64]string // term -> node
-	acked     map[string]bool   // buckets whose creation was acknowledged
-	trace     *bytes.Buffer
-	lost      bool // a node lost its state
+	documents  map[string]string // kind, version, lineage -> content
+	primaries  map[string]string // lineage and term -> node
+	acked      map[string]bool   // buckets whose creation was acknowledged
+	agreement  agreement
+	transcript *transcript
+	trace      *bytes.Buffer
+	lost       bool // a node lost its state
+
+	writes              map[int][]acknowledged // by name
+	attempts, committed int
 }
 
 type simNode struct {
@@ -50,6 +64,7 @@ type simNode struct {
 	self    *meta.Snode
 	seeds   []string
 	found   bool
+	origin  Origin
 	store   *memStorage
 	m       *machine
 	life    int // counts starts
@@ -58,7 +73,9 @@ type simNode struct {
 	waiting map[uint64]func(reply)
 	dead    error
 	blocked bool // puts nothing into effect
+	disk    simDisk
 	checked *meta.View
+	simTime
 }
 
 type event struct {
@@ -91,8 +108,8 @@ func newSim(t testing.TB, seed uint64, proxies, targets int) *sim {
 	t.Helper()
 	s := &sim{
 		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1_800_000_000, 0),
-		byURL: map[string]*simNode{}, cut: map[[2]string]bool{}, delay: 5 * time.Millisecond,
-		documents: map[string]string{}, primaries: map[uint64]string{}, acked: map[string]bool{}, trace: &bytes.Buffer{},
+		byURL: map[string]*simNode{}, cut: map[[2]string]bool{}, delay: 5 * time.Millisecond, diskDelay: 2 * time.Millisecond,
+		documents: map[string]string{}, primaries: map[string]string{}, acked: map[string]bool{}, trace: &bytes.Buffer{},
 	}
 	for i := range proxies {
 		s.addNode(fmt.Sprintf("proxy%03d", i), meta.RoleProxy, i == 0)
@@ -195,6 +212,9 @@ func (n *simNode) describe() string {
 }
 
 func (n *simNode) logger() *slog.Logger {
+	if n.s.transcript != nil {
+		return slog.New(transcriber{n})
+	}
 	if os.Getenv("SIM_TRACE") == "" {
 		return slog.New(slog.DiscardHandler)
 	}
@@ -222,13 +242,14 @@ func (n *simNode) start() {
 	}
 	initial := config.DefaultCluster()
 	n.m, err = newMachine(machineOptions{
-		self: n.self, incarnation: s.rng.Uint64()>>1 | 1, raftID: s.rng.Uint64()>>1 | 1, seeds: n.seeds, mayFound: n.found,
+		self: n.self, incarnation: s.rng.Uint64()>>1 | 1, newID: func() uint64 { return s.rng.Uint64()>>1 | 1 }, seeds: n.seeds, mayFound: n.found,
 		founding: func(now time.Time, raftID uint64) (*meta.View, error) { return firstView(n.self, initial, now, raftID) },
-		times:    Timeouts{}.withDefaults(), removeTargets: true, limits: s.limits, log: n.logger(), now: s.now,
+		times:    Timeouts{}.withDefaults(), limits: s.limits, log: n.logger(), now: n.now(), origin: n.origin,
 	}, st)
 	if err != nil {
 		s.fatalf("%s: %v", n.self, err)
 	}
+	n.m.mutation = s.mutation
 	n.life++
 	n.inView, n.waiting, n.dead = &meta.View{}, map[uint64]func(reply){}, nil
 	n.pump()
@@ -236,9 +257,12 @@ func (n *simNode) start() {
 }
 
 func (n *simNode) scheduleTick(life int) {
-	n.s.after(95*time.Millisecond+n.s.random(10*time.Millisecond), func() {
+	n.s.after(n.real(95*time.Millisecond+n.s.random(10*time.Millisecond)), func() {
+		if n.m != nil && n.life == life && n.stopped(func() { n.scheduleTick(life) }) {
+			return
+		}
 		if n.m != nil && n.life == life {
-			n.m.tick(n.s.now)
+			n.m.tick(n.now())
 			n.pump()
 			n.scheduleTick(life)
 		}
@@ -247,15 +271,18 @@ func (n *simNode) scheduleTick(life int) {
 
 // kill is kill -9.
 func (n *simNode) kill() {
+	if n.m != nil {
+		n.crashDisk()
+	}
 	n.m = nil
 	n.life++
 }
 
 func (n *simNode) input(f func(m *machine)) {
-	if n.m == nil {
+	if n.m == nil || n.stopped(func() { n.input(f) }) {
 		return
 	}
-	n.m.setTime(n.s.now)
+	n.m.setTime(n.now())
 	f(n.m)
 	n.pump()
 }
@@ -268,10 +295,9 @@ func (n *simNode) pump() {
 			n.crashed()
 			return
 		}
-		n.store.apply(out.writes)
-		if s.chance(s.crash) {
-			n.crashed()
-			return
+		if out.batch != 0 {
+			n.disk.queue = append(n.disk.queue, simBatch{out.batch, out.writes})
+			n.flush()
 		}
 		if out.fatal != nil {
 			n.dead = out.fatal
@@ -282,9 +308,8 @@ func (n *simNode) pump() {
 		if out.view != nil {
 			view, life := out.view, n.life
 			s.after(s.random(s.applyDelay), func() {
-				if n.life == life && view.Index > n.inView.Index && !n.blocked {
-					n.inView = view
-					n.input(func(m *machine) { m.inEffect(view.Index) })
+				if n.life == life && (view.Index >= n.inView.Index || view.Lineage != n.inView.Lineage) && !n.blocked {
+					n.inEffect(view)
 				}
 			})
 		}
@@ -294,7 +319,6 @@ func (n *simNode) pump() {
 		for _, c := range out.calls {
 			s.call(n, c)
 		}
-		n.m.advance()
 		for _, r := range out.replies {
 			if f := n.waiting[r.token]; f != nil {
 				delete(n.waiting, r.token)
@@ -329,14 +353,21 @@ func (s *sim) reachable(from, to *simNode) bool {
 
 func (s *sim) send(from *simNode, msg outMessage) {
 	to := s.byURL[msg.url]
+	s.bytes(from, len(msg.body))
 	copies := 1
 	if s.chance(s.loss) {
 		copies = 0
 	} else if s.chance(s.duplicate) {
 		copies = 2
 	}
+	var late time.Duration
+	if s.onRaft != nil {
+		if f, _, err := nextFrame(msg.body); err == nil {
+			late = s.onRaft(from, f.message)
+		}
+	}
 	for range copies {
-		s.after(s.random(s.delay)+time.Microsecond, func() {
+		s.after(late+s.transit(), func() {
 			if s.reachable(from, to) {
 				to.request(func(m *machine, token uint64) { m.incoming(token, KindRaft, msg.body) }, func(reply) {})
 			}
@@ -355,24 +386,46 @@ func (s *sim) call(from *simNode, c outCall) {
 		}
 	}
 	s.after(c.timeout, func() { finish(nil, errors.New("timeout")) })
+	s.bytes(from, len(c.body))
 	if s.chance(s.loss) {
 		return
 	}
 	to := s.byURL[c.url]
-	s.after(s.random(s.delay)+time.Microsecond, func() {
+	deliver := func() {
 		switch {
 		case !s.reachable(from, to):
 		case to.m == nil:
 			s.after(s.random(s.delay), func() { finish(nil, errSimNetwork) })
 		default:
 			to.request(func(m *machine, token uint64) { m.incoming(token, c.kind, c.body) }, func(r reply) {
+				s.bytes(to, len(r.body))
 				if s.chance(s.loss) || !s.reachable(to, from) {
 					return
 				}
 				s.after(s.random(s.delay)+time.Microsecond, func() { finish(r.body, r.err) })
 			})
 		}
-	})
+	}
+	if s.slow != nil && s.slow(c) {
+		*s.held = append(*s.held, deliver)
+		return
+	}
+	s.after(s.transit(), deliver)
+}
+
+// bytes counts what a node sends.
+func (s *sim) bytes(from *simNode, n int) {
+	if s.onBytes != nil {
+		s.onBytes(from, n)
+	}
+}
+
+// transit is how long a message takes.
+func (s *sim) transit() time.Duration {
+	if s.chance(s.late) {
+		return s.random(3 * time.Second)
+	}
+	return s.random(s.delay) + time.Microsecond
 }
 
 // partition cuts the groups off from each other; nodes in none are with the first.
@@ -396,17 +449,20 @@ func (s *sim) heal() { clear(s.cut) }
 func (s *sim) check(n *simNode) {
 	m := n.m
 	if m.primary() {
-		if who, ok := s.primaries[m.term()]; ok && who != n.self.ID {
-			s.fatalf("term %d has two primaries: %s and %s", m.term(), who, n.self.ID)
+		term := fmt.Sprintf("%s %d", m.identity.Lineage, m.term())
+		if who, ok := s.primaries[term]; ok && who != n.self.ID {
+			s.fatalf("lineage and term %s have two primaries: %s and %s", term, who, n.self.ID)
 		}
-		s.primaries[m.term()] = n.self.ID
+		s.primaries[term] = n.self.ID
 	}
+	s.checkAgreement(n)
 	view := m.view()
 	if view == n.checked {
 		return
 	}
 	n.checked = view
-	for _, kind := range []string{meta.KindSmap, meta.KindBMD, meta.KindConfig, meta.KindVoters} {
+	s.checkGroup(n)
+	for _, kind := range checkKinds() {
 		doc := view.Document(kind)
 		if doc == nil {
 			continue
@@ -449,6 +505,9 @@ func (s *sim) converged() bool {
 		if n.m.join.state != joined || n.inView.Index != p.inView.Index || n.inView.Smap == nil || p.inView.Smap.Node(n.self.ID) == nil {
 			return false
 		}
+		if n.m.member() != p.m.rlog.has(n.m.identity.RaftID) || (n.inView.Voters != nil) != n.m.member() {
+			return false
+		}
 	}
 	return p.inView.Index == p.m.view().Index
 }
@@ -466,7 +525,7 @@ func (s *sim) settleVoters(want int) {
 	s.until(fmt.Sprintf("%d voters", want), 30*time.Second, func() bool {
 		p := s.primary()
 		for _, n := range s.up() {
-			if p == nil || len(p.m.rlog.conf.GetVoters()) != want || n.m.rlog.joint() || len(n.m.rlog.conf.GetLearners()) != 0 {
+			if p == nil || len(p.m.rlog.conf.GetVoters()) != want || n.m.member() && (n.m.rlog.joint() || len(n.m.rlog.conf.GetLearners()) != 0) {
 				return false
 			}
 		}
@@ -548,11 +607,12 @@ func (s *sim) node(id string) *simNode {
 func (s *sim) checkEnd() {
 	s.t.Helper()
 	first := s.primary()
-	want, err := first.inView.Encode()
-	if err != nil {
-		s.fatalf("%v", err)
-	}
 	for _, n := range s.up() {
+		// Who is outside the group has the documents of its role and no more.
+		want, err := first.inView.For(n.self.Role, n.m.member()).Encode()
+		if err != nil {
+			s.fatalf("%v", err)
+		}
 		got, err := n.inView.Encode()
 		if err != nil || !bytes.Equal(got, want) {
 			s.fatalf("%s differs from %s (%v):\n%s\n%s", n.self, first.self, err, got, want)

@@ -10,9 +10,16 @@ import (
 // maxIC is how many proxies are members of the information center.
 const maxIC = 3
 
+// Actions of changes that leaders make by themselves.
+const (
+	actionJoin = "join"
+	actionOut  = "out"
+)
+
 // changeMap commits a change of the cluster map that this leader decided on
-// by itself. One is under way at a time.
-func (m *machine) changeMap(action string, patch *meta.SmapPatch, step int64, then func(error)) {
+// by itself, with changes of other documents that go with it. One is under way
+// at a time.
+func (m *machine) changeMap(action string, patch *meta.SmapPatch, step int64, then func(error), also ...meta.Change) {
 	view := m.view()
 	staff(view.Smap, patch)
 	change, err := meta.NewChange(view, meta.KindSmap, patch)
@@ -21,8 +28,13 @@ func (m *machine) changeMap(action string, patch *meta.SmapPatch, step int64, th
 		return
 	}
 	change.To = change.From + step
+	m.proposeMap(action, append([]meta.Change{change}, also...), then)
+}
+
+// proposeMap commits changes that concern the map.
+func (m *machine) proposeMap(action string, changes []meta.Change, then func(error)) {
 	m.smapBusy = true
-	cmd := &meta.Command{ID: m.nextID(), Action: action, Changes: []meta.Change{change}}
+	cmd := &meta.Command{ID: m.nextID(), Action: action, Changes: changes}
 	m.propose(cmd, func(result meta.Result, err error) {
 		m.smapBusy = false
 		if err == nil && result.Refused != "" {

@@ -3,6 +3,7 @@ package metasync
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/aistore-go/aistore/core/meta"
 )
@@ -27,16 +28,17 @@ func newState(view *meta.View, results []meta.Result) *state {
 }
 
 // apply applies the command at an index and returns its result: the first
-// one, if the command was applied before. err is why it was refused now.
-func (s *state) apply(cmd *meta.Command, term, index uint64) (result meta.Result, err error) {
+// one, if the command came before; applied tells that it came for the first
+// time and was not refused. err is why it was refused now.
+func (s *state) apply(cmd *meta.Command, term, index uint64) (result meta.Result, applied bool, err error) {
 	if first, ok := s.results[cmd.ID]; ok {
 		s.view = pass(s.view, term, index)
-		return first, nil
+		return first, false, nil
 	}
 	result = meta.Result{ID: cmd.ID, Index: index}
 	view, err := s.view.Apply(cmd, term, index)
 	if err != nil {
-		result.Refused = err.Error()
+		result.Refused, result.Stale = err.Error(), meta.IsStale(err)
 	}
 	s.view = view
 	s.results[cmd.ID] = result
@@ -46,7 +48,7 @@ func (s *state) apply(cmd *meta.Command, term, index uint64) (result meta.Result
 		s.order[0] = meta.Result{}
 		s.order = s.order[1:]
 	}
-	return result, err
+	return result, err == nil, err
 }
 
 // pass is a view after a command that changes nothing.
@@ -105,13 +107,30 @@ func (r *recent) add(d delta, limit int) {
 	}
 }
 
-// after returns the commands that follow an index; ok is false if they are
-// not all here.
-func (r *recent) after(index uint64) (deltas []delta, ok bool) {
+// after returns the commands that follow an index, as a node of a role gets
+// them; ok is false if they are not all here.
+func (r *recent) after(index uint64, role string, member bool) (deltas []delta, ok bool) {
 	for i := len(r.deltas) - 1; i >= 0; i-- {
-		if r.deltas[i].Prev == index {
-			return r.deltas[i:len(r.deltas):len(r.deltas)], true
+		if r.deltas[i].Prev != index {
+			continue
 		}
+		deltas = slices.Clone(r.deltas[i:])
+		for j := range deltas {
+			d := &deltas[j]
+			if d.command == nil {
+				continue
+			}
+			own := d.command.For(role, member)
+			if own == d.command {
+				continue
+			}
+			data, err := marshal(own)
+			if err != nil {
+				return nil, false
+			}
+			d.Command = data
+		}
+		return deltas, true
 	}
 	return nil, false
 }

@@ -23,6 +23,14 @@ type Status struct {
 	Down map[string]struct{}
 	// Lagging are nodes that have not acknowledged changes; on the primary only.
 	Lagging []string
+	// Vouched are nodes that are silent to this primary while others reach them:
+	// something is wrong between them and the primary.
+	Vouched []string
+	// Stalled tells that the storage does not finish what it was given.
+	Stalled bool
+	// NoLeaderSince is since when nobody leads the cluster as far as this node
+	// knows, zero if somebody does.
+	NoLeaderSince time.Time
 	// LastContact is when a primary last answered this node.
 	LastContact time.Time
 }

@@ -28,6 +28,11 @@ type identity struct {
 	UUID    string `json:"uuid,omitempty"`    // of the cluster, once it belongs to one
 	Lineage string `json:"lineage,omitempty"` //
 	Founded bool   `json:"founded,omitempty"` // this node founded the cluster
+
+	Incarnation uint64   `json:"incarnation,string,omitempty"` // of the last start
+	Superseded  string   `json:"superseded,omitempty"`         // lineage that has replaced Lineage: this node is fenced
+	Want        *wanted  `json:"want,omitempty"`               // without UUID: the only cluster to join
+	Brought     []string `json:"brought,omitempty"`            // UUIDs of other clusters whose data this node may have
 }
 
 // stored is everything that a node finds at its start.
@@ -39,8 +44,6 @@ type stored struct {
 	view     *meta.View
 	pushed   []delta
 }
-
-func (s *stored) empty() bool { return s.identity.UUID == "" }
 
 // load reads everything that a node has stored.
 func load(storage Storage) (*stored, error) {

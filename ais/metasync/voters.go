@@ -1,7 +1,6 @@
 package metasync
 
 import (
-	"errors"
 	"slices"
 	"sort"
 	"time"
@@ -32,7 +31,8 @@ type votersPolicy struct {
 	// known is the index of an entry that follows the last change of the
 	// group: once it is committed, a majority knows that the change is. 0: not
 	// proposed yet.
-	known uint64
+	known      uint64
+	confirming bool // it is proposed
 }
 
 type memberProgress struct {
@@ -60,7 +60,7 @@ func (v *votersPolicy) settled(m *machine) {
 		}
 	}
 	v.next = m.now
-	v.known = 0
+	v.known, v.confirming = 0, false
 }
 
 // candidate is a node as a possible voter.
@@ -97,7 +97,11 @@ func desiredVoters(candidates []candidate, self uint64) []candidate {
 	// The leader does not vote itself out; it hands over first.
 	if len(chosen) > 0 && !slices.ContainsFunc(chosen, func(c candidate) bool { return c.raftID == self }) {
 		for _, c := range candidates {
-			if c.raftID == self {
+			switch {
+			case c.raftID != self:
+			case len(chosen) == 1: // both, until leadership is handed over
+				chosen = append(chosen, c)
+			default:
 				chosen[len(chosen)-1] = c
 			}
 		}
@@ -105,8 +109,8 @@ func desiredVoters(candidates []candidate, self uint64) []candidate {
 	return chosen
 }
 
-// candidates returns the eligible nodes in order: primary, electable proxies,
-// active targets, each by descending digest.
+// candidates returns the eligible nodes in order: primary, who is to become
+// primary, electable proxies, active targets, each by descending digest.
 func (m *machine) candidates() []candidate {
 	view := m.view()
 	nodes := view.Smap.Nodes()
@@ -114,10 +118,12 @@ func (m *machine) candidates() []candidate {
 		switch {
 		case view.Smap.IsPrimary(n.ID):
 			return 0
-		case n.Role == meta.RoleProxy:
+		case view.Voters != nil && n.ID == view.Voters.Next:
 			return 1
+		case n.Role == meta.RoleProxy:
+			return 2
 		}
-		return 2
+		return 3
 	}
 	sort.SliceStable(nodes, func(i, j int) bool {
 		a, b := nodes[i], nodes[j]
@@ -161,6 +167,10 @@ func (m *machine) candidate(node *meta.Snode, onlyJust bool) candidate {
 	default:
 		c.dead = m.silence(node.ID) >= m.times.ReplaceVoter || onlyJust && m.down(node.ID)
 	}
+	if p.stalled { // lives, but acknowledges nothing
+		c.live = false
+		c.dead = c.dead || m.now.Sub(p.stalledSince) >= m.times.ReplaceVoter || onlyJust && m.now.Sub(p.stalledSince) >= m.times.Down
+	}
 	return c
 }
 
@@ -172,7 +182,7 @@ func (m *machine) settled() bool {
 		return true
 	}
 	if len(m.rlog.conf.GetVoters()) >= minVoters {
-		return !m.rlog.joint() && m.voters.known > 0 && m.rlog.applied >= m.voters.known
+		return m.groupKnown()
 	}
 	return len(desiredVoters(m.candidates(), m.identity.RaftID)) < minVoters
 }
@@ -181,22 +191,22 @@ func (m *machine) settled() bool {
 // voter that does not know yet that it is one does not stand for election.
 // The empty entry goes out with the commit index; whoever has it knows.
 func (m *machine) confirmVoters() {
-	if m.voters.known > 0 || m.rlog.joint() {
-		return
-	}
-	last, err := m.rlog.LastIndex()
-	if err != nil || m.raft.Propose(nil) != nil {
+	v := &m.voters
+	if v.known > 0 || v.confirming || m.rlog.joint() || m.raft.Propose(nil) != nil {
 		return // the next tick tries again
 	}
-	m.proposed++
-	m.voters.known = last + m.proposed
+	v.confirming = true
+	m.expect(&proposal{
+		placed: func(index uint64) { v.known = index },
+		thens:  []func(meta.Result, error){func(meta.Result, error) { v.confirming = false }},
+	})
 }
 
 // tickVoters proposes the next change of the group, if there is one.
 func (m *machine) tickVoters() {
 	v := &m.voters
 	m.confirmVoters()
-	if v.busy || m.rlog.joint() || m.now.Before(v.next) || m.raft.BasicStatus().LeadTransferee != 0 || m.leaving != nil {
+	if m.groupBusy() || m.now.Before(v.next) || m.leaving != nil {
 		return
 	}
 	v.next = m.now.Add(votersPause)
@@ -204,44 +214,75 @@ func (m *machine) tickVoters() {
 	m.changeVoters(candidates, desiredVoters(candidates, m.identity.RaftID))
 }
 
+// groupBusy tells that no change of the group can be proposed now.
+func (m *machine) groupBusy() bool {
+	return m.voters.busy || m.rlog.joint() || m.raft.BasicStatus().LeadTransferee != 0
+}
+
 // changeVoters takes one step: learners that are no longer wanted go, wanted
 // nodes become learners, and once all of them have caught up they are swapped
 // in by one joint change.
 func (m *machine) changeVoters(candidates, wanted []candidate) {
-	conf := m.rlog.conf
-	isWanted := func(id uint64) bool {
-		return slices.ContainsFunc(wanted, func(c candidate) bool { return c.raftID == id })
+	staged := wanted
+	if leave := m.aboutToLeave(); len(leave) > 0 {
+		staged = desiredVoters(without(candidates, leave), m.identity.RaftID)
 	}
-	for _, id := range conf.GetLearners() {
-		if !isWanted(id) {
-			m.proposeGroup(candidates, single(raftpb.ConfChangeRemoveNode, id))
-			return
-		}
-	}
-	var swap []*raftpb.ConfChangeSingle
-	ready := true
-	for _, c := range wanted {
-		switch {
-		case m.rlog.voter(c.raftID):
-		case !m.rlog.has(c.raftID):
-			m.proposeGroup(candidates, single(raftpb.ConfChangeAddLearnerNode, c.raftID))
-			return
-		default:
-			ready = m.caughtUp(c) && ready
-			swap = append(swap, single(raftpb.ConfChangeAddNode, c.raftID))
-		}
-	}
-	if !ready {
+	if !m.stage(candidates, wanted, staged) {
 		return
 	}
-	for _, id := range conf.GetVoters() {
-		if !isWanted(id) {
-			swap = append(swap, single(raftpb.ConfChangeRemoveNode, id))
+	if len(m.departures) > 0 {
+		m.tickDepartures()
+		return
+	}
+	for _, c := range wanted {
+		if !m.canVote(c) {
+			return
 		}
 	}
-	if len(wanted) > 0 && len(swap) > 0 {
-		m.proposeGroup(candidates, swap...)
+	if changes := m.swap(wanted); len(wanted) > 0 && len(changes) > 0 {
+		m.proposeVoters(candidates, changes)
 	}
+}
+
+// stage keeps the learners that are wanted now, or as soon as nodes leave. It
+// is true when there is nothing to do.
+func (m *machine) stage(candidates, wanted, staged []candidate) bool {
+	for _, id := range m.rlog.conf.GetLearners() {
+		if !hasRaft(wanted, id) && !hasRaft(staged, id) {
+			m.proposeVoters(candidates, []*raftpb.ConfChangeSingle{single(raftpb.ConfChangeRemoveNode, id)})
+			return false
+		}
+	}
+	for _, c := range append(slices.Clone(wanted), staged...) {
+		if !m.rlog.has(c.raftID) {
+			m.proposeVoters(candidates, []*raftpb.ConfChangeSingle{single(raftpb.ConfChangeAddLearnerNode, c.raftID)})
+			return false
+		}
+	}
+	return true
+}
+
+// swap is the change of the group that makes exactly the wanted ones voters.
+func (m *machine) swap(wanted []candidate) (changes []*raftpb.ConfChangeSingle) {
+	for _, c := range wanted {
+		if !m.rlog.voter(c.raftID) {
+			changes = append(changes, single(raftpb.ConfChangeAddNode, c.raftID))
+		}
+	}
+	for _, id := range m.rlog.conf.GetVoters() {
+		if !hasRaft(wanted, id) {
+			changes = append(changes, single(raftpb.ConfChangeRemoveNode, id))
+		}
+	}
+	return changes
+}
+
+func hasRaft(list []candidate, id uint64) bool {
+	return slices.ContainsFunc(list, func(c candidate) bool { return c.raftID == id })
+}
+
+func without(list []candidate, nodes []string) []candidate {
+	return slices.DeleteFunc(slices.Clone(list), func(c candidate) bool { return slices.Contains(nodes, c.node) })
 }
 
 func single(kind raftpb.ConfChangeType, id uint64) *raftpb.ConfChangeSingle {
@@ -273,37 +314,35 @@ func (m *machine) caughtUp(c candidate) bool {
 	return done
 }
 
-// proposeGroup commits a change of the group together with the voters
-// document that describes the result, in one log entry.
-func (m *machine) proposeGroup(candidates []candidate, changes ...*raftpb.ConfChangeSingle) {
-	view := m.view()
-	change, err := meta.NewChange(view, meta.KindVoters, &meta.VotersPatch{Members: m.membersAfter(candidates, changes)})
+// proposeVoters commits a change of the group together with the voters
+// document that describes the result.
+func (m *machine) proposeVoters(candidates []candidate, changes []*raftpb.ConfChangeSingle) {
+	members := m.membersAfter(candidates, changes)
+	change, err := meta.NewChange(m.view(), meta.KindVoters, &meta.VotersPatch{Members: members})
 	if err != nil {
 		m.log.Error("cannot change the voters", "err", err)
-		return
-	}
-	cmd := &meta.Command{ID: m.nextID(), Action: "voters", Changes: []meta.Change{change}}
-	data, err := marshal(cmd)
-	if err != nil {
-		m.log.Error("cannot change the voters", "err", err)
-		return
-	}
-	if err := m.raft.ProposeConfChange(&raftpb.ConfChangeV2{Changes: changes, Context: data}); err != nil {
-		m.log.Debug("change of the voters not proposed", "err", err)
 		return
 	}
 	m.voters.busy = true
-	m.expect(cmd.ID, func(result meta.Result, err error) {
+	cmd := &meta.Command{ID: m.nextID(), Action: "voters", Changes: []meta.Change{change}}
+	m.proposeGroup(cmd, changes, func(result meta.Result, err error) {
 		m.voters.busy = false
-		if err == nil && result.Refused != "" {
-			err = errors.New(result.Refused)
-		}
-		if err != nil {
+		if err := refused(result, err); err != nil {
 			m.log.Info("change of the voters not committed", "err", err)
 			return
 		}
-		m.log.Info("voters changed", "change", raftpb.ConfChangesToString(changes), "voters", len(m.rlog.conf.GetVoters()))
+		m.logVoters(changes, members)
 	})
+}
+
+func (m *machine) logVoters(changes []*raftpb.ConfChangeSingle, members []meta.Member) {
+	voters := 0
+	for _, member := range members {
+		if !member.Learner {
+			voters++
+		}
+	}
+	m.log.Info("voters changed", "change", raftpb.ConfChangesToString(changes), "voters", voters)
 }
 
 // membersAfter is the voters document after a change. A node that came back
