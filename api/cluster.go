@@ -25,8 +25,8 @@ type (
 	ClusterStats = wire.ClusterStats[*meta.Snode]
 )
 
-// Uptime is how long the cluster has had its present primary and how long the
-// asked node has been up; 0 where the node does not tell.
+// Uptime is how long ago the cluster was made and how long the asked node has
+// been up; 0 where the node does not tell.
 type Uptime struct {
 	Cluster, Node time.Duration
 }
@@ -58,6 +58,28 @@ func (c *Client) health(ctx context.Context, query string) (Uptime, error) {
 	}
 	return Uptime{Cluster: nanoseconds(wire.HeaderClusterUptime), Node: nanoseconds(wire.HeaderNodeUptime)}, nil
 }
+
+// NodeState asks a node by its own public address, once, what it knows of the
+// cluster's state. It also answers if it may not serve: then Fenced says why.
+func (c *Client) NodeState(ctx context.Context, node *meta.Snode) (*wire.NodeStateInfo, error) {
+	base, err := url.Parse(node.Public.URL)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.options.ControlTimeout)
+	defer cancel()
+	req := &request{method: http.MethodGet, path: wire.PathHealth, query: wire.QueryClusterInfo + "=true", repeatable: true}
+	resp, err := c.follow(ctx, req, base)
+	if err != nil {
+		return nil, err
+	}
+	defer finish(resp)
+	state := new(wire.NodeStateInfo)
+	return state, json.NewDecoder(io.LimitReader(resp.Body, maxNodeState)).Decode(state)
+}
+
+// maxNodeState bounds the state of one node, in bytes.
+const maxNodeState = 1 << 20
 
 // WaitReady asks until the endpoint is ready or the context ends.
 func (c *Client) WaitReady(ctx context.Context, interval time.Duration) error {

@@ -103,7 +103,10 @@ func (c *Cluster) found(tb testing.TB, conf *config.Cluster) {
 		for _, doc := range []struct {
 			kind  string
 			patch any
-		}{{meta.KindSmap, patch}, {meta.KindBMD, &meta.BMDPatch{}}, {meta.KindConfig, conf}} {
+		}{
+			{meta.KindSmap, patch}, {meta.KindBMD, &meta.BMDPatch{}}, {meta.KindConfig, conf},
+			{meta.KindPlacement, &meta.PlacementPatch{Targets: meta.NextTargets(nil, patch)}},
+		} {
 			change, err := meta.NewChange(v, doc.kind, doc.patch)
 			if err != nil {
 				return nil, err
@@ -117,11 +120,41 @@ func (c *Cluster) found(tb testing.TB, conf *config.Cluster) {
 	}
 }
 
-// ChangeSmap commits a new cluster map, one version on.
+// ChangeSmap commits a new cluster map, one version on, and the placement that
+// goes with it.
 func (c *Cluster) ChangeSmap(tb testing.TB, patch *meta.SmapPatch) {
 	tb.Helper()
 	_, err := c.Metadata.Change("test", func(v *meta.View) ([]meta.Change, error) {
 		change, err := meta.NewChange(v, meta.KindSmap, patch)
+		changes := []meta.Change{change}
+		if err == nil && meta.MovesOwnership(v.Smap, patch) {
+			change, err = meta.NewChange(v, meta.KindPlacement, &meta.PlacementPatch{Targets: meta.NextTargets(v.Smap, patch)})
+			changes = append(changes, change)
+		}
+		return changes, err
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// Change commits a change of one document.
+func (c *Cluster) Change(tb testing.TB, kind string, patch any) {
+	tb.Helper()
+	_, err := c.Metadata.Change("test", func(v *meta.View) ([]meta.Change, error) {
+		change, err := meta.NewChange(v, kind, patch)
+		return []meta.Change{change}, err
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// Settle tells all nodes that every object is where the present map has it.
+func (c *Cluster) Settle(tb testing.TB) {
+	tb.Helper()
+	_, err := c.Metadata.Change("settle", func(v *meta.View) ([]meta.Change, error) {
+		change, err := meta.NewChange(v, meta.KindPlacement, &meta.PlacementPatch{Targets: meta.NextTargets(v.Smap, &meta.SmapPatch{}), Settle: true})
 		return []meta.Change{change}, err
 	})
 	if err != nil {
@@ -132,7 +165,7 @@ func (c *Cluster) ChangeSmap(tb testing.TB, patch *meta.SmapPatch) {
 func startProxy(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster, id string) *Node {
 	tb.Helper()
 	n := newNode(tb, o, conf, meta.RoleProxy, id)
-	n.control = all.join(id, nil)
+	n.control = all.join(all.member(id), nil)
 	n.SetControl(n.control)
 	proxy.New(n.Node, n.control, o.Logger).Register()
 	n.MarkStarted()
@@ -151,7 +184,7 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 	}
 	space := o.Space
 	disks, err := fs.Open(fs.Options{
-		Mountpaths: paths, TestMode: true, NodeID: id, Logger: o.Logger, Space: func() fs.Watermarks { return space },
+		Mountpaths: paths, TestMode: true, NodeID: id, ConfDir: root, Logger: o.Logger, Space: func() fs.Watermarks { return space },
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -164,20 +197,24 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 	n := newNode(tb, o, conf, meta.RoleTarget, id)
 	n.Disks, n.Paths = disks, list
 	memory := memsys.New(0)
-	var role *target.Target
+	control := all.member(id)
+	guard := target.NewGuard(n.Name(), id, control)
 	n.Store = core.NewStore(core.Options{
-		FS: disks, NodeID: id, Memory: memory, Logger: o.Logger,
-		MayCommit: func(key core.Key) error { return role.MayCommit(key) },
+		FS: disks, NodeID: id, Memory: memory, Logger: o.Logger, Guard: guard, Epoch: guard.Epoch,
 	})
 	tb.Cleanup(func() {
 		if err := n.Store.Close(context.Background()); err != nil {
 			tb.Error(err)
 		}
 	})
-	n.control = all.join(id, func(before, after *meta.View) error {
+	var role *target.Target
+	n.control = all.join(control, func(before, after *meta.View) error {
+		guard.Apply(after)
+		role.Applied(before, after)
 		return n.Store.ApplyBMD(context.Background(), before.BMD, after.BMD)
 	})
 	role = target.New(target.Options{Node: n.Node, Control: n.control, Store: n.Store, FS: disks, Memory: memory, Logger: o.Logger})
+	tb.Cleanup(role.Close)
 	n.SetControl(n.control)
 	role.Register()
 	n.MarkStarted()

@@ -28,23 +28,55 @@ type member struct {
 	id      string
 	view    atomic.Pointer[meta.View]
 	lagging atomic.Bool
-	fenced  atomic.Pointer[string]
-	apply   func(before, after *meta.View) error
+
+	leaseless atomic.Bool
+	quiesced  atomic.Int64
+	fenced    atomic.Pointer[string]
+	apply     func(before, after *meta.View) error
 }
 
 var _ node.ControlPlane = (*member)(nil)
 
 func newMetadata() *Metadata { return &Metadata{view: &meta.View{}} }
 
+// member makes a node's share; it takes part once it has joined.
+func (m *Metadata) member(id string) *member {
+	mb := &member{all: m, id: id}
+	mb.view.Store(&meta.View{})
+	return mb
+}
+
 // join adds a node; apply is called with every change, as OnApply of the real
 // control plane.
-func (m *Metadata) join(id string, apply func(before, after *meta.View) error) *member {
+func (m *Metadata) join(mb *member, apply func(before, after *meta.View) error) *member {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	mb := &member{all: m, id: id, apply: apply}
-	mb.view.Store(&meta.View{})
+	mb.apply = apply
 	m.members = append(m.members, mb)
 	return mb
+}
+
+// SetLease takes the owner lease away from a target, or gives it back.
+func (m *Metadata) SetLease(nodeID string, valid bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, mb := range m.members {
+		if mb.id == nodeID {
+			mb.leaseless.Store(!valid)
+		}
+	}
+}
+
+// Quiesced returns the last transition that a target has reported, 0 if none.
+func (m *Metadata) Quiesced(nodeID string) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, mb := range m.members {
+		if mb.id == nodeID {
+			return mb.quiesced.Load()
+		}
+	}
+	return 0
 }
 
 // SetDown makes a node count as down, or as up again.
@@ -159,12 +191,43 @@ func (mb *member) IsDown(nodeID string) bool {
 	return down
 }
 
+// LeaseValid implements node.ControlPlane.
+func (mb *member) LeaseValid() bool { return !mb.leaseless.Load() }
+
+// Quiesced implements node.ControlPlane.
+func (mb *member) Quiesced(version int64) { mb.quiesced.Store(version) }
+
 // Commit implements node.ControlPlane.
 func (mb *member) Commit(_ context.Context, action string, build func(*meta.View) ([]meta.Change, error)) (*meta.View, error) {
 	if !mb.IsPrimary() {
 		return nil, apierr.New(400, "errNotPrimary", "%s is not primary", mb.id)
 	}
 	return mb.all.Change(action, build)
+}
+
+// Leaderless implements node.ControlPlane.
+func (mb *member) Leaderless() bool { return false }
+
+// SetPrimary implements node.ControlPlane.
+func (mb *member) SetPrimary(_ context.Context, nodeID string) error {
+	if !mb.IsPrimary() {
+		return apierr.New(400, "errNotPrimary", "%s is not primary", mb.id)
+	}
+	node := mb.all.View().Smap.Node(nodeID)
+	switch {
+	case nodeID == mb.id:
+		return nil
+	case node == nil:
+		return apierr.New(404, "errNodeNotFound", "node %q is not in the cluster map", nodeID)
+	case !node.Electable():
+		return apierr.BadRequest("%s cannot become primary", node)
+	}
+	_, err := mb.all.Change("set-primary", func(v *meta.View) ([]meta.Change, error) {
+		change, err := meta.NewChange(v, meta.KindSmap, &meta.SmapPatch{Primary: nodeID})
+		change.To += 99
+		return []meta.Change{change}, err
+	})
+	return err
 }
 
 // Barrier implements node.ControlPlane.

@@ -16,7 +16,7 @@ const certificateWarning = 3 * 24 * time.Hour
 // writeCertificate answers with the main facts of the certificate that this
 // node shows to clients; 404 without TLS.
 func (n *Node) writeCertificate(w http.ResponseWriter, r *http.Request) error {
-	cert := n.certificate
+	cert := n.publicCertificate()
 	if cert == nil {
 		return apierr.New(http.StatusNotFound, wire.CodeNotFound, "%s has no certificate: it does not use TLS", n.name)
 	}
@@ -40,7 +40,9 @@ func (n *Node) writeCertificate(w http.ResponseWriter, r *http.Request) error {
 }
 
 // certificateFlags are the alerts of the node's certificate.
-func (n *Node) certificateFlags() wire.NodeFlags { return certificateAlert(n.certificate, time.Now()) }
+func (n *Node) certificateFlags() wire.NodeFlags {
+	return certificateAlert(n.publicCertificate(), time.Now())
+}
 
 func certificateAlert(cert *x509.Certificate, now time.Time) wire.NodeFlags {
 	switch {

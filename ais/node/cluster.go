@@ -31,25 +31,15 @@ func (n *Node) cluster(w http.ResponseWriter, r *http.Request) error {
 	case http.MethodDelete:
 		return apierr.New(http.StatusForbidden, "", "%s: DELETE %s is accepted from other nodes of the cluster only", n.name, wire.PathCluster)
 	}
-	if items := ItemsBelow(r, wire.PathCluster); len(items) > 0 {
-		switch items[0] {
-		case wire.ItemSetConfig, wire.ItemProxy, wire.ItemAttach, wire.ItemDetach, wire.ItemLoadX509, wire.ItemAutoReg,
-			wire.ItemKeepalive, wire.ItemJoinByAdmin, wire.ItemDaemon, "enable-bend", "disable-bend":
-			return apierr.NotImplemented("%s %s/%s is not built yet", r.Method, wire.PathCluster, items[0])
-		}
-		return apierr.BadRequest("invalid path item %q below %s", items[0], wire.PathCluster)
+	return n.clusterWrite(w, r)
+}
+
+// clusterIntra answers /v1/cluster to other nodes, which may also remove.
+func (n *Node) clusterIntra(w http.ResponseWriter, r *http.Request) error {
+	if r.Method == http.MethodDelete {
+		return n.clusterWrite(w, r)
 	}
-	msg, err := ReadActMsg(r, n.limits.ControlBody)
-	if err != nil {
-		return err
-	}
-	switch msg.Action {
-	case wire.ActSetConfig, wire.ActResetConfig, wire.ActRotateLogs, wire.ActResetStats, wire.ActClearLcache,
-		wire.ActReloadCreds, wire.ActShutdown, wire.ActDecommission, wire.ActStartMaintenance, wire.ActStopMaintenance,
-		wire.ActShutdownNode, wire.ActDecommissionNode, wire.ActRemoveUnsafe, wire.ActStart, wire.ActStop, "bump-metasync":
-		return apierr.NotImplemented("action %q on the cluster is not built yet", msg.Action)
-	}
-	return errInvalidAction(msg.Action)
+	return n.cluster(w, r)
 }
 
 // clusterGet answers a question about the cluster.
@@ -90,7 +80,14 @@ func (n *Node) clusterGet(w http.ResponseWriter, r *http.Request) error {
 		}
 		return WriteJSON(w, r, map[string]any{"targets": lists})
 	case wire.WhatRemote:
-		return WriteJSON(w, r, &wire.RemoteClusters[*meta.Smap]{})
+		return n.clusterRemotes(w, r)
+	case wire.WhatSmapVote:
+		return n.writeClusterMeta(w, r)
+	case wire.WhatOperations:
+		if view.Operations == nil {
+			return WriteJSON(w, r, &meta.Operations{})
+		}
+		return writeDocument(w, r, view.Operations)
 	case wire.WhatTargetIPs:
 		return WriteText(w, r, targetHosts(view.Smap))
 	case wire.WhatStatus, wire.WhatStatusAll, wire.WhatQueryXactStats, wire.WhatRunningAll:
@@ -170,8 +167,9 @@ func (n *Node) ask(ctx context.Context, nodes []*meta.Snode, what string) (map[s
 	group.SetLimit(fanOutWidth)
 	for _, sn := range nodes {
 		group.Go(func() error {
-			answer, err := n.askOne(ctx, sn, what, patience)
-			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			silent := n.isDown(sn)
+			answer, err := n.askOne(ctx, sn, what, patienceWith(silent, patience))
+			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !silent {
 				answer, err = n.askOne(ctx, sn, what, 2*patience)
 			}
 			var unreachable *rpc.UnreachableError
@@ -193,6 +191,21 @@ func (n *Node) ask(ctx context.Context, nodes []*meta.Snode, what string) (map[s
 		return nil, err
 	}
 	return answers, nil
+}
+
+// downPatience is how long a node is waited for that has not been heard of.
+const downPatience = time.Second
+
+func (n *Node) isDown(sn *meta.Snode) bool {
+	cp := n.Control()
+	return cp != nil && cp.IsDown(sn.ID)
+}
+
+func patienceWith(down bool, otherwise time.Duration) time.Duration {
+	if down {
+		return min(downPatience, otherwise)
+	}
+	return otherwise
 }
 
 func (n *Node) askOne(ctx context.Context, sn *meta.Snode, what string, patience time.Duration) ([]byte, error) {

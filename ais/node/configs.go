@@ -28,7 +28,7 @@ func (n *Node) writeClusterConfig(w http.ResponseWriter, r *http.Request) error 
 // writeConfig answers with the configuration in force here and the node's
 // own, in one flat object.
 func (n *Node) writeConfig(w http.ResponseWriter, r *http.Request) error {
-	local, err := json.Marshal(n.local)
+	local, err := json.Marshal(n.localNow())
 	if err != nil {
 		return apierr.Wrap(err, http.StatusInternalServerError, "", "encode the local configuration")
 	}
@@ -37,6 +37,26 @@ func (n *Node) writeConfig(w http.ResponseWriter, r *http.Request) error {
 		return apierr.Wrap(err, http.StatusInternalServerError, "", "encode the cluster configuration")
 	}
 	return WriteRawJSON(w, r, joinObjects(local, cluster))
+}
+
+// localNow is this node's own configuration; its mountpaths are those that it
+// has, after whatever an operator has attached and detached.
+func (n *Node) localNow() *config.Local {
+	source := n.status.Load()
+	if source == nil {
+		return n.local
+	}
+	list, space := (*source).Mountpaths(), (*source).Capacity().Mountpaths
+	local := *n.local
+	local.FSPaths = config.FSPaths{}
+	for _, path := range slices.Concat(list.Available, list.Waiting, list.Disabled) {
+		label := n.local.FSPaths[path]
+		if figures := space[path]; figures != nil {
+			label = figures.Label
+		}
+		local.FSPaths[path] = label
+	}
+	return &local
 }
 
 // joinObjects makes one JSON object of two; their keys must differ.

@@ -28,7 +28,21 @@ type ControlPlane interface {
 	Fenced() string
 	// IsDown tells a node of the Smap that does not answer at present.
 	IsDown(nodeID string) bool
+	// LeaseValid tells that this target may commit writes: the primary has
+	// granted it an owner lease that still holds.
+	LeaseValid() bool
+	// Quiesced tells the primary that no commit is under way on this target
+	// which was let through before a transition was in effect; see
+	// meta.Transition.
+	Quiesced(version int64)
 
+	// Leaderless tells that nobody has led the cluster for so long that it is
+	// of little use to wait for a primary.
+	Leaderless() bool
+
+	// SetPrimary makes a proxy primary and returns when it is; on the primary
+	// only, elsewhere the error has the code errNotPrimary.
+	SetPrimary(ctx context.Context, nodeID string) error
 	// Commit changes metadata; on the primary only, elsewhere the error has
 	// the code errNotPrimary. build is called again if the race was lost.
 	Commit(ctx context.Context, action string, build func(*meta.View) ([]meta.Change, error)) (*meta.View, error)

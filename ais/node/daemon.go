@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -15,7 +14,10 @@ import (
 // questions: changes come from the cluster.
 func (n *Node) daemonPublic(w http.ResponseWriter, r *http.Request) error {
 	if n.role == meta.RoleTarget && r.Method != http.MethodGet {
-		return apierr.New(http.StatusForbidden, "", "%s: %s %s is accepted from other nodes of the cluster only", n.name, r.Method, wire.PathDaemon)
+		if n.maySave(r) {
+			return n.daemonSave(w, r)
+		}
+		return n.errNodesOnly(r)
 	}
 	return n.daemon(w, r, ItemsBelow(r, wire.PathDaemon))
 }
@@ -33,43 +35,7 @@ func (n *Node) daemon(w http.ResponseWriter, r *http.Request, items []string) er
 	if r.Method == http.MethodGet {
 		return n.daemonGet(w, r)
 	}
-	if len(items) > 0 {
-		switch items[0] {
-		case wire.ItemSetConfig, wire.ItemMountpaths, wire.ItemProxy, wire.ItemLoadX509, wire.ItemJoinByAdmin,
-			"enable-bend", "disable-bend", "primary-force":
-			return apierr.NotImplemented("%s %s/%s is not built yet", r.Method, wire.PathDaemon, items[0])
-		}
-		return apierr.BadRequest("invalid path item %q below %s", items[0], wire.PathDaemon)
-	}
-	msg, err := ReadActMsg(r, n.limits.ControlBody)
-	if err != nil {
-		return err
-	}
-	switch msg.Action {
-	case wire.ActRotateLogs:
-		return n.rotateLogs(w)
-	case wire.ActResetStats:
-		return n.resetStats(w, msg)
-	case wire.ActSetConfig, wire.ActResetConfig, wire.ActClearLcache, wire.ActReloadCreds, wire.ActShutdown,
-		wire.ActDecommission, wire.ActStartMaintenance, wire.ActStopMaintenance, wire.ActShutdownNode,
-		wire.ActDecommissionNode, wire.ActRemoveUnsafe, wire.ActStart, wire.ActStop:
-		return apierr.NotImplemented("action %q on a node is not built yet", msg.Action)
-	}
-	return errInvalidAction(msg.Action)
-}
-
-// errInvalidAction is the 400 of an action that does not exist.
-func errInvalidAction(action string) error { return apierr.BadRequest("invalid action %q", action) }
-
-// resetStats sets the JSON statistics of this node to zero.
-func (n *Node) resetStats(w http.ResponseWriter, msg *ActMsg) error {
-	var errorsOnly bool
-	if err := json.Unmarshal(msg.Value, &errorsOnly); err != nil {
-		return apierr.BadRequest("failed to unmarshal the value of action %q: expected true (errors only) or false, got %.64s", msg.Action, msg.Value)
-	}
-	n.metrics.Reset(errorsOnly)
-	w.WriteHeader(http.StatusOK)
-	return nil
+	return n.daemonWrite(w, r, items)
 }
 
 // daemonGet answers a question about this node.
@@ -84,12 +50,19 @@ func (n *Node) daemonGet(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
+		if n.role == meta.RoleProxy && len(r.Header[wire.HeaderReadyToJoin]) > 0 {
+			if err := n.readyToBeJoined(smap); err != nil {
+				return err
+			}
+		}
 		return writeDocument(w, r, smap)
 	case wire.WhatBMD:
 		if bmd := n.View().BMD; bmd != nil {
 			return writeDocument(w, r, bmd)
 		}
 		return errStarting
+	case wire.WhatLineage:
+		return n.writeLineage(w, r)
 	case wire.WhatConfig:
 		return n.writeConfig(w, r)
 	case wire.WhatClusterConfig:
@@ -115,9 +88,11 @@ func (n *Node) daemonGet(w http.ResponseWriter, r *http.Request) error {
 		return WriteText(w, r, n.version.Software())
 	case wire.WhatTLS:
 		return n.writeCertificate(w, r)
+	case wire.WhatSmapVote:
+		return n.writeClusterMeta(w, r)
 	case wire.WhatMountpaths, wire.WhatDisk, wire.WhatRemote:
 		if n.role == meta.RoleTarget {
-			return n.targetGet(w, r, what)
+			return n.targetGet(w, r, what, q.Bool(wire.QueryClusterInfo))
 		}
 		return errInvalidWhat(what)
 	default:
@@ -130,10 +105,11 @@ func errInvalidWhat(what string) error {
 	return apierr.BadRequest("invalid query parameter %s=%q", wire.QueryWhat, what)
 }
 
-// targetGet answers the questions that only targets are asked.
-func (n *Node) targetGet(w http.ResponseWriter, r *http.Request, what string) error {
+// targetGet answers the questions that only targets are asked. With contact,
+// remote clusters are asked themselves.
+func (n *Node) targetGet(w http.ResponseWriter, r *http.Request, what string, contact bool) error {
 	if what == wire.WhatRemote {
-		return WriteJSON(w, r, &wire.RemoteClusters[*meta.Smap]{})
+		return n.writeRemotes(w, r, contact)
 	}
 	source := n.status.Load()
 	if source == nil {

@@ -182,7 +182,7 @@ func TestDaemonActions(t *testing.T) {
 		{"target, node", "PUT", intra, `{"action":"reset-stats","value":true}`, []string{caller}, 200, ""},
 		{"not a bool", "PUT", intra, `{"action":"reset-stats","value":"x"}`, []string{caller}, 400, "failed to unmarshal"},
 		{"no value", "PUT", intra, `{"action":"reset-stats"}`, []string{caller}, 400, "failed to unmarshal"},
-		{"next", "PUT", intra, `{"action":"set-config","value":{}}`, []string{caller}, 501, `"set-config" on a node is not built yet`},
+		{"next", "PUT", intra, `{"action":"start","value":{}}`, []string{caller}, 501, `"start" on a node is not built yet`},
 		{"next item", "PUT", intra + "/mountpaths", `{}`, []string{caller}, 501, "mountpaths is not built yet"},
 		{"unknown action", "PUT", intra, `{"action":"fly"}`, []string{caller}, 400, `invalid action "fly"`},
 		{"unknown item", "PUT", intra + "/wings", `{}`, []string{caller}, 400, "wings"},
@@ -191,7 +191,7 @@ func TestDaemonActions(t *testing.T) {
 		{"proxy", "PUT", proxy.Snode().Public.URL + "/v1/daemon", `{"ACTION":"reset-stats","value":false}`, nil, 200, ""},
 		{"rotate without files", "PUT", proxy.Snode().Public.URL + "/v1/daemon", `{"action":"rotate-logs"}`, nil, 404, "no log files"},
 		{"cluster, next", "PUT", proxy.Snode().Public.URL + "/v1/cluster", `{"action":"start-maintenance","value":{"sid":"x"}}`, nil, 501, "not built yet"},
-		{"cluster, next item", "PUT", proxy.Snode().Public.URL + "/v1/cluster/set-config?a=b", ``, nil, 501, "not built yet"},
+		{"cluster, next item", "POST", proxy.Snode().Public.URL + "/v1/cluster/autoreg", `{}`, nil, 501, "not built yet"},
 		{"cluster, unknown action", "PUT", proxy.Snode().Public.URL + "/v1/cluster", `{"action":"fly"}`, nil, 400, `invalid action "fly"`},
 		{"cluster, unknown item", "PUT", proxy.Snode().Public.URL + "/v1/cluster/wings", ``, nil, 400, "wings"},
 		{"too long", "PUT", proxy.Snode().Public.URL + "/v1/cluster", `{"action":"` + strings.Repeat("x", 17<<20) + `"}`, nil, 413, "longer than"},
@@ -327,7 +327,6 @@ func TestJobQueries(t *testing.T) {
 		{"status", `{"id":`, 400, "failed to unmarshal"},
 		{"status_all", `{"show_active":true}`, 200, "null\n"},
 		{"running_all", ``, 200, "[]\n"},
-		{"qryxstats", `{"kind":"lru"}`, 404, "lru"},
 	} {
 		a := do(t, "GET", url+tc.what, tc.body)
 		if a.status != tc.status || !strings.Contains(a.body, tc.want) {
@@ -348,12 +347,12 @@ func TestJobQueries(t *testing.T) {
 
 func TestConfigMasksSecrets(t *testing.T) {
 	t.Parallel()
-	n := newTestNode(t, meta.RoleProxy, "proxy0001", nil)
-	smap := join(t, n)
 	conf := config.DefaultCluster()
 	conf.Backend = config.BackendConf{"aws": json.RawMessage(`{"region":"eu","a":[{"Secret_Access_Key":"hunter2"}]}`)}
+	n := newTestNode(t, meta.RoleProxy, "proxy0001", func(o *Options) { o.Cluster = conf })
+	smap := join(t, n)
 	n.cp.view.Store(&meta.View{Smap: smap, Config: &meta.Config{Cluster: conf}})
-	for _, path := range []string{"/v1/cluster?what=cluster_config", "/v1/daemon?what=config"} {
+	for _, path := range []string{"/v1/cluster?what=cluster_config", "/v1/daemon?what=config", "/v1/daemon?what=smapvote"} {
 		a := do(t, "GET", n.Snode().Public.URL+path, "")
 		if strings.Contains(a.body, "hunter2") || !strings.Contains(a.body, maskedSecret) || !strings.Contains(a.body, `"region":"eu"`) {
 			t.Errorf("%s: %s", path, a.body)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aistore-go/aistore/ais/node/objreq"
@@ -32,11 +33,26 @@ func (p publicHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rt := lookup(n.routes.Load().public, r.URL.Path)
-	if _, intra := r.Header[wire.HeaderCallerID]; intra {
+	if _, intra := r.Header[wire.HeaderCallerID]; intra && !dropCaller(r) {
 		n.refuse(w, r, apierr.New(http.StatusForbidden, "", "unexpected intra-cluster header on pub: %s", wire.HeaderCallerID))
 		return
 	}
 	n.run(w, r, rt, bit)
+}
+
+// dropCaller removes the headers that only nodes may send from the one call
+// that is taken from nodes of other programs on a public listener, as from
+// anybody; false for all other calls.
+func dropCaller(r *http.Request) bool {
+	if r.Method != http.MethodPost || r.URL.Path != wire.PathCluster+"/"+wire.ItemAutoReg {
+		return false
+	}
+	for name := range r.Header {
+		if strings.HasPrefix(name, "Ais-Caller-") {
+			delete(r.Header, name)
+		}
+	}
+	return true
 }
 
 // intraHandler answers requests of other nodes.
@@ -50,6 +66,12 @@ func (i intraHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		methodNotAllowed(w, r, noMethods)
 		return
 	}
+	authentic, err := n.authenticate(r)
+	if err != nil {
+		n.refuseCaller(w, r, err)
+		return
+	}
+	r = authentic
 	tables := n.routes.Load()
 	rt := lookup(tables.intra, r.URL.Path)
 	if rt == nil {
@@ -59,7 +81,7 @@ func (i intraHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			n.refuse(w, r, n.errUnknownCaller(r))
 			return
 		}
-	} else if rt.gated && n.Caller(r) == nil {
+	} else if rt.gated && n.Caller(r) == nil || n.trust != nil && !forwarded(r) && rt.prefix == wire.PathMetasync {
 		n.refuse(w, r, n.errUnknownCaller(r))
 		return
 	}
@@ -67,7 +89,8 @@ func (i intraHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Caller returns the node of the Smap that sent this request, nil if the
-// request is a client's or comes from a node that is not known.
+// request is a client's or comes from a node that is not known. That it is the
+// caller's was proven when the request arrived; see authenticate.
 func (n *Node) Caller(r *http.Request) *meta.Snode {
 	id := r.Header[wire.HeaderCallerID]
 	smap := n.View().Smap
@@ -84,7 +107,7 @@ func (n *Node) errUnknownCaller(r *http.Request) error {
 	if n.View().Smap == nil {
 		return errStarting
 	}
-	return apierr.New(http.StatusForbidden, "", "%s: caller %q is not a node of this cluster", n.name, r.Header.Get(wire.HeaderCallerID))
+	return apierr.New(http.StatusForbidden, wire.CodeUnknownCaller, "%s: caller %q is not a node of this cluster", n.name, r.Header.Get(wire.HeaderCallerID))
 }
 
 // run answers one request by its route.

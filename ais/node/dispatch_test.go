@@ -55,7 +55,7 @@ func TestMethodsAndPaths(t *testing.T) {
 		{"GET", "/v1/healthy", 400, nil, "~invalid request URI", wire.ContentJSON},
 		{"GET", "/", 400, nil, "~invalid request URI", wire.ContentJSON},
 		{"GET", "/v2/health", 400, nil, "~invalid request URI", wire.ContentJSON},
-		{"PUT", "/v1/reverse/daemon", 400, nil, "~header Ais-Node-Id is missing", wire.ContentJSON},
+		{"PUT", "/v1/reverse/daemon", 400, nil, "~missing node ID: header Ais-Node-Id", wire.ContentJSON},
 		{"HEAD", "/v1/reverse/daemon", 405, []string{"DELETE, GET, POST, PUT"}, "", wire.ContentTextUTF8},
 		{"DELETE", "/v1/cluster", 403, nil, "~accepted from other nodes", wire.ContentJSON},
 		{"PATCH", "/v1/cluster", 405, []string{"GET, POST, PUT"}, "Method Not Allowed\n", wire.ContentTextUTF8},

@@ -21,7 +21,7 @@ var noContent = []string{"0"}
 // keptOnFailure tells a header that a handler sets for the answer of an error,
 // too; all others were to go with an answer that will not come.
 func keptOnFailure(name string, values []string) bool {
-	return name == "Connection" || name == wire.HeaderContentRange && len(values) == 1 && strings.HasPrefix(values[0], "bytes */")
+	return name == "Connection" || name == wire.HeaderCallerSig || name == wire.HeaderContentRange && len(values) == 1 && strings.HasPrefix(values[0], "bytes */")
 }
 
 // fail writes the answer of a failed request; if an answer has begun, it
@@ -61,6 +61,9 @@ func (n *Node) failDirect(w http.ResponseWriter, r *http.Request, err error) {
 	h[wire.HeaderContentType] = []string{wire.ContentJSON}
 	if retryAfter > 0 {
 		h[wire.HeaderRetryAfter] = []string{strconv.FormatInt(int64((retryAfter+time.Second-1)/time.Second), 10)}
+	}
+	if apierr.IsStale(err) {
+		h[wire.HeaderStale] = []string{"true"}
 	}
 	if worthALine(status) && r.Context().Err() == nil {
 		n.logger.Warn("request failed", "method", r.Method, "path", r.URL.Path, "from", r.RemoteAddr, "status", status, "err", err)

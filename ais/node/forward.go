@@ -21,6 +21,8 @@ const (
 	leaderPoll = 100 * time.Millisecond
 	// maxPeek is the longest failed answer that is read before it is passed on.
 	maxPeek = 64 << 10
+	// requestIDLen is the length of the id that the first proxy gives a request.
+	requestIDLen = 20
 	// passBodyTime bounds an answer that is passed on, from its first byte.
 	passBodyTime = 10 * time.Minute
 )
@@ -30,10 +32,11 @@ const (
 // answer comes back as it is. The body is buffered, so that the request can
 // be tried again when the primary changes meanwhile; h reads it from its
 // request, whose context carries the deadline of the whole. If a primary
-// dies with the request in its hands, the next one gets it, too: the same
-// change may be asked for twice.
+// dies with the request in its hands, the next one gets it, too, under the
+// same id: a change that was made already gets its first answer.
 //
-// Without a primary in time the answer is 503 with Retry-After.
+// Without a primary in time, or when it is plain that there is no majority to
+// make one, the answer is 503 with Retry-After.
 func (n *Node) OnPrimary(w http.ResponseWriter, r *http.Request, h Handler) error {
 	return n.onPrimary(w, r, n.limits.ControlTimeout, h)
 }
@@ -46,7 +49,7 @@ func (n *Node) onPrimary(w http.ResponseWriter, r *http.Request, within time.Dur
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), within)
 		defer cancel()
-		return h(w, r.WithContext(ctx))
+		return h(w, r.WithContext(meta.WithCommandID(ctx, r.Header.Get(wire.HeaderRequestID))))
 	}
 	if n.Stopping() {
 		return apierr.Unavailable(time.Second, "%s is stopping", n.name)
@@ -57,11 +60,17 @@ func (n *Node) onPrimary(w http.ResponseWriter, r *http.Request, within time.Dur
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), within)
 	defer cancel()
+	id := meta.NewID(requestIDLen)
 	var last error
 	for {
-		err := n.tryPrimary(ctx, w, r, body, h)
+		err := n.tryPrimary(meta.WithCommandID(ctx, id), w, r, body, h)
 		if err == nil || !isLeaderChange(err) || sentAny(w) {
 			return err
+		}
+		if cp := n.Control(); cp != nil && cp.Leaderless() {
+			e := apierr.Unavailable(5*time.Second, "%s: no primary proxy: no majority of the voters can be reached", n.name)
+			e.Cause = err
+			return e
 		}
 		last = err
 		select {
@@ -111,7 +120,17 @@ func (n *Node) tryPrimary(ctx context.Context, w http.ResponseWriter, r *http.Re
 // isLeaderChange tells a failure that another primary, or the same one a
 // little later, may not have.
 func isLeaderChange(err error) bool {
-	return errors.Is(err, errNoPrimary) || apierr.CodeOf(err) == wire.CodeNotPrimary
+	switch apierr.CodeOf(err) {
+	case wire.CodeNotPrimary,
+		wire.CodeUnknownCaller: // this node was taken for dead and is about to join again
+		return true
+	}
+	return errors.Is(err, errNoPrimary)
+}
+
+// mayBeLeaderChange tells a status that such an answer has.
+func mayBeLeaderChange(status int) bool {
+	return status == http.StatusBadRequest || status == http.StatusForbidden || status == http.StatusServiceUnavailable
 }
 
 // sentAny tells whether something of the answer is out.
@@ -139,18 +158,24 @@ func (n *Node) pass(ctx context.Context, w http.ResponseWriter, r *http.Request,
 		return apierr.Wrap(err, http.StatusBadRequest, "", "pass the request on to %s", to)
 	}
 	copyHeaders(req.Header, r.Header)
-	res, err := n.rpc.Do(rpc.Control, req)
+	req.Header[wire.HeaderCallerPasses] = []string{"true"}
+	if id := meta.CommandID(ctx); id != "" {
+		req.Header[wire.HeaderRequestID] = []string{id}
+	} else {
+		delete(req.Header, wire.HeaderRequestID)
+	}
+	res, err := n.rpc.DoBuffered(rpc.Control, req, body)
 	if err != nil {
 		return err
 	}
 	patience.Reset(passBodyTime)
 	defer func() { _ = res.Body.Close() }() // what counts was read
 	var head []byte
-	if wantPrimary && res.StatusCode == http.StatusBadRequest {
+	if wantPrimary && mayBeLeaderChange(res.StatusCode) {
 		if head, err = io.ReadAll(io.LimitReader(res.Body, maxPeek)); err != nil {
 			return &rpc.UnreachableError{URL: url, Cause: err}
 		}
-		if e := rpc.DecodeError(res, head); e.Code == wire.CodeNotPrimary {
+		if e := rpc.DecodeError(res, head); isLeaderChange(e) {
 			return e
 		}
 	}

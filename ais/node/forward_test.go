@@ -241,3 +241,52 @@ func TestReverse(t *testing.T) {
 		t.Errorf("the primary says %q", e.Message)
 	}
 }
+
+// TestNoPrimaryIsAnsweredEarly: where it is plain that there is no majority, a
+// client does not wait for the whole time.
+func TestNoPrimaryIsAnsweredEarly(t *testing.T) {
+	t.Parallel()
+	p := newTestNode(t, meta.RoleProxy, "proxy0001", nil)
+	join(t, p)
+	withBuckets(p)
+	p.cp.primary.Store(false)
+	p.cp.leaderless.Store(true)
+	began := time.Now()
+	e := do(t, "POST", p.Snode().Public.URL+"/v1/buckets/b", "x").errorBody(t)
+	if e.Status != 503 || !strings.Contains(e.Message, "no majority of the voters can be reached") {
+		t.Errorf("answer %+v", e)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("answered after %s", took)
+	}
+}
+
+// TestRequestIDTravels: all attempts at one request carry one id, and a client
+// cannot choose it.
+func TestRequestIDTravels(t *testing.T) {
+	t.Parallel()
+	p1, p2 := newTestNode(t, meta.RoleProxy, "proxy0001", nil), newTestNode(t, meta.RoleProxy, "proxy0002", nil)
+	join(t, p1, p2)
+	ids := make(chan string, 10)
+	var refusals atomic.Int32
+	for _, n := range []*testNode{p1, p2} {
+		n.Public(wire.PathBuckets, []string{"POST"}, func(w http.ResponseWriter, r *http.Request) error {
+			return n.OnPrimary(w, r, func(w http.ResponseWriter, r *http.Request) error {
+				ids <- meta.CommandID(r.Context())
+				if refusals.Add(1)%2 == 1 { // a primary that steps down meanwhile
+					return apierr.New(503, wire.CodeNotPrimary, "not any more")
+				}
+				return WriteText(w, r, meta.NextCommandID(r.Context()))
+			})
+		})
+	}
+	seen := map[string]bool{"": true, "chosen": true}
+	for _, n := range []*testNode{p1, p2} {
+		a := do(t, "POST", n.Snode().Public.URL+"/v1/buckets/b", "x", "Ais-Request-Id: chosen")
+		first, second := <-ids, <-ids
+		if a.status != 200 || first != second || a.body != first || seen[first] {
+			t.Errorf("by %s: %d %q, ids %q and %q", n.Name(), a.status, a.body, first, second)
+		}
+		seen[first] = true
+	}
+}

@@ -59,6 +59,8 @@ func (n *Node) health(w http.ResponseWriter, r *http.Request, public bool) error
 			return n.errNotPrimary(wire.QueryAskPrimary + " is answered by the primary only")
 		}
 		return n.alive(w, public)
+	case n.role == meta.RoleTarget && !public && q.Bool(wire.QueryRebalanceStatus):
+		return n.writeRebalanceStatus(w, r)
 	case q.Get(wire.QueryReadiness) == "true":
 		return n.ready(w, public)
 	}
@@ -78,13 +80,18 @@ func (n *Node) alive(w http.ResponseWriter, public bool) error {
 }
 
 // ready answers 200 while the node serves: started, joined, not fenced, in
-// service, and not the only one that could lead a cluster of several.
+// touch with a primary, in service, not the only one that could lead a cluster
+// of several, and as a target allowed to write.
 func (n *Node) ready(w http.ResponseWriter, public bool) error {
 	switch {
 	case n.fenced() != "":
 		return apierr.Unavailable(0, "%s may not serve: %s", n.name, n.fenced())
+	case n.Joined() && n.Control().Stale():
+		return apierr.Unavailable(time.Second, "%s is cut off: no primary that a majority follows has answered it for some time", n.name)
 	case !n.Joined() || !n.Control().Settled() || n.Stopping() || n.inMaintenance():
 		return errStarting
+	case n.role == meta.RoleTarget && !n.Control().LeaseValid():
+		return apierr.Unavailable(time.Second, "%s may not write: it has no owner lease of the primary", n.name)
 	}
 	return n.alive(w, public)
 }
@@ -121,6 +128,28 @@ func (n *Node) setUptimes(h http.Header) {
 	up, cluster := n.uptimes()
 	h[wire.HeaderNodeUptime] = []string{strconv.FormatInt(int64(up), 10)}
 	h[wire.HeaderClusterUptime] = []string{strconv.FormatInt(int64(cluster), 10)}
+}
+
+// rebalanceStatus is what a target tells of its rebalance.
+type rebalanceStatus struct {
+	Targets     []string       `json:"targets,omitempty"` // that it waits for
+	SmapVersion int64          `json:"smap_version,string"`
+	Version     int64          `json:"reb_version,string"` // of the map that it was started with
+	ID          int64          `json:"reb_id,string"`
+	Stats       wire.SnapStats `json:"stats"`
+	Stage       int            `json:"stage"` // 0: it does not run
+	Aborted     bool           `json:"aborted"`
+	Running     bool           `json:"running"`
+}
+
+// writeRebalanceStatus answers rbs=true: the last rebalance that was asked
+// for. None runs on this node.
+func (n *Node) writeRebalanceStatus(w http.ResponseWriter, r *http.Request) error {
+	view := n.View()
+	if view.Smap == nil {
+		return errStarting
+	}
+	return WriteJSON(w, r, &rebalanceStatus{SmapVersion: view.Smap.Version, Version: view.Smap.Version, ID: view.RMD.Ver()})
 }
 
 func (n *Node) isPrimary() bool {

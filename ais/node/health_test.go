@@ -6,7 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
@@ -139,6 +141,109 @@ func TestHealthWhileNotServing(t *testing.T) {
 	expect("maintenance", "", 200, false)
 	expect("maintenance: readiness", "?readiness=true", 503, false)
 	expect("maintenance: state", "?cii=true", 200, true)
+
+	join(t, n, target)
+	n.cp.stale.Store(true)
+	expect("cut off", "", 200, false)
+	if e := do(t, "GET", url+"?readiness=true", "").errorBody(t); e.Status != 503 || !strings.Contains(e.Message, "cut off") {
+		t.Errorf("readiness of a node that no primary answers: %+v", e)
+	}
+	n.cp.stale.Store(false)
+	expect("in touch again", "?readiness=true", 200, false)
+
+	target.cp.leaseless.Store(true)
+	if e := do(t, "GET", target.Snode().Public.URL+"/v1/health?readiness=true", "").errorBody(t); e.Status != 503 || !strings.Contains(e.Message, "owner lease") {
+		t.Errorf("readiness of a target that may not write: %+v", e)
+	}
+	if a := do(t, "GET", target.Snode().Public.URL+"/v1/health", ""); a.status != 200 {
+		t.Errorf("health of a target that may not write: %d", a.status)
+	}
+	target.cp.leaseless.Store(false)
+	if a := do(t, "GET", target.Snode().Public.URL+"/v1/health?readiness=true", ""); a.status != 200 {
+		t.Errorf("readiness of a target: %d %s", a.status, a.body)
+	}
+}
+
+// TestClusterUptime: it is that of the cluster and not of the node.
+func TestClusterUptime(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, meta.RoleProxy, "proxy0001", nil)
+	uptime := func() time.Duration {
+		t.Helper()
+		ns, err := strconv.ParseInt(do(t, "GET", n.Snode().Public.URL+"/v1/health", "").header.Get("Ais-Cluster-Uptime"), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(ns)
+	}
+	n.MarkStarted()
+	if got := uptime(); got != 0 {
+		t.Errorf("%v without a cluster", got)
+	}
+	smap := join(t, n).Clone()
+	smap.Created = time.Now().UTC().Add(-48 * time.Hour).Format(time.DateTime)
+	publish(smap.Freeze(), n)
+	if got := uptime(); got < 48*time.Hour || got > 49*time.Hour {
+		t.Errorf("%v, the cluster was made 48 h ago", got)
+	}
+	smap = smap.Clone()
+	smap.Created = time.Now().UTC().Add(time.Hour).Format(time.DateTime) // by a clock that is ahead
+	publish(smap.Freeze(), n)
+	if got := uptime(); got <= 0 {
+		t.Errorf("%v, want something positive", got)
+	}
+}
+
+func TestRebalanceStatus(t *testing.T) {
+	t.Parallel()
+	proxy, target := newTestNode(t, meta.RoleProxy, "proxy0001", nil), newTestNode(t, meta.RoleTarget, "target001", nil)
+	join(t, proxy, target)
+	view := *target.View()
+	view.RMD = &meta.RMD{ClusterID: "aClusterUuid1", Version: 3}
+	target.cp.view.Store(&view)
+	want := `{"smap_version":"7","reb_version":"7","reb_id":"3","stats":{"loc-objs":"0","loc-bytes":"0","out-objs":"0","out-bytes":"0","in-objs":"0","in-bytes":"0"},"stage":0,"aborted":false,"running":false}` + "\n"
+	if a := do(t, "GET", target.Snode().IntraControl.URL+"/v1/health?rbs=true", ""); a.status != 200 || a.body != want {
+		t.Errorf("%d %s, want %s", a.status, a.body, want)
+	}
+	for _, url := range []string{target.Snode().Public.URL, proxy.Snode().IntraControl.URL} {
+		if a := do(t, "GET", url+"/v1/health?rbs=true", ""); a.status != 200 || a.body != "" {
+			t.Errorf("%s: %d %q, want plain health", url, a.status, a.body)
+		}
+	}
+	var state wire.NodeStateInfo
+	get(t, target.Snode().Public.URL+"/v1/health?cii=true", &state)
+	if state.RMD.Version != 3 {
+		t.Errorf("rmd version %d", state.RMD.Version)
+	}
+}
+
+func TestFlagsOfTheMoment(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, meta.RoleProxy, "proxy0001", nil)
+	flags := func() wire.NodeFlags {
+		t.Helper()
+		var state wire.NodeStateInfo
+		get(t, n.Snode().Public.URL+"/v1/health?cii=true", &state)
+		return state.Flags
+	}
+	expect := func(what string, want wire.NodeFlags) {
+		t.Helper()
+		if got := flags(); got != want {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	expect("starting", 0)
+	n.MarkStarted()
+	expect("started", wire.NodeStarted)
+	join(t, n)
+	expect("joined", wire.NodeHealthy)
+	n.cp.voting.Store(true)
+	expect("without a leader", wire.NodeHealthy|wire.NodeVoteInProgress)
+	n.cp.voting.Store(false)
+	n.alerts.certInvalid.Store(true)
+	expect("bad certificate files", wire.NodeHealthy|wire.NodeCertInvalid)
+	n.alerts.certInvalid.Store(false)
+	expect("healthy", wire.NodeHealthy)
 }
 
 func TestPrimaryReadyWithoutPrimary(t *testing.T) {

@@ -45,13 +45,12 @@ func (n *Node) writeLog(w http.ResponseWriter, r *http.Request, q query.Values) 
 }
 
 // rotateLogs begins new log files.
-func (n *Node) rotateLogs(w http.ResponseWriter) error {
+func (n *Node) rotateLogs() error {
 	if n.log == nil {
 		return n.errNoLogFiles()
 	}
 	if err := n.log.Rotate(); err != nil {
 		return apierr.Wrap(err, http.StatusInternalServerError, "", "%s: rotate the logs", n.name)
 	}
-	w.WriteHeader(http.StatusOK)
 	return nil
 }

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/sysinfo"
+	"github.com/aistore-go/aistore/cmn/trust"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/transport/rpc"
@@ -39,16 +39,17 @@ func (b BuildInfo) Software() string {
 
 // Options are the parts of a node that the role, or main, has made before it.
 type Options struct {
-	Role     string          // meta.RoleProxy or meta.RoleTarget
-	ID       string          // the node's id, for life
-	Local    *config.Local   // addresses
-	Cluster  *config.Cluster // in force until the cluster's own configuration arrives
-	Override *config.Override
-	Env      config.Env
-	Log      *logging.Log // may be nil: then Logger is used and there is no what=log
-	Logger   *slog.Logger // nil: Log's
-	Metrics  *metrics.Registry
-	Version  BuildInfo
+	Role    string          // meta.RoleProxy or meta.RoleTarget
+	ID      string          // the node's id, for life
+	Local   *config.Local   // addresses
+	Cluster *config.Cluster // in force until the cluster's own configuration arrives
+	Live    *config.Live    // the same with this node's overrides, later the cluster's; nil: made of Cluster
+	Env     config.Env
+	Log     *logging.Log // may be nil: then Logger is used and there is no what=log
+	Logger  *slog.Logger // nil: Log's
+	Metrics *metrics.Registry
+	Version BuildInfo
+	Trust   *trust.Keyring // signs and verifies requests between nodes; nil in tests only
 
 	// Limits holds bounds of the listeners; the zero value means the defaults.
 	Limits Limits
@@ -97,34 +98,43 @@ func (l Limits) withDefaults(env config.Env) Limits {
 
 // Node is one node's share that does not depend on its role.
 type Node struct {
-	role        string
-	id          string
-	name        string // "p[id]" or "t[id]"
-	snode       *meta.Snode
-	local       *config.Local
-	env         config.Env
-	limits      Limits
-	log         *logging.Log
-	logger      *slog.Logger
-	metrics     *metrics.Registry
-	version     BuildInfo
-	rpc         *rpc.Client
-	certificate *x509.Certificate // shown to clients; nil without TLS
-	sys         *sysinfo.Sampler
+	role    string
+	id      string
+	name    string // "p[id]" or "t[id]"
+	snode   *meta.Snode
+	local   *config.Local
+	env     config.Env
+	limits  Limits
+	log     *logging.Log
+	logger  *slog.Logger
+	metrics *metrics.Registry
+	version BuildInfo
+	rpc     *rpc.Client
+	trust   *trust.Keyring
+	tls     atomic.Pointer[tlsConfigs]
+	sys     *sysinfo.Sampler
 
-	initial  *config.Cluster
-	override *config.Override
-	config   atomic.Pointer[effectiveConfig]
+	initial *config.Cluster
+	live    *config.Live
+	exports exports
+	keeper  addressKeeper
+
+	background background
 
 	control atomic.Pointer[ControlPlane]
 	status  atomic.Pointer[StatusSource]
 	routes  atomic.Pointer[routeTables]
-	fresh   freshener
+	actions actions
+
+	lifecycle lifecycle
+	fresh     freshener
+
+	alerts  alerts
+	remotes *remotes
 
 	phase     atomic.Int32
 	bornAt    time.Time
 	startedAt atomic.Int64 // ns since bornAt, 0: not yet
-	joinedAt  atomic.Int64 // ns since bornAt of the first request that found the node joined
 
 	servers []*server
 	served  chan struct{} // closed when Serve has returned
@@ -154,8 +164,9 @@ func New(opts Options) (*Node, error) {
 		role: opts.Role, id: opts.ID, name: meta.NodeName(opts.Role, opts.ID),
 		local: opts.Local, env: opts.Env, limits: opts.Limits.withDefaults(opts.Env),
 		log: opts.Log, logger: opts.Logger, metrics: opts.Metrics, version: opts.Version,
-		initial: opts.Cluster, override: opts.Override,
+		initial: opts.Cluster, live: opts.Live, trust: opts.Trust,
 		bornAt: time.Now(), served: make(chan struct{}), sys: sysinfo.New(),
+		remotes: newRemotes(opts.Cluster.Net.HTTP.SkipVerify),
 	}
 	if n.logger == nil {
 		n.logger = slog.Default()
@@ -163,18 +174,17 @@ func New(opts Options) (*Node, error) {
 			n.logger = n.log.Logger("ais")
 		}
 	}
-	secure, err := loadTLS(&opts.Cluster.Net.HTTP)
-	if err != nil {
+	if n.live == nil {
+		n.live = config.NewLive(config.LiveOptions{Cluster: opts.Cluster})
+	}
+	if err := n.startTLS(&n.live.Config().Net.HTTP); err != nil {
 		return nil, err
 	}
-	if secure.public != nil {
-		n.certificate = secure.public.Certificates[0].Leaf
-	}
 	n.rpc = rpc.New(rpc.Options{
-		NodeID: n.id, NodeName: n.name, TLS: secure.client, Logger: n.logger,
-		IdleTimeout: opts.Cluster.Net.HTTP.IdleConnTime.D(), IdlePerHost: opts.Cluster.Net.HTTP.IdleConnsPerHost,
+		NodeID: n.id, NodeName: n.name, TLS: n.tls.Load().client, Trust: opts.Trust, Logger: n.logger,
+		IdleTimeout: n.live.Config().Net.HTTP.IdleConnTime.D(), IdlePerHost: n.live.Config().Net.HTTP.IdleConnsPerHost,
 	})
-	if err := n.listen(secure); err != nil {
+	if err := n.listen(); err != nil {
 		n.closeListeners()
 		n.rpc.Close()
 		return nil, err
@@ -237,7 +247,10 @@ var emptyView meta.View
 
 // MarkStarted ends the starting phase: all parts of the role are in place.
 func (n *Node) MarkStarted() {
-	n.startedAt.CompareAndSwap(0, max(1, int64(time.Since(n.bornAt))))
+	if n.startedAt.CompareAndSwap(0, max(1, int64(time.Since(n.bornAt)))) {
+		n.leaveMarker()
+		n.background.run(n.watch)
+	}
 	n.phase.CompareAndSwap(phaseStarting, phaseStarted)
 }
 
@@ -254,54 +267,26 @@ func (n *Node) Joined() bool {
 	if cp == nil || !n.Started() || !cp.Joined() || cp.Fenced() != "" || cp.View().Smap == nil {
 		return false
 	}
-	if n.joinedAt.Load() == 0 {
-		n.joinedAt.CompareAndSwap(0, max(1, int64(time.Since(n.bornAt))))
-	}
 	return true
 }
 
-// uptimes returns how long the node has been up, and for how long it has been
-// a serving member; 0 before.
+// uptimes returns how long the node has been up, and how long ago its cluster
+// was made, as the cluster map says; 0 before there is one.
 func (n *Node) uptimes() (node, cluster time.Duration) {
-	joined := n.Joined()
-	now := time.Since(n.bornAt)
 	if at := n.startedAt.Load(); at != 0 {
-		node = now - time.Duration(at)
+		node = time.Since(n.bornAt) - time.Duration(at)
 	}
-	if joined {
-		cluster = now - time.Duration(n.joinedAt.Load())
+	if smap := n.View().Smap; smap != nil {
+		if created, err := time.Parse(time.DateTime, smap.Created); err == nil {
+			cluster = max(1, time.Since(created)) // clocks differ
+		}
 	}
 	return node, cluster
 }
 
-// effectiveConfig is a cluster configuration with the node's overrides.
-type effectiveConfig struct {
-	from *meta.Config
-	conf *config.Cluster
-}
-
 // Config returns the configuration in force: the cluster's, with this node's
-// overrides applied. It is immutable.
-func (n *Node) Config() *config.Cluster {
-	from := n.View().Config
-	if eff := n.config.Load(); eff != nil && eff.from == from {
-		return eff.conf
-	}
-	conf := n.initial
-	if from != nil {
-		conf = from.Cluster
-	}
-	if n.override != nil && n.override.Len() > 0 {
-		own, err := n.override.Apply(conf)
-		if err != nil {
-			n.logger.Warn("this node's override does not fit the cluster's configuration and is ignored", "err", err)
-		} else {
-			conf = own
-		}
-	}
-	n.config.Store(&effectiveConfig{from: from, conf: conf})
-	return conf
-}
+// overrides. It is immutable.
+func (n *Node) Config() *config.Cluster { return n.live.Config() }
 
 // errNotPrimary is the 400 of a call that only the primary may answer.
 func (n *Node) errNotPrimary(what string) *apierr.Error {

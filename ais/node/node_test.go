@@ -30,8 +30,13 @@ type fakeControl struct {
 	view    atomic.Pointer[meta.View]
 	joined  atomic.Bool
 	primary atomic.Bool
-	fenced  atomic.Pointer[string]
-	handle  func(ctx context.Context, kind string, body []byte) ([]byte, error)
+	stale   atomic.Bool
+	voting  atomic.Bool
+
+	leaseless  atomic.Bool
+	fenced     atomic.Pointer[string]
+	handle     func(ctx context.Context, kind string, body []byte) ([]byte, error)
+	leaderless atomic.Bool
 }
 
 func (f *fakeControl) View() *meta.View {
@@ -42,7 +47,8 @@ func (f *fakeControl) View() *meta.View {
 }
 func (f *fakeControl) Joined() bool    { return f.joined.Load() }
 func (f *fakeControl) Settled() bool   { return true }
-func (f *fakeControl) Stale() bool     { return false }
+func (f *fakeControl) Stale() bool     { return f.stale.Load() }
+func (f *fakeControl) Electing() bool  { return f.voting.Load() }
 func (f *fakeControl) IsPrimary() bool { return f.primary.Load() }
 func (f *fakeControl) Fenced() string {
 	if why := f.fenced.Load(); why != nil {
@@ -51,8 +57,28 @@ func (f *fakeControl) Fenced() string {
 	return ""
 }
 func (f *fakeControl) IsDown(string) bool { return false }
-func (f *fakeControl) Commit(context.Context, string, func(*meta.View) ([]meta.Change, error)) (*meta.View, error) {
-	return nil, apierr.New(400, wire.CodeNotPrimary, "not primary")
+
+func (f *fakeControl) Leaderless() bool { return f.leaderless.Load() }
+
+func (f *fakeControl) SetPrimary(context.Context, string) error { return nil }
+
+func (f *fakeControl) LeaseValid() bool { return !f.leaseless.Load() }
+
+func (f *fakeControl) Quiesced(int64) {}
+func (f *fakeControl) Commit(_ context.Context, action string, build func(*meta.View) ([]meta.Change, error)) (*meta.View, error) {
+	view := f.View()
+	if !f.primary.Load() {
+		return nil, apierr.New(400, wire.CodeNotPrimary, "not primary")
+	}
+	changes, err := build(view)
+	if err != nil || len(changes) == 0 {
+		return view, err
+	}
+	next, err := view.Apply(&meta.Command{ID: "command", Action: action, Changes: changes}, view.Term, view.Index+1)
+	if err == nil {
+		f.view.Store(next)
+	}
+	return next, err
 }
 func (f *fakeControl) Barrier(context.Context) (bool, error) { return false, nil }
 func (f *fakeControl) Pull(context.Context) error            { return nil }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/trust"
 )
 
 // Path is a request's path in at most four pieces: version, resource, bucket
@@ -86,6 +87,8 @@ func ReadBody(r *http.Request, limit int64) ([]byte, error) {
 	switch {
 	case err != nil && errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, apierr.BadRequest("request body ends after %d of %d bytes", read, r.ContentLength)
+	case apierr.CodeOf(err) == trust.CodeSignature:
+		return nil, err
 	case err != nil:
 		return nil, apierr.Wrap(err, http.StatusBadRequest, "", "read the request body")
 	case read > limit:

@@ -21,7 +21,7 @@ func (n *Node) reverse(w http.ResponseWriter, r *http.Request) error {
 	}
 	id := r.Header.Get(wire.HeaderNodeID)
 	if id == "" {
-		return apierr.BadRequest("header %s is missing: it names the node that is asked", wire.HeaderNodeID)
+		return apierr.BadRequest("missing node ID: header %s names the node that is asked", wire.HeaderNodeID)
 	}
 	if id == n.id {
 		return n.daemon(w, r, items[1:])
@@ -32,11 +32,7 @@ func (n *Node) reverse(w http.ResponseWriter, r *http.Request) error {
 	}
 	to := smap.Node(id)
 	if to == nil {
-		role := ""
-		if !n.isPrimary() {
-			role = "non-primary, "
-		}
-		return apierr.New(http.StatusNotFound, wire.CodeNodeNotFound, "%s: %snode %q is not present in Smap v%d", n.name, role, id, smap.Version)
+		return n.errNodeNotFound(id)
 	}
 	if !to.Active() && r.Method == http.MethodGet && len(items) == 1 {
 		q, err := query.Parse(r.URL.RawQuery)

@@ -32,10 +32,17 @@ func (n *Node) registerOwnRoutes() {
 	public(wire.PathFavicon, nil, favicon)
 	intra(wire.PathMetasync, []string{http.MethodPost}, n.metasync)
 	intra(wire.PathDaemon, all, n.daemonIntra)
+	n.registerOwnActions()
+	n.registerOperator()
+	n.registerConfigActions()
 	if n.role == meta.RoleProxy {
 		public(wire.PathDaemon, readDo, n.daemonPublic)
 		public(wire.PathReverse, all, n.reverse)
 		public(wire.PathCluster, readDo, n.cluster, http.MethodDelete)
+		intra(wire.PathCluster, all, n.clusterIntra)
+		public(wire.PathTokens, []string{http.MethodDelete, http.MethodPost}, n.tokens)
+		n.Intra(wire.PathNotifs, []string{http.MethodPost}, n.notifs)
+		n.Intra(wire.PathIC, []string{http.MethodGet, http.MethodPost}, n.informationCenter)
 	} else {
 		public(wire.PathDaemon, get, n.daemonPublic, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch)
 	}

@@ -22,38 +22,39 @@ type server struct {
 }
 
 // listen opens every address of the node and makes its Snode.
-func (n *Node) listen(secure tlsConfigs) error {
+func (n *Node) listen() error {
 	eps, err := planEndpoints(&n.local.HostNet, n.env, net.InterfaceAddrs)
 	if err != nil {
 		return err
 	}
 	scheme := "http"
-	if secure.intra != nil {
+	public, intra := n.listenerTLS(publicTLS), n.listenerTLS(intraTLS)
+	if intra != nil {
 		scheme = "https"
 	}
-	public, err := n.open(eps.public, publicHandler{n}, secure.public)
+	publicPort, err := n.open(eps.public, publicHandler{n}, public)
 	if err != nil {
 		return err
 	}
-	publicNet := eps.public.netInfo(scheme, public)
+	publicNet := eps.public.netInfo(scheme, publicPort)
 	var extras []meta.NetInfo
 	for _, extra := range eps.extra {
 		if extra.port == "0" {
-			extra.port = public
+			extra.port = publicPort
 		}
-		if _, err := n.open(extra, publicHandler{n}, secure.public); err != nil {
+		if _, err := n.open(extra, publicHandler{n}, public); err != nil {
 			return err
 		}
-		extras = append(extras, extra.netInfo(scheme, public))
+		extras = append(extras, extra.netInfo(scheme, publicPort))
 	}
-	control, err := n.open(eps.control, intraHandler{n}, secure.intra)
+	control, err := n.open(eps.control, intraHandler{n}, intra)
 	if err != nil {
 		return err
 	}
 	controlNet := eps.control.netInfo(scheme, control)
 	dataNet := controlNet
 	if eps.data.port != "" {
-		data, err := n.open(eps.data, intraHandler{n}, secure.intra)
+		data, err := n.open(eps.data, intraHandler{n}, intra)
 		if err != nil {
 			return err
 		}
@@ -61,6 +62,9 @@ func (n *Node) listen(secure tlsConfigs) error {
 	}
 	n.snode = meta.NewSnode(n.id, n.role, publicNet, controlNet, dataNet)
 	n.snode.PublicExtra = extras
+	if n.trust != nil {
+		n.snode.VerifyingKey = n.trust.Public()
+	}
 	return nil
 }
 
@@ -158,7 +162,9 @@ func (n *Node) shutdown(ctx context.Context) error {
 	// clients first: what they have asked for may need the other networks
 	err := n.drain(ctx, func(s *server) bool { return s.network == networkPublic })
 	err = errors.Join(err, n.drain(ctx, func(s *server) bool { return s.network != networkPublic }))
+	n.background.end()
 	n.rpc.Close()
+	n.removeMarker()
 	n.logger.Info("listeners are closed", "node", n.name, "took", time.Since(began).Round(time.Millisecond))
 	return err
 }

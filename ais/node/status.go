@@ -30,7 +30,12 @@ func (n *Node) flags() wire.NodeFlags {
 	if n.inMaintenance() {
 		f |= wire.NodeMaintenance
 	}
+	if n.electing() {
+		f |= wire.NodeVoteInProgress
+	}
 	f |= n.certificateFlags()
+	up, _ := n.uptimes()
+	f |= n.alerts.current(up)
 	if s := n.status.Load(); s != nil {
 		f |= (*s).Alerts()
 	}
@@ -52,7 +57,7 @@ func (n *Node) inMaintenance() bool { return !n.self().Active() }
 // StateInfo is what this node knows of the cluster's state.
 func (n *Node) StateInfo() wire.NodeStateInfo {
 	view := n.View()
-	info := wire.NodeStateInfo{Flags: n.flags()}
+	info := wire.NodeStateInfo{Flags: n.flags(), Fenced: n.fenced()}
 	if view.Smap != nil {
 		info.Smap = wire.SmapInfo{UUID: view.Smap.UUID, Version: view.Smap.Version}
 		if p := view.Smap.Primary; p != nil {
@@ -62,26 +67,27 @@ func (n *Node) StateInfo() wire.NodeStateInfo {
 	if view.BMD != nil {
 		info.BMD = wire.BMDInfo{UUID: view.BMD.UUID, Version: view.BMD.Version}
 	}
-	if view.Config != nil {
-		info.Config.Version = view.Config.Version
-	}
+	info.Config.Version = view.Config.Ver()
+	info.RMD.Version = view.RMD.Ver()
+	info.EtlMD.Version = view.ETL.Ver()
 	return info
 }
 
 // healthInfo is StateInfo as /v1/health shows it: with the address that the
-// node tells others, and why it may not serve.
+// node tells others.
 type healthInfo struct {
 	wire.NodeStateInfo
 	PublicURL string `json:"public_url"`
-	Fenced    string `json:"fenced,omitempty"`
 }
 
 func (n *Node) healthInfo() healthInfo {
-	info := healthInfo{NodeStateInfo: n.StateInfo(), PublicURL: n.snode.Public.URL}
-	if cp := n.Control(); cp != nil {
-		info.Fenced = cp.Fenced()
-	}
-	return info
+	return healthInfo{NodeStateInfo: n.StateInfo(), PublicURL: n.snode.Public.URL}
+}
+
+// electing tells that this node has a vote and knows no leader.
+func (n *Node) electing() bool {
+	cp, ok := n.Control().(interface{ Electing() bool })
+	return ok && cp.Electing()
 }
 
 // capacity is that of a target's disks; on a proxy all is zero.

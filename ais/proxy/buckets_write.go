@@ -64,7 +64,7 @@ func (p *Proxy) destroyBucket(w http.ResponseWriter, r *http.Request, bck wire.B
 // evictBucket answers the eviction of a remote bucket. A bucket that is not
 // here has nothing to evict; one that is, is this cluster's own.
 func (p *Proxy) evictBucket(r *http.Request, bck wire.Bck) error {
-	if _, err := p.control.Barrier(r.Context()); err != nil {
+	if err := p.control.Pull(r.Context()); err != nil {
 		return err
 	}
 	if _, exists := p.control.View().BMD.Get(bck); !exists {

@@ -40,7 +40,7 @@ func (p *Proxy) listObjects(w http.ResponseWriter, r *http.Request, bck wire.Bck
 	if err := objreq.CheckAccess(bck, props, meta.AccessListObjects); err != nil {
 		return err
 	}
-	page, err := p.page(r.Context(), bck, &msg)
+	page, incomplete, err := p.page(r.Context(), bck, &msg)
 	if err != nil {
 		p.metrics.Failed(metrics.List, bck, apierr.StatusOf(err))
 		return err
@@ -48,7 +48,7 @@ func (p *Proxy) listObjects(w http.ResponseWriter, r *http.Request, bck wire.Bck
 	if page.UUID = msg.UUID; page.UUID == "" {
 		page.UUID = meta.NewJobID()
 	}
-	markStale(w, stale)
+	markStale(w, stale || incomplete)
 	p.metrics.Done(metrics.List, bck, 0, time.Since(began))
 	if acceptsMsgpack(r) {
 		return node.WriteBytes(w, r, wire.ContentMsgpack, page.AppendMsgpack(nil))
@@ -92,13 +92,14 @@ func checkListMessage(msg *wire.LsoMsg) error {
 }
 
 // page lists all targets and merges. The token is set when the page is full,
-// even if nothing follows.
-func (p *Proxy) page(ctx context.Context, bck wire.Bck, msg *wire.LsoMsg) (*wire.LsoPage, error) {
+// even if nothing follows. incomplete: objects of a target that is not in the
+// cluster map any more are missing.
+func (p *Proxy) page(ctx context.Context, bck wire.Bck, msg *wire.LsoMsg) (page *wire.LsoPage, incomplete bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, p.node.Config().Client.ListTimeout.D())
 	defer cancel()
 	l, err := p.newLister(bck, msg)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	after := max(msg.ContinuationToken, msg.StartAfter)
 	limit := int(msg.PageSize)
@@ -110,13 +111,13 @@ func (p *Proxy) page(ctx context.Context, bck wire.Bck, msg *wire.LsoMsg) (*wire
 		entries, full, err = l.merge(ctx, *msg, after, limit)
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	page := &wire.LsoPage{Entries: entries}
+	page = &wire.LsoPage{Entries: entries}
 	if n := len(entries); full && n > 0 {
 		page.ContinuationToken = entries[n-1].Name
 	}
-	return page, nil
+	return page, l.incomplete, nil
 }
 
 // acceptsMsgpack tells that the client reads msgpack.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,6 +22,9 @@ import (
 // listRetryAfter is when to ask again for a listing that a target did not answer.
 const listRetryAfter = 5 * time.Second
 
+// paramMarks asks a target for the marks of its entries.
+const paramMarks = "marks"
+
 // lister asks all active targets for the names of one bucket.
 type lister struct {
 	proxy   *Proxy
@@ -26,6 +32,12 @@ type lister struct {
 	msg     *wire.LsoMsg
 	targets []*meta.Snode
 	query   string // that names the bucket to a target
+
+	// marked asks for marks, because a name may be listed by several targets.
+	marked bool
+	// incomplete tells that a target which may hold objects cannot be asked,
+	// and owns none any more.
+	incomplete bool
 }
 
 // newLister fails at once if a target is known to be down: its names would be
@@ -45,7 +57,32 @@ func (p *Proxy) newLister(bck wire.Bck, msg *wire.LsoMsg) (*lister, error) {
 		wire.QueryProvider:  {bck.Provider},
 		wire.QueryNamespace: {bck.Ns.Uname()},
 	}.Encode()
+	l.addFormerOwners()
 	return l, nil
+}
+
+// addFormerOwners has targets asked as well that own nothing now, but may hold
+// what nobody has moved yet.
+func (l *lister) addFormerOwners() {
+	view := l.proxy.control.View()
+	if view.Placement.Settled() {
+		return
+	}
+	l.marked = true
+	l.query += "&" + paramMarks + "=true"
+	l.targets = slices.Clone(l.targets)
+	for i := range view.Placement.Sets {
+		for _, id := range view.Placement.Sets[i].Targets {
+			target := view.Smap.Tmap[id]
+			switch {
+			case slices.ContainsFunc(l.targets, func(n *meta.Snode) bool { return n.ID == id }):
+			case target == nil || l.proxy.control.IsDown(id):
+				l.incomplete = true
+			default:
+				l.targets = append(l.targets, target)
+			}
+		}
+	}
 }
 
 // merge returns the limit smallest names after a name, of all targets, for a
@@ -107,15 +144,31 @@ func (l *lister) fetch(ctx context.Context, target *meta.Snode, msg *wire.LsoMsg
 		return nil, false, apierr.Wrap(err, http.StatusInternalServerError, "", "encode the list message")
 	}
 	address := target.IntraData.URL + wire.PathIntra + "/list/" + l.bck.Name + l.query
-	answer, _, err := l.proxy.node.RPC().Request(ctx, rpc.Data, http.MethodPost, address, wire.ContentJSON, body)
+	answer, header, err := l.proxy.node.RPC().Request(ctx, rpc.Data, http.MethodPost, address, wire.ContentJSON, body)
 	if err != nil {
 		return nil, false, l.failed(ctx, target, err)
 	}
 	var page wire.LsoPage
-	if err := page.DecodeMsgpack(answer); err != nil {
+	if err := l.decode(&page, answer, header); err != nil {
 		return nil, false, l.unavailable(target, err)
 	}
 	return page.Entries, page.ContinuationToken != "", nil
+}
+
+// decode reads the answer of a target.
+func (l *lister) decode(page *wire.LsoPage, answer []byte, header http.Header) error {
+	if !l.marked {
+		return page.DecodeMsgpack(answer)
+	}
+	size, err := strconv.Atoi(header.Get(wire.HeaderListMarks))
+	if err != nil || size < 0 || size > len(answer) {
+		return fmt.Errorf("invalid header %s=%.20q", wire.HeaderListMarks, header.Get(wire.HeaderListMarks))
+	}
+	end := len(answer) - size
+	if err := page.DecodeMsgpack(answer[:end]); err != nil {
+		return err
+	}
+	return page.SetMarks(answer[end:])
 }
 
 // failed is the error of a page one of whose targets failed: what the target

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/aistore-go/aistore/ais/node/objreq"
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 )
@@ -18,5 +19,5 @@ func (p *Proxy) freshProps(ctx context.Context, bck wire.Bck) (props *meta.Bprop
 	if props, ok := p.control.View().BMD.Get(bck); ok {
 		return props, stale, nil
 	}
-	return nil, stale, objreq.ErrBucketNotFound(bck)
+	return nil, stale, apierr.MarkStale(objreq.ErrBucketNotFound(bck), stale)
 }

@@ -88,22 +88,44 @@ func mergePage(ctx context.Context, fetches []fetchFunc, after string, limit int
 	}
 	page = make([]wire.LsoEntry, 0, min(limit, held))
 	size := 0
-	for len(h) > 0 && len(page) < limit && size < maxPageBytes {
+	for len(h) > 0 && size < maxPageBytes {
 		s := h[0]
-		entry := s.entries[s.next]
-		s.next++
-		if n := len(page); n == 0 || page[n-1].Name != entry.Name {
-			page = append(page, entry)
+		entry := &s.entries[s.next]
+		switch n := len(page); {
+		case n > 0 && page[n-1].Name == entry.Name:
+			// Of several targets that list a name, who has the newest counts.
+			if entry.Mark.Newer(page[n-1].Mark) {
+				page[n-1] = *entry
+			}
+		default:
+			// The last name has all its marks now.
+			page = dropDeleted(page)
+			if len(page) == limit {
+				return page, true, nil
+			}
+			page = append(page, *entry)
 			size += entryBytes + len(entry.Name) + len(entry.Custom) + len(entry.Location)
 		}
-		if s.next == len(s.entries) && len(page) < limit {
-			if err := s.fill(ctx, windowSize(limit-len(page), len(fetches))); err != nil {
+		s.next++
+		// With marks the last entry may still go.
+		if s.next == len(s.entries) && (len(page) < limit || entry.Mark != nil) {
+			if err := s.fill(ctx, windowSize(max(1, limit-len(page)), len(fetches))); err != nil {
 				return nil, false, err
 			}
 		}
 		h = h.fix()
 	}
+	page = dropDeleted(page)
 	return page, len(page) >= limit || size >= maxPageBytes, nil
+}
+
+// dropDeleted takes the last entry away if the newest word about its name is
+// that it was deleted.
+func dropDeleted(page []wire.LsoEntry) []wire.LsoEntry {
+	if n := len(page); n > 0 && page[n-1].Mark != nil && page[n-1].Mark.Tombstone {
+		return page[:n-1]
+	}
+	return page
 }
 
 // windowSize is the number of names to ask one of n targets for when limit

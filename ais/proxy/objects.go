@@ -73,10 +73,17 @@ func (p *Proxy) redirect(w http.ResponseWriter, r *http.Request, bck wire.Bck, o
 		return err
 	}
 	if p.control.IsDown(owner.ID) {
-		return apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", bck.Cname(object), owner)
+		down := owner
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			owner = objreq.NextLive(smap, bck, object, p.control.IsDown)
+		}
+		if owner == down || owner == nil {
+			return apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", bck.Cname(object), down)
+		}
 	}
 	return objreq.Send(w, r, &objreq.Request{
 		Bck: bck, Object: object, Provider: provider, NodeID: p.node.ID(), Smap: smap, Owner: owner, Now: began,
+		Ring: p.node.Ring(),
 	})
 }
 

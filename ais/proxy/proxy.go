@@ -3,6 +3,7 @@ package proxy
 import (
 	"log/slog"
 
+	"github.com/aistore-go/aistore/ais/membership"
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/cmn/metrics"
 )
@@ -13,9 +14,13 @@ type Proxy struct {
 	control node.ControlPlane
 	metrics *metrics.Registry
 	logger  *slog.Logger
+
+	membership *membership.Engine
 }
 
 // New returns the gateway's part of a node; see Register.
 func New(n *node.Node, control node.ControlPlane, logger *slog.Logger) *Proxy {
-	return &Proxy{node: n, control: control, metrics: n.Metrics(), logger: logger}
+	p := &Proxy{node: n, control: control, metrics: n.Metrics(), logger: logger}
+	p.membership = p.newMembership()
+	return p
 }

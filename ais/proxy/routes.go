@@ -16,12 +16,12 @@ func (p *Proxy) Register() {
 	for _, easy := range []string{wire.PathEasyAIS, wire.PathEasyGCP, wire.PathEasyAzure} {
 		n.Public(easy, objects, p.easyURL, http.MethodPatch)
 	}
+	p.registerMembership()
+	n.Public(wire.PathDownload, []string{http.MethodDelete, http.MethodGet, http.MethodPost}, p.downloads)
+	n.Public(wire.PathSort, []string{http.MethodDelete, http.MethodGet, http.MethodPost}, p.sorts)
+	n.Public(wire.PathETL, nil, transformations)
 	for path, what := range map[string]string{
 		wire.PathGetBatch: "get-batch",
-		wire.PathDownload: "the downloader",
-		wire.PathSort:     "distributed sort",
-		wire.PathETL:      "ETL",
-		wire.PathTokens:   "authentication by tokens",
 		wire.PathS3:       "the S3 API",
 	} {
 		n.Public(path, nil, service(what))

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/aistore-go/aistore/ais/metasync"
 	"github.com/aistore-go/aistore/ais/node"
@@ -19,11 +18,15 @@ type Running struct {
 	Node  *node.Node
 	Agent *metasync.Agent
 
-	host  *startup.Host
-	log   *logging.Log
-	state *statefile.File
+	Role *Proxy
 
-	stopStats func()
+	settings *startup.Settings
+	host     *startup.Host
+	log      *logging.Log
+	state    *startup.State
+
+	stopStats      func()
+	stopMembership func()
 }
 
 // Run starts a gateway and runs it until the context ends, then stops it in
@@ -44,7 +47,7 @@ func Run(ctx context.Context, o startup.Options) error {
 // Start makes a gateway of its parts and returns when it answers; it may not
 // belong to a cluster yet.
 func Start(s *startup.Settings) (_ *Running, err error) {
-	p := &Running{}
+	p := &Running{settings: s}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -52,20 +55,26 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	}()
 	// First of all, what only one process may have: one that comes too late
 	// must not touch the log of the running one.
-	if p.state, err = statefile.Open(s.Local.ConfDir); err != nil {
+	if p.state, err = s.OpenState(checkState); err != nil {
 		return nil, err
 	}
+	s.UseStored(metasync.StoredConfig(p.state))
 	if p.log, err = s.OpenLog(); err != nil {
 		return nil, err
 	}
-	id, err := s.ProxyID()
+	id, keepID, err := s.ProxyID(p.state.NodeID)
+	if err != nil {
+		return nil, err
+	}
+	keyring, err := s.Keyring(id)
 	if err != nil {
 		return nil, err
 	}
 	registry := metrics.New(meta.RoleProxy, id)
+	s.Measure(registry)
 	if p.Node, err = node.New(node.Options{
-		Role: meta.RoleProxy, ID: id, Local: s.Local, Cluster: s.Cluster, Override: s.Override, Env: s.Env,
-		Log: p.log, Metrics: registry, Version: s.Build,
+		Role: meta.RoleProxy, ID: id, Local: s.Local, Cluster: s.Cluster, Live: s.Live, Env: s.Env,
+		Log: p.log, Metrics: registry, Version: s.Build, Trust: keyring,
 	}); err != nil {
 		return nil, err
 	}
@@ -73,32 +82,45 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	seeds, mayFound := s.Seeds(p.Node.Snode())
 	p.Agent, err = metasync.New(metasync.Options{
 		Self: p.Node.Snode(), Network: p.Node.RPC().Network(), Storage: p.state, Logger: p.log.Logger("cluster"),
-		InitialConfig: s.Cluster, Seeds: seeds, MayFound: mayFound, OnKeepalive: registry.Keepalive,
+		InitialConfig: s.FirstConfig(p.Node.Snode()), Seeds: seeds, MayFound: mayFound, OnKeepalive: registry.Keepalive,
+		Trust: keyring, Signer: keyring.Signer(),
+		Timeouts: metasync.TimesOf(s.Config(), meta.RoleProxy),
+		Origin:   metasync.Origin{Lost: p.state.Lost},
 	})
 	if err != nil {
 		return nil, err
 	}
+	if err := keepID(); err != nil {
+		return nil, err
+	}
 	p.Agent.OnApply(func(before, after *meta.View) error {
 		if after.Config != nil && after.Config != before.Config {
-			if err := s.Reconfigure(after.Config.Cluster, p.log, registry); err != nil {
-				return fmt.Errorf("cluster configuration v%d: %w", after.Config.Version, err)
-			}
+			s.Reconfigure(after.Config.Cluster)
 		}
+		p.Node.Applied(after)
+		p.Role.membership.Notify()
 		return nil
 	})
 	p.Node.SetControl(p.Agent)
-	New(p.Node, p.Agent, p.log.Logger("ais")).Register()
+	p.Role = New(p.Node, p.Agent, p.log.Logger("ais"))
+	p.Role.Register()
+	p.registerLifecycle()
 	p.Agent.Start(context.Background())
+	p.stopMembership = p.Role.RunMembership()
 	p.stopStats = s.LogStats(p.log, registry)
 	p.Node.MarkStarted()
 	return p, nil
 }
 
+// checkState tells whose a state file is, and whether it can be relied on.
+func checkState(f *statefile.File) (nodeID string, err error) { return metasync.CheckStored(f) }
+
 // Stop leaves the cluster, ends requests in flight, and closes everything.
 func (p *Running) Stop() error {
+	p.stopMembership()
 	err := p.host.Stop(p.Agent.Stop)
 	p.host = nil
-	return errors.Join(err, p.close())
+	return errors.Join(err, p.close(), p.removeState())
 }
 
 // close gives back what was opened, in the opposite order.

@@ -20,7 +20,9 @@ import (
 // it still is not the owner the client is asked to come back, since a second
 // redirect could go round in circles. A client that places by itself (a
 // direct request) is redirected as a gateway would do it. Direct reads are
-// anybody's; direct writes are for clients that say which map they used.
+// anybody's; direct writes are for clients that say which map they used. While
+// the owner is down any target answers reads as well as it can, see
+// readInstead.
 func (t *Target) admit(w http.ResponseWriter, r *http.Request, req *objectRequest) (served bool, err error) {
 	wanted, err := t.mapOfClient(r, req)
 	if err != nil {
@@ -42,13 +44,17 @@ func (t *Target) admit(w http.ResponseWriter, r *http.Request, req *objectReques
 		return false, err
 	case owner.ID == t.node.ID():
 		return false, nil
+	case t.control.IsDown(owner.ID) && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		req.insteadOf = owner
+		return false, nil
 	case req.marker.Present:
-		return false, t.errNotOwner(req.key, owner, smap)
+		return false, errNotOwner(t.node.Name(), req.key, owner, smap)
 	case t.control.IsDown(owner.ID):
 		return false, apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", req.key.Cname(), owner)
 	}
 	return true, objreq.Send(w, r, &objreq.Request{
 		Bck: req.key.Bck, Object: req.key.Name, NodeID: t.node.ID(), Smap: smap, Owner: owner, Now: req.began,
+		Ring: t.node.Ring(),
 	})
 }
 
@@ -72,23 +78,6 @@ func (t *Target) mapOfClient(r *http.Request, req *objectRequest) (int64, error)
 	return version, nil
 }
 
-func (t *Target) errNotOwner(key core.Key, owner *meta.Snode, smap *meta.Smap) error {
-	return apierr.Unavailable(time.Second, "%s: %s is owned by %s as of cluster map v%d", t.node.Name(), key.Cname(), owner, smap.Version)
-}
-
-// MayCommit is asked right before a write or a delete becomes visible: the
-// name must still be this target's, and this target in its cluster.
-func (t *Target) MayCommit(key core.Key) error {
-	if why := t.control.Fenced(); why != "" {
-		return apierr.Unavailable(10*time.Second, "%s may not write: %s", t.node.Name(), why)
-	}
-	smap := t.control.View().Smap
-	owner, err := objreq.Owner(smap, key.Bck, key.Name)
-	if err != nil {
-		return err
-	}
-	if owner.ID != t.node.ID() {
-		return t.errNotOwner(key, owner, smap)
-	}
-	return nil
+func errNotOwner(name string, key core.Key, owner *meta.Snode, smap *meta.Smap) error {
+	return apierr.Unavailable(time.Second, "%s: %s is owned by %s as of cluster map v%d", name, key.Cname(), owner, smap.Version)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,16 +27,26 @@ const (
 	maxListWindow = 128 << 10
 )
 
-// intra answers calls of gateways: POST /v1/intra/list/<bucket>.
+// paramMarks is the parameter with which a gateway asks for the marks of all
+// entries, see wire.LsoMark.
+const paramMarks = "marks"
+
+// intra answers calls of gateways (POST /v1/intra/list/<bucket>) and of other
+// targets (POST look, GET and HEAD object).
 func (t *Target) intra(w http.ResponseWriter, r *http.Request) error {
 	path := node.PathItems(r)
-	if path.Items[2] != "list" {
-		return apierr.BadRequest("invalid request URI: '%s %s'", r.Method, r.RequestURI)
-	}
 	if err := path.Require(4); err != nil {
 		return err
 	}
-	return t.listWindow(w, r, path.Items[3])
+	switch call, post := path.Items[2], r.Method == http.MethodPost; {
+	case call == "list" && post:
+		return t.listWindow(w, r, path.Items[3])
+	case call == "look" && post:
+		return t.look(w, r, path.Items[3])
+	case call == "object" && !post:
+		return t.served(w, r, path.Items[3])
+	}
+	return apierr.BadRequest("invalid request URI: '%s %s'", r.Method, r.RequestURI)
 }
 
 // listWindow answers with the names of this target that follow a name, in
@@ -66,10 +77,10 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 	if err != nil {
 		return err
 	}
-	shown := shownProps(msg.Want())
+	shown, marked := shownProps(msg.Want()), q.Bool(paramMarks)
 	entries, err := t.store.List(r.Context(), bck, props, core.ListOptions{
 		Prefix: msg.Prefix, After: msg.ContinuationToken, Limit: int(msg.PageSize),
-		NoRecursion: msg.Flags.Has(wire.LsoNoRecursion), Props: shown,
+		NoRecursion: msg.Flags.Has(wire.LsoNoRecursion), Props: shown, Stamps: marked,
 	})
 	if err != nil {
 		t.metrics.Failed(metrics.List, bck, apierr.StatusOf(err))
@@ -84,6 +95,10 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 	size := 0
 	for i := range entries {
 		entry := t.listEntry(&entries[i], shown, layout)
+		if marked {
+			stamp := &entries[i].Attrs.Stamp
+			entry.Mark = &wire.LsoMark{Epoch: stamp.Epoch, Clock: stamp.Clock, Node: stamp.Node, Tombstone: entries[i].Tombstone}
+		}
 		size += len(entry.Name) + len(entry.Custom) + 128
 		if size > maxListAnswer && i > 0 {
 			more = true
@@ -95,7 +110,13 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 		page.ContinuationToken = page.Entries[n-1].Name
 	}
 	t.metrics.Done(metrics.List, bck, 0, time.Since(began))
-	return node.WriteBytes(w, r, wire.ContentMsgpack, page.AppendMsgpack(nil))
+	answer := page.AppendMsgpack(nil)
+	if marked {
+		size := len(answer)
+		answer = page.AppendMarks(answer)
+		w.Header()[wire.HeaderListMarks] = []string{strconv.Itoa(len(answer) - size)}
+	}
+	return node.WriteBytes(w, r, wire.ContentMsgpack, answer)
 }
 
 // shownProps translates the properties of a list message. Those that are not

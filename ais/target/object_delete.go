@@ -27,7 +27,7 @@ func (t *Target) deleteObject(w http.ResponseWriter, r *http.Request, req *objec
 			return err
 		}
 	}
-	if err := t.store.Delete(r.Context(), req.key); err != nil {
+	if err := t.remove(r.Context(), req.key); err != nil {
 		return err
 	}
 	w.Header()[wire.HeaderContentLength] = zeroLength

@@ -24,6 +24,8 @@ type objectRequest struct {
 	query  query.Values
 	marker objreq.Marker
 	began  time.Time
+
+	insteadOf *meta.Snode // the owner, who does not answer; nil: this target is
 }
 
 // objects answers /v1/objects/<bucket>/<object>.
@@ -50,6 +52,9 @@ func (t *Target) objects(w http.ResponseWriter, r *http.Request) error {
 	if req.key.Bck, err = req.query.Bck(path.Items[2]); err != nil {
 		return err
 	}
+	if err := t.checkMarker(r.Context(), &req); err != nil {
+		return err
+	}
 	if err := checkRequest(r, &req); err != nil {
 		return err
 	}
@@ -60,16 +65,15 @@ func (t *Target) objects(w http.ResponseWriter, r *http.Request) error {
 	if req.key.Props, err = objreq.Bucket(r.Context(), t.control, req.key.Bck); err != nil {
 		return err
 	}
-	if !req.marker.Present { // no gateway has asked this
-		if err := objreq.CheckAccess(req.key.Bck, req.key.Props, neededAccess(r.Method)); err != nil {
-			return err
-		}
+	// A redirect says for which object it was made, not for which method.
+	if err := objreq.CheckAccess(req.key.Bck, req.key.Props, neededAccess(r.Method)); err != nil {
+		return err
 	}
 	switch r.Method {
 	case http.MethodGet:
-		return t.done(metrics.Get, &req, t.getObject(w, r, &req))
+		return t.done(metrics.Get, &req, t.read(w, r, &req))
 	case http.MethodHead:
-		return t.done(metrics.Head, &req, t.headObject(w, r, &req))
+		return t.done(metrics.Head, &req, t.read(w, r, &req))
 	case http.MethodPut:
 		return t.done(metrics.Put, &req, t.putObject(w, r, &req))
 	default:

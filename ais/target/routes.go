@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/aistore-go/aistore/ais/node"
+	"github.com/aistore-go/aistore/ais/node/objreq"
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/wire"
 )
@@ -24,12 +25,14 @@ func (t *Target) Register() {
 		wire.PathGetBatch: "get-batch",
 		wire.PathDownload: "the downloader",
 		wire.PathSort:     "distributed sort",
-		wire.PathETL:      "ETL",
 		wire.PathS3:       "the S3 API",
 	} {
 		n.Public(path, nil, notBuilt(what))
 	}
-	n.Intra(wire.PathIntra, []string{http.MethodPost}, t.intra)
+	n.Intra(wire.PathHeld, []string{http.MethodGet}, t.held)
+	n.Public(wire.PathETL, nil, func(http.ResponseWriter, *http.Request) error { return objreq.ErrETL() })
+	n.Intra(wire.PathIntra, []string{http.MethodGet, http.MethodHead, http.MethodPost}, t.intra)
+	t.registerMountpaths()
 }
 
 func notBuilt(what string) node.Handler {

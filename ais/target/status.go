@@ -6,6 +6,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/sysinfo"
 	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
 )
 
@@ -15,21 +16,38 @@ type diskStatus struct {
 	disks   *fs.Manager
 	load    *sysinfo.Disks
 	metrics *metrics.Registry
-	damaged atomic.Int64 // objects found damaged since the start
+	damaged atomic.Int64           // objects found damaged since the start
+	known   atomic.Pointer[fs.Set] // whose disks load watches
 }
 
 func newDiskStatus(disks *fs.Manager, m *metrics.Registry) *diskStatus {
 	s := &diskStatus{disks: disks, load: sysinfo.NewDisks(), metrics: m}
-	s.load.SetMountpaths(disks.Lists().Available)
 	s.sample()
 	return s
 }
 
 // sample measures what the disks did since the last call.
-func (s *diskStatus) sample() { s.metrics.SetDisks(s.load.Sample()) }
+func (s *diskStatus) sample() {
+	s.watch()
+	s.metrics.SetDisks(s.load.Sample())
+}
+
+// watch finds the disks of the mountpaths in use, if these have changed.
+func (s *diskStatus) watch() {
+	set := s.disks.Available()
+	if s.known.Swap(set) == set {
+		return
+	}
+	paths := make([]string, 0, len(set.Paths))
+	for _, mp := range set.All() {
+		paths = append(paths, mp.Path)
+	}
+	s.load.SetMountpaths(paths)
+}
 
 // Capacity implements node.StatusSource.
 func (s *diskStatus) Capacity() wire.Capacity {
+	s.watch()
 	have := s.disks.Capacity()
 	c := wire.Capacity{
 		TotalUsed: have.Used, TotalAvail: have.Avail,
@@ -39,15 +57,44 @@ func (s *diskStatus) Capacity() wire.Capacity {
 	if err := have.Err(); err != nil {
 		c.Error = err.Error()
 	}
+	infos := make(map[string]*fs.MountpathInfo)
+	for _, info := range s.disks.Mountpaths() {
+		infos[info.Path] = &info
+	}
 	for i := range have.Mountpaths {
 		mp := &have.Mountpaths[i]
 		c.Mountpaths[mp.Path] = &wire.CDF{
 			Label: mp.Label, Used: mp.Used, Avail: mp.Avail, PctUsed: int32(mp.PctUsed),
-			Disks: s.load.Of(mp.Path),
+			Disks: withAlert(s.load.Of(mp.Path), diskAlert(mp, infos[mp.Path])),
 			FS:    wire.FsInfo{Fs: mp.Filesystem.Device, FsType: mp.Filesystem.Type, FsID: wire.FsID(mp.Filesystem.FsID)},
 		}
 	}
 	return c
+}
+
+// diskAlert is the worst that is to be told of a mountpath, in brackets, ""
+// for nothing.
+func diskAlert(mp *fs.MountpathCapacity, info *fs.MountpathInfo) string {
+	switch {
+	case mp.Err != nil, info != nil && info.Fault != "":
+		return "(faulted)"
+	case mp.OutOfSpace:
+		return "(out-of-space)"
+	case info != nil && info.State == fs.StateWaiting && info.Removal == fs.Disable:
+		return "(->disabled)"
+	case info != nil && info.State == fs.StateWaiting:
+		return "(->detach)"
+	case mp.Low:
+		return "(low-free-space)"
+	}
+	return ""
+}
+
+func withAlert(disks []string, alert string) []string {
+	for i := range disks {
+		disks[i] += alert
+	}
+	return disks
 }
 
 // Mountpaths implements node.StatusSource.
@@ -59,7 +106,7 @@ func (s *diskStatus) Mountpaths() wire.MountpathList {
 // Disks implements node.StatusSource.
 func (s *diskStatus) Disks() map[string]wire.DiskStats { return s.metrics.Disks() }
 
-// Alerts implements node.StatusSource.
+// Alerts implements node.StatusSource. What an operator disabled is no fault.
 func (s *diskStatus) Alerts() wire.NodeFlags {
 	var flags wire.NodeFlags
 	capacity := s.disks.Capacity()
@@ -69,8 +116,24 @@ func (s *diskStatus) Alerts() wire.NodeFlags {
 	case capacity.Low():
 		flags |= wire.NodeLowCapacity | wire.NodeDiskLowCapacity
 	}
-	if len(s.disks.Lists().Disabled) > 0 || s.damaged.Load() > 0 {
+	inUse := 0
+	for _, info := range s.disks.Mountpaths() {
+		if info.InUse() {
+			inUse++
+		}
+		if info.Lost != nil || info.Fault != "" {
+			flags |= wire.NodeDiskFault
+		}
+	}
+	if inUse == 0 || s.damaged.Load() > 0 {
 		flags |= wire.NodeDiskFault
 	}
 	return flags
+}
+
+// exportBMD has copies of the bucket metadata written to the mountpaths.
+func exportBMD(disks *fs.Manager, bmd *meta.BMD) {
+	if data, err := bmd.Encode(); err == nil {
+		disks.ExportBMD(data)
+	}
 }

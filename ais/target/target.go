@@ -1,7 +1,9 @@
 package target
 
 import (
+	"context"
 	"log/slog"
+	"sync"
 
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/cmn/metrics"
@@ -19,6 +21,11 @@ type Target struct {
 	memory  *memsys.Pool
 	metrics *metrics.Registry
 	logger  *slog.Logger
+	markers markerCheck
+
+	ctx    context.Context // of what runs in the background
+	cancel context.CancelFunc
+	sweeps sync.WaitGroup
 }
 
 // Options are the parts that the wiring made before.
@@ -31,10 +38,12 @@ type Options struct {
 	Logger  *slog.Logger
 }
 
-// New returns the target's part of a node; see Register.
+// New returns the target's part of a node; see Register. Close ends it.
 func New(o Options) *Target {
-	return &Target{
+	t := &Target{
 		node: o.Node, control: o.Control, store: o.Store, fs: o.FS, memory: o.Memory,
 		metrics: o.Node.Metrics(), logger: o.Logger,
 	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	return t
 }

@@ -3,13 +3,16 @@ package target
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/aistore-go/aistore/ais/metasync"
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/ais/node/startup"
 	"github.com/aistore-go/aistore/ais/node/statefile"
+	"github.com/aistore-go/aistore/cmn/config"
 	"github.com/aistore-go/aistore/cmn/logging"
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/core"
@@ -24,6 +27,8 @@ const (
 	applyTime = 30 * time.Second
 	// closeTime bounds the writing of access times at the end.
 	closeTime = 5 * time.Second
+	// drainTime bounds the last word to the primary, after all requests ended.
+	drainTime = time.Second
 	// keptMemory is how many bytes of buffers are kept for the next requests.
 	keptMemory = 64 << 20
 )
@@ -38,8 +43,10 @@ type Running struct {
 	host     *startup.Host
 	log      *logging.Log
 	disks    *fs.Manager
-	state    *statefile.File
+	state    *startup.State
 	metrics  *metrics.Registry
+	guard    *Guard
+	role     *Target
 	repeated []func() // stop what is done at intervals
 }
 
@@ -69,9 +76,10 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	}()
 	// First of all, what only one process may have: one that comes too late
 	// must not touch the log of the running one.
-	if t.state, err = statefile.Open(s.Local.ConfDir); err != nil {
+	if t.state, err = s.OpenState(checkState); err != nil {
 		return nil, err
 	}
+	s.UseStored(metasync.StoredConfig(t.state))
 	if t.log, err = s.OpenLog(); err != nil {
 		return nil, err
 	}
@@ -79,10 +87,15 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		return nil, err
 	}
 	id := t.disks.NodeID()
+	keyring, err := s.Keyring(id)
+	if err != nil {
+		return nil, err
+	}
 	t.metrics = metrics.New(meta.RoleTarget, id)
+	s.Measure(t.metrics)
 	if t.Node, err = node.New(node.Options{
-		Role: meta.RoleTarget, ID: id, Local: s.Local, Cluster: s.Cluster, Override: s.Override, Env: s.Env,
-		Log: t.log, Metrics: t.metrics, Version: s.Build,
+		Role: meta.RoleTarget, ID: id, Local: s.Local, Cluster: s.Cluster, Live: s.Live, Env: s.Env,
+		Log: t.log, Metrics: t.metrics, Version: s.Build, Trust: keyring,
 	}); err != nil {
 		return nil, err
 	}
@@ -93,31 +106,51 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	t.Agent, err = metasync.New(metasync.Options{
 		Self: t.Node.Snode(), Network: t.Node.RPC().Network(), Storage: t.state, Logger: t.log.Logger("cluster"),
 		InitialConfig: s.Cluster, Seeds: seeds, OnKeepalive: t.metrics.Keepalive,
+		Trust: keyring, Signer: keyring.Signer(),
+		Timeouts: metasync.TimesOf(s.Config(), meta.RoleTarget),
+		Origin:   t.origin(),
 	})
 	if err != nil {
 		return nil, err
 	}
 
 	memory := memsys.New(keptMemory)
-	var role *Target // made of the store, which asks it before every commit
+	t.guard = NewGuard(t.Node.Name(), id, t.Agent)
 	t.Store = core.NewStore(core.Options{
 		FS: t.disks, NodeID: id, Memory: memory, Logger: t.log.Logger("ios"),
-		OnDamage:  func(core.Damage) { disks.damaged.Add(1) },
-		MayCommit: func(key core.Key) error { return role.MayCommit(key) },
+		OnDamage: func(core.Damage) { disks.damaged.Add(1) },
+		Guard:    t.guard, Epoch: t.guard.Epoch,
 	})
-	role = New(Options{
+	t.role = New(Options{
 		Node: t.Node, Control: t.Agent, Store: t.Store, FS: t.disks, Memory: memory, Logger: t.log.Logger("ais"),
 	})
 	t.Agent.OnApply(t.apply)
 	t.Node.SetControl(t.Agent)
-	role.Register()
+	t.role.Register()
+	t.registerLifecycle()
+	if s.Standby {
+		t.Agent.StandBy()
+	}
 	t.Agent.Start(context.Background())
 	t.repeated = []func(){
-		startup.Every(func() time.Duration { return s.Config().Periodic.StatsTime.D() }, disks.sample),
+		s.Every(func(c *config.Cluster) time.Duration { return c.Disk.IostatLong.D() }, disks.sample),
 		s.LogStats(t.log, t.metrics),
 	}
 	t.Node.MarkStarted()
 	return t, nil
+}
+
+// checkState tells whose a state file is, and whether it can be relied on.
+func checkState(f *statefile.File) (nodeID string, err error) { return metasync.CheckStored(f) }
+
+// origin is what the mountpaths and the state file say about the past.
+func (t *Running) origin() metasync.Origin {
+	o := metasync.Origin{Lost: t.state.Lost}
+	var err error
+	if o.UUID, o.Lineage, err = t.disks.ClusterIdentity(); err != nil {
+		o.Conflict = err.Error()
+	}
+	return o
 }
 
 // openDisks takes the mountpaths into use and finds the node's id on them.
@@ -139,35 +172,82 @@ func (t *Running) openDisks() (err error) {
 			logger.Warn("disk event", "kind", e.Kind.String(), "mountpath", e.Mountpath, "message", e.Message, "err", e.Err)
 		},
 	})
+	if err == nil && !testMode {
+		warnSharedDisk(logger, s.Local.ConfDir, paths)
+	}
 	return err
+}
+
+// warnSharedDisk tells of a state file that waits for the disks of objects.
+func warnSharedDisk(logger *slog.Logger, dir string, mountpaths map[string]string) {
+	shared, err := statefile.SharedWith(dir, slices.Sorted(maps.Keys(mountpaths)))
+	if len(shared) > 0 {
+		logger.Warn("the cluster state is on the filesystem of a mountpath: it waits for the disk behind object data", "confdir", dir, "mountpaths", shared)
+	}
+	if err != nil {
+		logger.Warn("cannot tell whether the cluster state shares a filesystem with a mountpath", "err", err)
+	}
 }
 
 // apply puts a change of the cluster's metadata into force on this node,
 // before it is acknowledged.
 func (t *Running) apply(before, after *meta.View) error {
 	if after.UUID != "" && (after.UUID != before.UUID || after.Lineage != before.Lineage) {
-		if err := t.disks.SetClusterUUID(after.UUID, after.Lineage); err != nil {
+		if err := t.belong(after.UUID, after.Lineage); err != nil {
 			return err
 		}
+		// What the new history does not know is not removed: it may be all
+		// that is left of it.
+		before = &meta.View{}
 	}
 	if after.Config != nil && after.Config != before.Config {
-		if err := t.settings.Reconfigure(after.Config.Cluster, t.log, t.metrics); err != nil {
-			return fmt.Errorf("cluster configuration v%d: %w", after.Config.Version, err)
-		}
+		t.settings.Reconfigure(after.Config.Cluster)
 	}
+	t.Node.Applied(after)
+	t.guard.Apply(after)
+	t.role.Applied(before, after)
 	if after.BMD == nil || after.BMD == before.BMD {
 		return nil
 	}
+	exportBMD(t.disks, after.BMD)
 	ctx, cancel := context.WithTimeout(context.Background(), applyTime)
 	defer cancel()
 	return t.Store.ApplyBMD(ctx, before.BMD, after.BMD)
 }
 
+// belong writes on the mountpaths to which cluster and lineage they belong.
+// That it may be another one than before was decided when the node was
+// admitted: else nothing of it is put into force.
+func (t *Running) belong(uuid, lineage string) error {
+	if old, _, err := t.disks.ClusterIdentity(); err != nil || old != "" && old != uuid {
+		t.log.Logger("fs").Warn("the mountpaths change clusters by an operator's command", "from", old, "to", uuid, "err", err)
+		if err := t.disks.ForgetCluster(); err != nil {
+			return err
+		}
+	}
+	return t.disks.SetClusterUUID(uuid, lineage)
+}
+
 // Stop leaves the cluster, ends requests in flight, and closes everything.
 func (t *Running) Stop() error {
-	err := t.host.Stop(t.Agent.Stop)
+	err := t.host.Stop(t.Agent.Leave)
 	t.host = nil
-	return errors.Join(err, t.close())
+	t.sayDrained()
+	t.Agent.Kill()
+	return errors.Join(err, t.close(), t.removeState())
+}
+
+// sayDrained tells the primary that this target does not write any more, once
+// that is true. Without it the cluster waits for the end of the lease.
+func (t *Running) sayDrained() {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if !t.guard.Close(ctx) {
+		return
+	}
+	if err := t.Agent.Drained(ctx); err != nil {
+		t.Node.Logger().Info("stopping without telling the primary that no write is under way", "err", err)
+	}
 }
 
 // close gives back what was opened, in the opposite order.
@@ -175,6 +255,9 @@ func (t *Running) close() error {
 	var errs []error
 	if t.host != nil {
 		errs = append(errs, t.host.Stop(nil))
+	}
+	if t.role != nil {
+		t.role.Close()
 	}
 	if t.Store != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)

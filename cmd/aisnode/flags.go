@@ -41,7 +41,7 @@ func parse(args []string, stderr io.Writer) (*command, error) {
 	targets := flags.Int("ntargets", 0, "`number` of targets of the cluster; accepted on every node, for scripts: a primary\nserves at once and never waits for targets")
 	flags.Bool("skip_startup", false, "do not wait for targets; accepted for scripts: a primary never does")
 	lost := flags.Bool("start_with_lost_mountpath", false, "target: start although a mountpath is missing; accepted for scripts: a target\nalways starts with the mountpaths that are there, and reports the others")
-	standby := flags.Bool("standby", false, "target: not supported yet")
+	flags.BoolVar(&o.Standby, "standby", false, "target: join no cluster before an operator adds the node to one")
 	loopback := flags.Bool("loopback", false, "target: not supported yet")
 	flags.BoolVar(&c.version, "version", false, "print the version and exit")
 	help := func() error {
@@ -75,10 +75,10 @@ func parse(args []string, stderr io.Writer) (*command, error) {
 		return nil, errors.New("-local_config: the file with the configuration of this node is missing")
 	case *targets < 0:
 		return nil, fmt.Errorf("-ntargets %d: must not be negative", *targets)
-	case *standby:
-		return nil, errors.New("-standby is not supported yet: a target joins its cluster at start")
 	case *loopback:
 		return nil, errors.New("-loopback is not supported yet: use directories (test_fspaths) or real disks (fspaths)")
+	case o.Role == config.RoleProxy && o.Standby:
+		return nil, errors.New("-standby is an option of a target")
 	case o.Role == config.RoleProxy && *lost:
 		return nil, errors.New("-start_with_lost_mountpath is an option of a target")
 	}

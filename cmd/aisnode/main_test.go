@@ -72,7 +72,6 @@ func TestCommandLine(t *testing.T) {
 		{"bad override", append([]string{"-config_custom", "log.level"}, both...), 1, "-config_custom"},
 		{"unknown override", append([]string{"-config_custom", "log.nothing=1"}, both...), 1, "log.nothing"},
 		{"cluster-only override", append([]string{"-config_custom", "ec.enabled=true"}, both...), 1, "globally"},
-		{"standby", append([]string{"-standby"}, both...), 1, "-standby is not supported yet"},
 		{"loopback", append([]string{"-loopback"}, both...), 1, "-loopback is not supported yet"},
 		{"negative targets", append([]string{"-ntargets", "-1"}, both...), 1, "-ntargets"},
 		{"of the other role", append([]string{"-start_with_lost_mountpath"}, both...), 1, "of a target"},

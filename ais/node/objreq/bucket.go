@@ -19,18 +19,20 @@ type Control interface {
 
 // Bucket returns the properties of a bucket. One that this node does not know
 // may have been created through another a moment ago: that is settled with
-// the primary before the answer is 404.
+// the primary before the answer is 404. Without a majority the 404 is marked
+// as stale.
 func Bucket(ctx context.Context, control Control, bck wire.Bck) (*meta.Bprops, error) {
 	if props, ok := control.View().BMD.Get(bck); ok {
 		return props, nil
 	}
-	if _, err := control.Barrier(ctx); err != nil {
+	stale, err := control.Barrier(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if props, ok := control.View().BMD.Get(bck); ok {
 		return props, nil
 	}
-	return nil, ErrBucketNotFound(bck)
+	return nil, apierr.MarkStale(ErrBucketNotFound(bck), stale)
 }
 
 // ErrBucketNotFound is the 404 of a bucket that the cluster does not know. A

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aistore-go/aistore/cmn/trust"
 	"github.com/aistore-go/aistore/cmn/wire"
 )
 
@@ -18,12 +19,14 @@ type location struct {
 	nodeID      string // of the node that redirects
 	smapVersion int64
 	now         time.Time
+	uname       []byte      // of the object
+	ring        *trust.Ring // signs the marker
 }
 
-// appendTo appends the absolute URL to dsl. The path is escaped from the
+// appendTo appends the absolute URL to dst. The path is escaped from the
 // decoded names, so that whatever escaping the client chose, the target
 // decodes the same name. The query keeps its original text; the marker of the
-// redirect (gateway, time and map version in base 36) comes lasl.
+// redirect (gateway, time in base 36, map version with signature) comes last.
 func (l *location) appendTo(dst []byte) []byte {
 	dst = append(dst, l.base...)
 	dst = append(dst, wire.PathObjects...)
@@ -50,9 +53,11 @@ func (l *location) appendTo(dst []byte) []byte {
 	dst = append(dst, wire.QueryRedirectProxyID+"="...)
 	dst = append(dst, l.nodeID...)
 	dst = append(dst, "&"+wire.QueryRedirectUnixTime+"="...)
-	dst = strconv.AppendInt(dst, l.now.UnixNano(), 36)
+	sent := l.now.UnixNano()
+	dst = strconv.AppendInt(dst, sent, 36)
 	dst = append(dst, "&"+wire.QueryRedirectMapAndSig+"="...)
-	return strconv.AppendInt(dst, l.smapVersion, 36)
+	redirect := trust.Redirect{Uname: l.uname, Gateway: l.nodeID, Sent: sent, SmapVersion: l.smapVersion}
+	return l.ring.AppendMarker(dst, &redirect, sent)
 }
 
 // appendWithoutMarker appends the parameters of a query, each followed by

@@ -19,7 +19,7 @@ func CheckGet(r *http.Request, q *query.Values) error {
 		return apierr.NotImplemented("reading files inside archives (%s, %s, %s) is not built yet",
 			wire.QueryArchPath, wire.QueryArchRegx, wire.QueryArchMode)
 	case q.Get(wire.QueryETLName) != "":
-		return errETL()
+		return ErrETL()
 	case query.ParseBool(r.Header.Get(wire.HeaderBlobDownload)), r.Header.Get(wire.HeaderBlobThreshold) != "":
 		return apierr.NotImplemented("blob download (%s, %s) is not built yet", wire.HeaderBlobDownload, wire.HeaderBlobThreshold)
 	}
@@ -38,7 +38,7 @@ func CheckPut(q *query.Values) error {
 	case q.Get(wire.QueryAppendType) != "":
 		return apierr.NotImplemented("appending to an object (%s) is not built yet", wire.QueryAppendType)
 	case q.Get(wire.QueryETLName) != "":
-		return errETL()
+		return ErrETL()
 	}
 	return nil
 }
@@ -55,8 +55,11 @@ func errMultipart() error {
 	return apierr.NotImplemented("multipart upload (%s) is not built yet", wire.QueryUploadID)
 }
 
-func errETL() error {
-	return apierr.NotImplemented("transformation of objects (%s) is not built yet", wire.QueryETLName)
+// ErrETL refuses everything that has to do with transformations. Clients
+// compare status, code and text.
+func ErrETL() error {
+	return apierr.New(http.StatusNotImplemented, wire.CodeUnsupported,
+		"cannot use ETL in a build without ETL support - operation not supported")
 }
 
 // ErrPatch refuses a change of custom metadata.

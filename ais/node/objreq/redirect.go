@@ -9,6 +9,7 @@ import (
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/hrw"
+	"github.com/aistore-go/aistore/cmn/trust"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 )
@@ -40,6 +41,21 @@ func Owner(smap *meta.Smap, bck wire.Bck, object string) (*meta.Snode, error) {
 	return owner, err
 }
 
+// NextLive returns, of the targets that are not down, the one that would own
+// the name if the others did not exist; nil if all are down.
+func NextLive(smap *meta.Smap, bck wire.Bck, object string, isDown func(id string) bool) (next *meta.Snode) {
+	digest, highest := hrw.Digest(bck.Uname(object)), uint64(0)
+	for _, target := range smap.ActiveTargets() {
+		if isDown(target.ID) {
+			continue
+		}
+		if weight := hrw.Weight(target.Digest, digest); next == nil || weight > highest {
+			next, highest = target, weight
+		}
+	}
+	return next
+}
+
 // Request is what is redirected.
 type Request struct {
 	Bck      wire.Bck
@@ -49,6 +65,7 @@ type Request struct {
 	Smap     *meta.Smap  // by which
 	Owner    *meta.Snode // and to whom
 	Now      time.Time   // when the request arrived
+	Ring     *trust.Ring // signs the marker; nil or empty: it is not signed
 }
 
 // Send answers with the address of the owner: 301 for GET, 307 for all else,
@@ -61,13 +78,14 @@ func Send(w http.ResponseWriter, r *http.Request, req *Request) error {
 			"%s advertises %s, a loopback address, which is of no use to %s: its host_net.hostname must be configured",
 			req.Owner, req.Owner.Public.URL, r.RemoteAddr)
 	}
+	buf := scratch.Get().(*[]byte)
+	uname := req.Bck.AppendUname((*buf)[:0], req.Object)
 	to := location{
 		base: req.Owner.Public.URL, bucket: req.Bck.Name, object: req.Object, query: r.URL.RawQuery, provider: req.Provider,
-		nodeID: req.NodeID, smapVersion: req.Smap.Version, now: req.Now,
+		nodeID: req.NodeID, smapVersion: req.Smap.Version, now: req.Now, uname: uname, ring: req.Ring,
 	}
-	buf := scratch.Get().(*[]byte)
-	*buf = to.appendTo((*buf)[:0])
-	value := string(*buf)
+	*buf = to.appendTo(uname) // behind the name, which the signature covers
+	value := string((*buf)[len(uname):])
 	scratch.Put(buf)
 
 	header := w.Header()

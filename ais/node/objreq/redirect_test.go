@@ -55,13 +55,14 @@ func BenchmarkRedirect(b *testing.B) {
 	bck := wire.Bck{Name: "b", Provider: wire.ProviderAIS}
 	r := httptest.NewRequest(http.MethodGet, "/v1/objects/b/dir/train-000123.tar?provider=ais", http.NoBody)
 	w := discard{header: http.Header{}}
+	ring := signed(time.Now())
 	b.ReportAllocs()
 	for b.Loop() {
 		owner, err := Owner(smap, bck, "dir/train-000123.tar")
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := Send(w, r, &Request{Bck: bck, Object: "dir/train-000123.tar", NodeID: "p", Smap: smap, Owner: owner, Now: time.Now()}); err != nil {
+		if err := Send(w, r, &Request{Bck: bck, Object: "dir/train-000123.tar", NodeID: "p", Smap: smap, Owner: owner, Now: time.Now(), Ring: ring}); err != nil {
 			b.Fatal(err)
 		}
 	}

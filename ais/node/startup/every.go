@@ -3,23 +3,43 @@ package startup
 import (
 	"sync"
 	"time"
+
+	"github.com/aistore-go/aistore/cmn/config"
 )
 
-// Every does something at an interval, which is asked for before each round,
-// until the returned function is called; when that returns, the last round
-// has ended.
-func Every(interval func() time.Duration, do func()) (stop func()) {
+// minInterval is the shortest time between two rounds.
+const minInterval = time.Second
+
+// Every does something at the interval that the configuration in force says,
+// and that counts from the last round when it is changed. Nothing is done
+// while it is 0. When the returned function returns, the last round has ended.
+func (s *Settings) Every(interval func(*config.Cluster) time.Duration, do func()) (stop func()) {
 	end := make(chan struct{})
 	var running sync.WaitGroup
 	running.Go(func() {
+		last := time.Now()
 		for {
-			timer := time.NewTimer(max(time.Second, interval()))
+			changed := s.Live.Changed()
+			var due <-chan time.Time
+			var timer *time.Timer
+			if every := interval(s.Live.Config()); every > 0 {
+				timer = time.NewTimer(max(0, max(minInterval, every)-time.Since(last)))
+				due = timer.C
+			}
 			select {
 			case <-end:
-				timer.Stop()
-				return
-			case <-timer.C:
+			case <-changed:
+			case <-due:
 				do()
+				last = time.Now()
+			}
+			if timer != nil {
+				timer.Stop()
+			}
+			select {
+			case <-end:
+				return
+			default:
 			}
 		}
 	})

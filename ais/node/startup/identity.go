@@ -38,31 +38,41 @@ func (s *Settings) NewID() string {
 	return meta.NewNodeID()
 }
 
-// ProxyID returns the id of a proxy: the configured one, the stored one, or a
-// new one, and keeps it. (A target's id is kept on its mountpaths.)
-func (s *Settings) ProxyID() (string, error) {
+// ProxyID returns the id of a proxy: the configured one, the one that it has
+// kept, that of its state file, or a new one. keep keeps it for the next
+// start; it is called once the state file says whose it is, because the kept
+// id is what tells a lost state from one that never was. (A target's id is
+// kept on its mountpaths.)
+func (s *Settings) ProxyID(inState string) (id string, keep func() error, err error) {
 	path := filepath.Join(s.Local.ConfDir, proxyIDFile)
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
+		return "", nil, err
 	}
 	stored := strings.TrimSpace(string(data))
 	if stored != "" {
 		if err := naming.ValidateNodeID(stored); err != nil {
-			return "", fmt.Errorf("%s: %w", path, err)
+			if inState == "" {
+				return "", nil, fmt.Errorf("%s: %w", path, err)
+			}
+			stored = "" // the state file knows better
 		}
 	}
-	id, err := s.ConfiguredID()
-	switch {
-	case err != nil:
-		return "", err
-	case id == "" && stored != "":
-		return stored, nil
-	case id == "":
+	if id, err = s.ConfiguredID(); err != nil {
+		return "", nil, err
+	}
+	for _, known := range []string{stored, inState} {
+		if id == "" {
+			id = known
+		}
+	}
+	if id == "" {
 		id = s.NewID()
 	}
-	if id == stored {
-		return id, nil
-	}
-	return id, replaceFile(path, []byte(id+"\n"))
+	return id, func() error {
+		if id == stored {
+			return nil
+		}
+		return replaceFile(path, []byte(id+"\n"))
+	}, nil
 }

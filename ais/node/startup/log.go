@@ -9,7 +9,8 @@ import (
 	"github.com/aistore-go/aistore/cmn/metrics"
 )
 
-// OpenLog opens the node's log and writes the warnings of Load to it.
+// OpenLog opens the node's log, writes the warnings of Load to it, and keeps
+// it as the configuration in force says.
 func (s *Settings) OpenLog() (*logging.Log, error) {
 	conf := logConfig(s.Config())
 	log, err := logging.New(logging.Options{
@@ -23,39 +24,39 @@ func (s *Settings) OpenLog() (*logging.Log, error) {
 	for _, warning := range s.Warnings {
 		logger.Warn("configuration: " + warning)
 	}
+	s.log.Store(logger)
+	inForce := conf
+	s.Live.Watch(func(c *config.Cluster) {
+		if wanted := logConfig(c); wanted != inForce {
+			if err := log.SetConfig(wanted); err != nil {
+				logger.Error("the log cannot be kept as configured", "err", err)
+				return
+			}
+			inForce = wanted
+		}
+	})
 	return log, nil
 }
 
-// Reconfigure puts the cluster's configuration, with this node's overrides,
-// into force: for Config, in the log and in the metrics.
-func (s *Settings) Reconfigure(cluster *config.Cluster, log *logging.Log, m *metrics.Registry) error {
-	own, err := s.Override.Apply(cluster)
-	if err != nil {
-		return err
-	}
-	s.conf.Store(own)
-	m.SetDetailed(own.Features.Has(feature.DetailedPromMetrics))
-	m.SetGoRuntime(own.Features.Has(feature.GoRuntimeMetrics))
-	m.SetCountNotFound(own.Features.Has(feature.CountObjectNotFound))
-	return log.SetConfig(logConfig(own))
+// Measure keeps the metrics as the configuration in force says.
+func (s *Settings) Measure(m *metrics.Registry) {
+	s.Live.Watch(func(c *config.Cluster) {
+		m.SetDetailed(c.Features.Has(feature.DetailedPromMetrics))
+		m.SetGoRuntime(c.Features.Has(feature.GoRuntimeMetrics))
+		m.SetCountNotFound(c.Features.Has(feature.CountObjectNotFound))
+	})
 }
+
+// Reconfigure puts the cluster's configuration into force, with this node's
+// overrides: for Config, and for all that watches it.
+func (s *Settings) Reconfigure(cluster *config.Cluster) { s.Live.SetCluster(cluster) }
 
 // LogStats writes a line with the node's counters to the log at the configured
 // interval, if they have changed, until the returned function is called. An
-// interval of 0 means that it is not wanted now.
+// interval of 0 means that it is not wanted.
 func (s *Settings) LogStats(log *logging.Log, m *metrics.Registry) (stop func()) {
 	logger := log.Logger("stats")
-	const look = 10 * time.Second // for an interval that was set
-	interval := func() time.Duration {
-		if every := s.Config().Log.StatsTime.D(); every > 0 {
-			return every
-		}
-		return look
-	}
-	return Every(interval, func() {
-		if s.Config().Log.StatsTime <= 0 {
-			return
-		}
+	return s.Every(func(c *config.Cluster) time.Duration { return c.Log.StatsTime.D() }, func() {
 		if line, changed := m.StatsLine(); changed {
 			logger.Info(line)
 		}

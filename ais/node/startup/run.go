@@ -42,6 +42,8 @@ func (h *Host) Wait(ctx context.Context, fatal <-chan error) error {
 		return nil
 	case <-h.done: // Stop has its error
 		return nil
+	case <-h.Node.ExitRequested():
+		return nil
 	case err := <-fatal:
 		return err
 	}

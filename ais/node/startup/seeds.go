@@ -9,18 +9,23 @@ import (
 )
 
 // Seeds are the addresses where this node asks for a cluster, in this order:
-// the environment's primary, then the configured ones, without repetitions.
+// the environment's primary, then the configured ones, then those that the
+// cluster's own configuration had, without repetitions.
 // mayFound tells that the first of them is this node itself: if nobody knows
 // a cluster, it founds one.
 func (s *Settings) Seeds(self *meta.Snode) (seeds []string, mayFound bool) {
-	proxy := &s.Cluster.Proxy
-	first := s.Env.PrimaryEP
+	proxy, stored := &s.Cluster.Proxy, &s.Config().Proxy
+	environment := s.Env.PrimaryURL(s.Config())
+	first := environment
 	if first == "" {
 		first = proxy.PrimaryURL
 	}
 	mayFound = self.Role == meta.RoleProxy && first != "" && isSelf(first, self)
 	seen := map[string]bool{}
-	for _, seed := range []string{s.Env.PrimaryEP, proxy.PrimaryURL, proxy.DiscoveryURL, proxy.OriginalURL} {
+	for _, seed := range []string{
+		environment, proxy.PrimaryURL, proxy.DiscoveryURL, proxy.OriginalURL,
+		stored.PrimaryURL, stored.DiscoveryURL, stored.OriginalURL,
+	} {
 		seed = strings.TrimSuffix(seed, "/")
 		if seed == "" || seen[seed] {
 			continue

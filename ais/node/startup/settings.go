@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/core/meta"
 )
 
 // Files of a node in its configuration directory, besides the state file.
@@ -30,6 +33,7 @@ type Options struct {
 	Custom      string // "key=value,key=value": overrides of this node
 	Transient   bool   // do not keep Custom for the next start
 	NodeID      string // "" for the environment's, the stored one, a new one
+	Standby     bool   // join no cluster before an operator adds the node to one
 	Getenv      func(string) string
 	Stderr      io.Writer // of a log that goes there
 	Build       node.BuildInfo
@@ -40,17 +44,17 @@ type Settings struct {
 	Options
 	Env      config.Env
 	Local    *config.Local
-	Cluster  *config.Cluster  // of the file; in force until the cluster's own is known
-	Override *config.Override // of this node, stored and from the command line
-	Warnings []string         // for the log
+	Cluster  *config.Cluster // of the file; in force until the cluster's own is known
+	Live     *config.Live    // in force, with this node's overrides
+	Warnings []string        // for the log
 
-	conf atomic.Pointer[config.Cluster] // see Config
+	log atomic.Pointer[slog.Logger] // see warnLive
 }
 
 // Load reads and checks everything that a node is configured by, makes its
 // directories, and keeps new overrides. Errors are one line for an operator.
 func Load(o Options) (*Settings, error) {
-	s := &Settings{Options: o, Override: &config.Override{}}
+	s := &Settings{Options: o}
 	var err error
 	if s.Env, err = config.ReadEnv(o.Getenv); err != nil {
 		return nil, err
@@ -72,19 +76,31 @@ func Load(o Options) (*Settings, error) {
 	if err := s.readOverrides(); err != nil {
 		return nil, err
 	}
-	own, err := s.Override.Apply(s.Cluster)
-	if err != nil {
-		return nil, fmt.Errorf("node override: %w", err)
-	}
-	s.conf.Store(own)
 	s.checkFileLimit()
 	return s, nil
 }
 
-// Config is the configuration in force, for parts that are made before the
-// node: first that of the files, later what
-// Reconfigure got.
-func (s *Settings) Config() *config.Cluster { return s.conf.Load() }
+// Config is the configuration in force: that of the files until UseStored, and
+// until Reconfigure has got the cluster's.
+func (s *Settings) Config() *config.Cluster { return s.Live.Config() }
+
+// UseStored puts the configuration into force that this node's cluster had
+// when the node was stopped, nil if it was in none. What a node reads only at
+// its start, it then reads as it was changed.
+func (s *Settings) UseStored(cluster *config.Cluster) {
+	if cluster != nil {
+		s.Live.SetCluster(cluster)
+	}
+}
+
+// FirstConfig is the configuration of a cluster that this node founds: that of
+// the file, with this node's address as the one where the cluster is found.
+func (s *Settings) FirstConfig(self *meta.Snode) *config.Cluster {
+	first := s.Cluster.Clone()
+	first.Proxy.PrimaryURL, first.Proxy.OriginalURL = self.IntraControl.URL, self.IntraControl.URL
+	first.Touch(time.Now())
+	return first
+}
 
 func (s *Settings) readLocal() error {
 	data, err := readFile("-local_config", s.LocalFile)
@@ -114,9 +130,11 @@ func (s *Settings) readCluster() error {
 	return nil
 }
 
-// readOverrides merges what the node has kept with what the command line says.
+// readOverrides reads what the node has kept, and what the command line says,
+// and puts both into force, on top of the file's configuration.
 func (s *Settings) readOverrides() error {
 	path := filepath.Join(s.Local.ConfDir, overrideFile)
+	kept, transient := &config.Override{}, &config.Override{}
 	data, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -128,27 +146,60 @@ func (s *Settings) readOverrides() error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		s.warn(path, warnings)
-		s.Override.Merge(stored)
+		kept = stored
 	}
-	if s.Custom == "" {
-		return nil
+	keep := func(o *config.Override) error { return keepOverride(path, o) }
+	if s.Custom != "" {
+		custom, err := config.ParseCustom(s.Custom)
+		if err == nil {
+			before, _ := kept.Fit(s.Cluster)
+			_, err = custom.Apply(before)
+		}
+		if err != nil {
+			return fmt.Errorf("-config_custom: %w", err)
+		}
+		if s.Transient {
+			transient = custom
+		} else {
+			kept.Merge(custom)
+			if err := keep(kept); err != nil {
+				return err
+			}
+		}
 	}
-	custom, err := config.ParseCustom(s.Custom)
-	if err != nil {
-		return fmt.Errorf("-config_custom: %w", err)
+	s.Live = config.NewLive(config.LiveOptions{
+		Cluster: s.Cluster, Kept: kept, Transient: transient, Keep: keep, Warn: s.warnLive,
+	})
+	return nil
+}
+
+// keepOverride stores an override, or forgets it if it is empty, so that the
+// next start finds it so, whatever happens.
+func keepOverride(path string, o *config.Override) error {
+	if o.Len() == 0 {
+		if err := os.Remove(path); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return err
+		}
+		return syncDir(filepath.Dir(path))
 	}
-	s.Override.Merge(custom)
-	if s.Transient {
-		return nil
-	}
-	if _, err := s.Override.Apply(s.Cluster); err != nil {
-		return fmt.Errorf("-config_custom: %w", err)
-	}
-	data, err = s.Override.MarshalJSON()
+	data, err := o.MarshalJSON()
 	if err != nil {
 		return err
 	}
 	return replaceFile(path, append(data, '\n'))
+}
+
+// warnLive tells what of an override is not in force: in the log, or, while
+// there is none yet, where it will go first.
+func (s *Settings) warnLive(warning string) {
+	if logger := s.log.Load(); logger != nil {
+		logger.Warn("configuration: " + warning)
+		return
+	}
+	s.Warnings = append(s.Warnings, warning)
 }
 
 func (s *Settings) warn(file string, warnings []string) {
@@ -190,7 +241,12 @@ func replaceFile(path string, data []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes what was renamed and removed in a folder durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // settings are those of a node with the given initial cluster configuration.
 func settings(t *testing.T, role string) *Settings {
 	t.Helper()
+	cluster := config.DefaultCluster()
 	return &Settings{
-		Options: Options{Role: role}, Cluster: config.DefaultCluster(), Override: &config.Override{},
+		Options: Options{Role: role}, Cluster: cluster, Live: config.NewLive(config.LiveOptions{Cluster: cluster}),
 		Local: &config.Local{ConfDir: t.TempDir(), HostNet: config.HostNet{Port: "8080"}},
 	}
 }
@@ -64,34 +65,53 @@ func TestSeeds(t *testing.T) {
 func TestProxyID(t *testing.T) {
 	t.Parallel()
 	s := settings(t, meta.RoleProxy)
-	first, err := s.ProxyID()
-	if err != nil || len(first) != 8 {
-		t.Fatalf("%q %v", first, err)
+	proxyID := func(inState string) (string, error) {
+		id, keep, err := s.ProxyID(inState)
+		if err == nil {
+			err = keep()
+		}
+		return id, err
 	}
-	if again, err := s.ProxyID(); again != first || err != nil {
+	if id, _, err := s.ProxyID(""); err != nil || len(id) != 8 {
+		t.Fatalf("%q %v", id, err)
+	}
+	if earlier, err := s.earlierLife(); earlier != "" || err != nil {
+		t.Errorf("an id was kept that nobody asked to keep: %q %v", earlier, err)
+	}
+	first, err := proxyID("stateful1")
+	if err != nil || first != "stateful1" {
+		t.Fatalf("the state file's id: %q %v", first, err)
+	}
+	if again, err := proxyID(""); again != first || err != nil {
 		t.Errorf("%q %v, want %q", again, err, first)
 	}
 	s.Env.NodeID = "fromEnvironment"
-	if id, err := s.ProxyID(); id != "fromEnvironment" || err != nil {
+	if id, err := proxyID("stateful1"); id != "fromEnvironment" || err != nil {
 		t.Errorf("%q %v", id, err)
 	}
 	s.NodeID = "fromFlag"
-	if id, err := s.ProxyID(); id != "fromFlag" || err != nil {
+	if id, err := proxyID(""); id != "fromFlag" || err != nil {
 		t.Errorf("%q %v", id, err)
 	}
 	s.Env.NodeID, s.NodeID = "", ""
-	if id, err := s.ProxyID(); id != "fromFlag" || err != nil {
+	if id, err := proxyID(""); id != "fromFlag" || err != nil {
 		t.Errorf("what was said last is kept: %q %v", id, err)
 	}
 	if err := os.WriteFile(filepath.Join(s.Local.ConfDir, proxyIDFile), []byte("../x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.ProxyID(); err == nil || !strings.Contains(err.Error(), proxyIDFile) {
+	if _, err := proxyID(""); err == nil || !strings.Contains(err.Error(), proxyIDFile) {
 		t.Errorf("a damaged file: %v", err)
+	}
+	if id, err := proxyID("stateful1"); id != "stateful1" || err != nil {
+		t.Errorf("a damaged file, with a state file: %q %v", id, err)
+	}
+	if id, err := proxyID(""); id != "stateful1" || err != nil {
+		t.Errorf("the damaged file was not replaced: %q %v", id, err)
 	}
 	s = settings(t, meta.RoleProxy)
 	s.Local.TestFSPaths.Root = "/tmp/x"
-	if id, err := s.ProxyID(); !strings.HasSuffix(id, "p8080") || err != nil {
+	if id, err := proxyID(""); !strings.HasSuffix(id, "p8080") || err != nil {
 		t.Errorf("in a test environment: %q %v", id, err)
 	}
 }
@@ -133,15 +153,21 @@ func TestLoadNamesTheFile(t *testing.T) {
 
 func TestEvery(t *testing.T) {
 	t.Parallel()
+	s := settings(t, meta.RoleProxy)
 	var rounds atomic.Int64
-	done := make(chan struct{}, 10)
-	stop := Every(func() time.Duration { return time.Millisecond }, func() {
-		rounds.Add(1)
-		done <- struct{}{}
-	})
-	<-done
-	stop()
-	if rounds.Load() == 0 {
-		t.Error("nothing was done")
+	stop := s.Every(func(c *config.Cluster) time.Duration { return c.Log.StatsTime.D() }, func() { rounds.Add(1) })
+	defer func() { stop() }()
+	// The interval of three minutes is not waited for once it is shorter.
+	start := time.Now()
+	change(t, s, "log.stats_time", "1s", true)
+	eventually(t, "a round", func() bool { return rounds.Load() > 0 })
+	if took := time.Since(start); took < minInterval/2 {
+		t.Errorf("the first round came after %v", took)
 	}
+	change(t, s, "log.stats_time", "0s", true)
+	before := rounds.Load()
+	if stop(); rounds.Load() > before+1 {
+		t.Errorf("%d rounds while there should be none", rounds.Load()-before)
+	}
+	stop = func() {}
 }

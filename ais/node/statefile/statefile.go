@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -48,7 +49,7 @@ func Open(dir string) (f *File, err error) {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("%s is in use by another process", path)
-	case errors.Is(err, os.ErrPermission), errors.Is(err, os.ErrNotExist):
+	case errors.As(err, new(syscall.Errno)): // of the disk or the system, not of the contents
 		return nil, fmt.Errorf("cannot open the state file: %w", err)
 	case err != nil:
 		return nil, f.damaged(err)
@@ -182,8 +183,12 @@ func sum(bucket, key, value []byte) uint32 {
 	return crc32.Update(crc32.Update(crc32.Update(0, table, bucket), table, key), table, value)
 }
 
+// ErrDamaged is in the chain of every error that tells that the file's contents
+// are not what was stored.
+var ErrDamaged = errors.New("damaged")
+
 func (f *File) damaged(cause error) error {
-	return fmt.Errorf("the state file %s is damaged: %w", f.path, cause)
+	return fmt.Errorf("the state file %s is %w: %w", f.path, ErrDamaged, cause)
 }
 
 // guard turns what bbolt does when its pages make no sense, a panic or a

@@ -57,6 +57,10 @@ Build: 2026-01-01`)
 		t.Errorf("%v, %v", form, err)
 	}
 
+	f.fenced = "the cluster has another history"
+	contains(t, f.ok(t, "show cluster target"), "tgtCCCCC3] - - - - - - <fenced> ", "fenced: the cluster has another history")
+	f.fenced = ""
+
 	f.version = "5.1.x"
 	if r := f.run(t, "", "show", "cluster"); !strings.Contains(r.err, "has version 5.1.x") || strings.Contains(r.err, "may not") {
 		t.Errorf("%+v", r)

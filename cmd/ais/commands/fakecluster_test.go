@@ -32,6 +32,7 @@ type fakeCluster struct {
 	objects  map[wire.Bck]map[string][]byte
 	starting int // requests that are still answered 503
 	version  string
+	fenced   string // why tgtCCCCC3 may not serve
 	dir      string // configuration of the tool
 }
 
@@ -303,6 +304,8 @@ func (f *fakeCluster) control(w http.ResponseWriter, r *http.Request) error {
 		value = config.DefaultCluster()
 	case "/v1/cluster backends":
 		value = []string{}
+	case "/v1/health ":
+		value = &wire.NodeStateInfo{Flags: wire.NodeStarted, Fenced: f.fenced}
 	case "/v1/reverse/daemon smap":
 		value = f.smap()
 	case "/v1/reverse/daemon node_status":

@@ -32,6 +32,7 @@ type nodeReport struct {
 	node   *meta.Snode
 	status *api.NodeStatus // nil: it did not answer
 	err    error
+	fenced string // why it may not serve, "" if it may
 }
 
 // selection is which nodes "show cluster" shows.
@@ -112,12 +113,26 @@ func askNodes(ctx context.Context, client *api.Client, smap *meta.Smap, wanted s
 		group.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, statusTime)
 			defer cancel()
-			reports[i].status, reports[i].err = client.NodeStatus(ctx, reports[i].node.ID)
+			reports[i].ask(ctx, client)
 			return nil // a node that does not answer has its row all the same
 		})
 	}
 	_ = group.Wait() // none returns an error
 	return reports
+}
+
+// ask asks the node by way of the gateway. One that is fenced may not know the
+// gateway; it tells everybody why.
+func (r *nodeReport) ask(ctx context.Context, client *api.Client) {
+	r.status, r.err = client.NodeStatus(ctx, r.node.ID)
+	switch {
+	case r.err == nil:
+		r.fenced = r.status.Cluster.Fenced
+	case ctx.Err() == nil:
+		if state, err := client.NodeState(ctx, r.node); err == nil {
+			r.fenced = state.Fenced
+		}
+	}
 }
 
 // reportsJSON is what --json prints: statuses by role and node id; a node that
@@ -211,7 +226,7 @@ func (v *clusterView) row(r *nodeReport, target bool) []string {
 		if target {
 			row = append(row, "-")
 		}
-		return append(row, "-", "-", offlineStatus(r), "-", "-", "-")
+		return append(row, "-", "-", offlineStatus(r), "-", "-", alertCell(r, "-"))
 	}
 	row = append(row, percent(s.SysInfo.PctMemUsed), measure.Size(int64(s.SysInfo.MemAvail), v.units))
 	if target {
@@ -225,7 +240,15 @@ func (v *clusterView) row(r *nodeReport, target bool) []string {
 		row = append(row, rebalanceCell(s.RebalanceSnap))
 	}
 	return append(row, measure.Uptime(time.Duration(s.Tracker.Get("up.ns.time"))), orDash(s.K8sPodName), onlineStatus(s),
-		s.Version, s.BuildTime, s.Cluster.Flags.String())
+		s.Version, s.BuildTime, alertCell(r, s.Cluster.Flags.String()))
+}
+
+// alertCell is what a node has to report; that it may not serve comes first.
+func alertCell(r *nodeReport, alerts string) string {
+	if r.fenced != "" {
+		return "fenced: " + r.fenced
+	}
+	return alerts
 }
 
 // offlineStatus is why a node has no figures.
@@ -233,6 +256,8 @@ func offlineStatus(r *nodeReport) string {
 	switch {
 	case r.status != nil:
 		return r.status.Status
+	case r.fenced != "":
+		return "<fenced>"
 	case api.TypeCode(r.err) != "":
 		return "<" + api.TypeCode(r.err) + ">"
 	case api.HTTPStatus(r.err) >= 500 || api.HTTPStatus(r.err) == -1:

@@ -1,0 +1,204 @@
+package target
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/core"
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+// Guard decides at every commit of this target whether it may change a name:
+// it must own the name in the map that is in force and in the one that is
+// pending, hold the owner lease until the acknowledgement, and be no outcast
+// of its cluster. It counts the commits under way, so that the cluster learns
+// when none is left that was let through by an earlier map. It implements
+// core.Guard without locks; commits of different names hardly meet.
+type Guard struct {
+	id, name string
+	control  guardControl
+	rules    atomic.Pointer[rules]
+	closed   atomic.Bool
+
+	// Commits are counted under the generation in which they began. A new one
+	// begins after new rules are in force, and when nobody is left in the one
+	// before, nobody is left who went by the old rules.
+	generation atomic.Uint64
+	flights    [2][flightStripes]flight
+
+	mu       sync.Mutex
+	wanted   int64 // version of the transition to report once drained
+	reported int64
+	draining bool
+}
+
+// guardControl is what the guard needs of the control plane.
+type guardControl interface {
+	LeaseValid() bool
+	Fenced() string
+	Quiesced(version int64)
+}
+
+// rules are what commits go by.
+type rules struct {
+	smap    *meta.Smap
+	pending *meta.PendingMap // nil: no transition is under way
+	epoch   uint64
+}
+
+const (
+	flightStripes = 64 // a power of two
+	// drainEvery is how often a drain looks whether it is over.
+	drainEvery = time.Millisecond
+)
+
+// flight counts commits; it fills a cache line, so that two processors which
+// count in different ones do not disturb each other.
+type flight struct {
+	n atomic.Int64
+	_ [56]byte
+}
+
+// NewGuard returns the guard of a target. It lets nothing pass before Apply.
+func NewGuard(name, id string, control guardControl) *Guard {
+	g := &Guard{id: id, name: name, control: control}
+	g.rules.Store(&rules{})
+	return g
+}
+
+// Apply puts a new view into force. It never waits: when no commit is under
+// way any more that was let through before, the transition that the view
+// brings is reported.
+func (g *Guard) Apply(view *meta.View) {
+	g.rules.Store(&rules{smap: view.Smap, pending: view.Transition.Now(), epoch: view.Placement.Epoch()})
+	if view.Transition.Now() == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.wanted = view.Transition.Version
+	if !g.draining && g.wanted != g.reported {
+		g.draining = true
+		go g.drain(g.turn(), g.wanted)
+	}
+}
+
+// Epoch is the placement epoch that stamps get.
+func (g *Guard) Epoch() uint64 { return g.rules.Load().epoch }
+
+// Begin implements core.Guard.
+func (g *Guard) Begin(key core.Key, unameDigest uint64) (core.Ticket, error) {
+	t := g.enter(unameDigest % flightStripes)
+	if err := g.check(key, unameDigest); err != nil {
+		g.leave(t)
+		return 0, err
+	}
+	return t, nil
+}
+
+// enter counts a commit in the present generation.
+func (g *Guard) enter(stripe uint64) core.Ticket {
+	for {
+		generation := g.generation.Load()
+		t := core.Ticket(generation&1*flightStripes + stripe)
+		g.flight(t).n.Add(1)
+		if g.generation.Load() == generation {
+			return t
+		}
+		g.leave(t) // it ended meanwhile: the drain may have missed this one
+	}
+}
+
+func (g *Guard) flight(t core.Ticket) *flight { return &g.flights[t/flightStripes][t%flightStripes] }
+
+func (g *Guard) leave(t core.Ticket) { g.flight(t).n.Add(-1) }
+
+// End implements core.Guard.
+func (g *Guard) End(t core.Ticket) error {
+	valid := g.control.LeaseValid()
+	g.leave(t)
+	if !valid {
+		return apierr.Unavailable(time.Second, "%s: its owner lease ended while the object was being changed: the outcome is open", g.name)
+	}
+	return nil
+}
+
+// check tells whether a name may be changed now.
+func (g *Guard) check(key core.Key, unameDigest uint64) error {
+	if g.closed.Load() {
+		return apierr.Unavailable(time.Second, "%s is stopping", g.name)
+	}
+	if why := g.control.Fenced(); why != "" {
+		return apierr.Unavailable(10*time.Second, "%s may not write: %s", g.name, why)
+	}
+	r := g.rules.Load()
+	owner, err := r.smap.Owner(unameDigest)
+	switch {
+	case err != nil:
+		return err
+	case owner.ID != g.id:
+		return errNotOwner(g.name, key, owner, r.smap)
+	}
+	if r.pending != nil {
+		if next := r.pending.Owner(unameDigest); next != g.id {
+			return apierr.Unavailable(time.Second, "%s: %s is about to be owned by %s", g.name, key.Cname(), meta.NodeName(meta.RoleTarget, next))
+		}
+	}
+	if !g.control.LeaseValid() {
+		return apierr.Unavailable(time.Second, "%s may not write: it has no owner lease, since the primary does not answer it", g.name)
+	}
+	return nil
+}
+
+// turn begins a generation and returns the commits of the one before, which
+// must be over before the next turn.
+func (g *Guard) turn() *[flightStripes]flight { return &g.flights[(g.generation.Add(1)-1)&1] }
+
+// drain waits for the commits of a generation and reports, until there is
+// nothing new to report.
+func (g *Guard) drain(before *[flightStripes]flight, version int64) {
+	tick := time.NewTicker(drainEvery)
+	defer tick.Stop()
+	for {
+		for under(before) > 0 {
+			<-tick.C
+		}
+		g.control.Quiesced(version)
+		g.mu.Lock()
+		g.reported = version
+		if version == g.wanted {
+			g.draining = false
+			g.mu.Unlock()
+			return
+		}
+		before, version = g.turn(), g.wanted
+		g.mu.Unlock()
+	}
+}
+
+// under is how many commits of a generation are under way.
+func under(generation *[flightStripes]flight) (n int64) {
+	for i := range generation {
+		n += generation[i].n.Load()
+	}
+	return n
+}
+
+// Close lets no further commit begin and waits for those under way; it tells
+// whether none is left.
+func (g *Guard) Close(ctx context.Context) bool {
+	g.closed.Store(true)
+	tick := time.NewTicker(drainEvery)
+	defer tick.Stop()
+	for under(&g.flights[0])+under(&g.flights[1]) > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}

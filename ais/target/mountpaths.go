@@ -1,0 +1,167 @@
+package target
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/aistore-go/aistore/ais/node"
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/query"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/fs"
+)
+
+// mountpathRequest is one operation on a mountpath.
+type mountpathRequest struct {
+	action string
+	path   string
+	label  string
+	// now: what lies on a mountpath that leaves is not moved first.
+	now   bool
+	force bool
+}
+
+// registerMountpaths answers PUT, POST and DELETE /v1/daemon/mountpaths: the
+// action decides, whatever the method.
+func (t *Target) registerMountpaths() {
+	methods := []string{http.MethodDelete, http.MethodPost, http.MethodPut}
+	t.node.HandleDaemonItem(wire.ItemMountpaths, methods, node.Clients, t.mountpaths)
+}
+
+func (t *Target) mountpaths(w http.ResponseWriter, r *http.Request, items []string) error {
+	if len(items) > 0 {
+		return apierr.BadRequest("invalid request URI: '%s %s'", r.Method, r.RequestURI)
+	}
+	req, err := readMountpathRequest(r)
+	if err != nil {
+		return err
+	}
+	err = t.changeMountpath(req)
+	if errors.Is(err, fs.ErrAlready) {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	if err != nil {
+		t.logger.Warn("mountpath operation refused", "action", req.action, "mountpath", req.path, "err", err)
+		return err
+	}
+	w.Header()[wire.HeaderContentLength] = zeroLength
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func readMountpathRequest(r *http.Request) (*mountpathRequest, error) {
+	msg, err := node.ReadActMsg(r, maxActionBody)
+	if err != nil {
+		return nil, err
+	}
+	q, err := query.Parse(r.URL.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	req := &mountpathRequest{
+		action: msg.Action, label: q.Get(wire.QueryMountpathLabel),
+		now: q.Bool(wire.QueryDontResilver), force: q.Bool(wire.QueryForceRemoval),
+	}
+	if err := json.Unmarshal(msg.Value, &req.path); err != nil || req.path == "" {
+		return nil, apierr.BadRequest("failed to unmarshal the value of action %.64q: expected the path of a mountpath, got %.64s", msg.Action, msg.Value)
+	}
+	return req, nil
+}
+
+func (t *Target) changeMountpath(req *mountpathRequest) error {
+	switch req.action {
+	case wire.ActMountpathAttach:
+		return t.store.ChangeMountpaths(func(prepare fs.Prepare) error { return t.fs.Attach(req.path, req.label, prepare) })
+	case wire.ActMountpathEnable:
+		return t.enableMountpath(req.path)
+	case wire.ActMountpathDisable:
+		return t.removeMountpath(req, fs.Disable)
+	case wire.ActMountpathDetach:
+		return t.removeMountpath(req, fs.Detach)
+	case wire.ActMountpathRescan:
+		return t.fs.Rescan(req.path)
+	case wire.ActMountpathCheck:
+		return t.checkMountpath(req.path)
+	}
+	return apierr.BadRequest("invalid action %.64q", req.action)
+}
+
+func (t *Target) enableMountpath(path string) error {
+	return t.store.ChangeMountpaths(func(prepare fs.Prepare) error { return t.fs.Enable(path, prepare) })
+}
+
+// removeMountpath disables or detaches a mountpath. Objects are not moved to
+// the others yet: one that holds any leaves only without them.
+func (t *Target) removeMountpath(req *mountpathRequest, how fs.Removal) error {
+	if req.now {
+		if t.resilvering(req.path) {
+			return apierr.New(http.StatusBadRequest, wire.CodeInvalidMountpath,
+				"%s: mountpath %q: objects are being moved between mountpaths, %s cannot be had meanwhile", t.node.Name(), req.path, wire.QueryDontResilver)
+		}
+		return t.fs.Remove(req.path, how, req.force)
+	}
+	mp := t.fs.Find(req.path)
+	if mp == nil { // disabled, lost or unknown: nothing to move
+		return t.fs.Remove(req.path, how, req.force)
+	}
+	if err := t.mustBeEmpty(req, mp); err != nil {
+		return err
+	}
+	if err := t.fs.BeginRemoval(req.path, how); err != nil {
+		if !req.force {
+			return err
+		}
+		return t.fs.Remove(req.path, how, true)
+	}
+	// What was being written to it is there now.
+	if err := t.mustBeEmpty(req, mp); err != nil {
+		if stays := t.enableMountpath(req.path); stays != nil {
+			return errors.Join(err, stays)
+		}
+		return err
+	}
+	return t.fs.FinishRemoval(req.path)
+}
+
+// resilvering tells that objects are, or are to be, moved off another
+// mountpath.
+func (t *Target) resilvering(path string) bool {
+	for _, mp := range t.fs.Available().Leaving {
+		if mp != t.fs.Find(path) {
+			return true
+		}
+	}
+	return false
+}
+
+// mustBeEmpty is a 501 for a mountpath that holds objects.
+func (t *Target) mustBeEmpty(req *mountpathRequest, mp *fs.Mountpath) error {
+	holds, err := mp.HoldsObjects()
+	if err != nil {
+		return mp.IOError(req.action+" "+req.path, err)
+	}
+	if holds {
+		return apierr.NotImplemented("%s: moving objects off mountpath %q is not built yet: with %s=true it leaves with its objects, "+
+			"which cannot be read until it is back", t.node.Name(), req.path, wire.QueryDontResilver)
+	}
+	return nil
+}
+
+// checkMountpath begins a health check in the background.
+func (t *Target) checkMountpath(path string) error {
+	conf := t.node.Config().FSHC
+	started, err := t.fs.Check(path, fs.CheckOptions{TestFiles: conf.TestFiles, ErrorLimit: conf.ErrorLimit}, func(r fs.CheckResult) {
+		if r.Fault != "" {
+			t.logger.Error("health check: the disk cannot be relied on", "mountpath", r.Mountpath, "finding", r.Fault, "took", r.Took)
+			return
+		}
+		t.logger.Info("health check: healthy", "mountpath", r.Mountpath, "errors", r.Errors, "first", r.First, "took", r.Took.Round(time.Millisecond))
+	})
+	if started {
+		t.metrics.MountpathChecked()
+	}
+	return err
+}

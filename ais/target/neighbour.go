@@ -1,0 +1,363 @@
+package target
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aistore-go/aistore/ais/node"
+	"github.com/aistore-go/aistore/ais/node/objreq"
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/hrw"
+	"github.com/aistore-go/aistore/cmn/query"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core"
+	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/transport/rpc"
+)
+
+// After the set of targets has changed, an object may still lie with a former
+// owner of its name, under a smaller stamp or under the only one. As long as
+// the placement is not settled, the owner asks the former ones before it
+// answers that there is nothing, or that what it has is the newest.
+
+const (
+	// lookTime bounds the question to other targets what they hold.
+	lookTime = 5 * time.Second
+	// maxLook bounds question and answer, in bytes.
+	maxLook = 64 << 10
+	// paramName holds the object's name in calls between targets.
+	paramName = "objname"
+)
+
+// lookRequest asks a target what it holds of a name. With Remove it gives up
+// what has a smaller stamp, since the name was deleted.
+type lookRequest struct {
+	Name   string      `json:"name"`
+	Remove *core.Stamp `json:"remove,omitempty"`
+}
+
+// lookReply is what it holds; Kind 0: nothing.
+type lookReply struct {
+	Kind  core.Kind  `json:"kind"`
+	Stamp core.Stamp `json:"stamp"`
+}
+
+// holding is what one target holds of a name.
+type holding struct {
+	lookReply
+	node *meta.Snode // nil: this target
+}
+
+// findings are what all targets hold that may hold something of a name.
+type findings struct {
+	local   holding
+	best    holding  // of the greatest stamp; local if that is it
+	unknown []string // names of targets that could not be asked
+}
+
+// none tells that nobody who answered has an object.
+func (f *findings) none() bool { return f.best.Kind == 0 || f.best.Kind == core.KindTombstone }
+
+// formerOwners returns the ids of other targets that may hold something of a
+// name; none if the placement is settled.
+func (t *Target) formerOwners(view *meta.View, key core.Key) []string {
+	if view.Placement.Settled() {
+		return nil
+	}
+	ids := view.Placement.AppendEarlierOwners(nil, hrw.Digest(key.Bck.Uname(key.Name)))
+	others := ids[:0]
+	for _, id := range ids {
+		if id != t.node.ID() {
+			others = append(others, id)
+		}
+	}
+	return others
+}
+
+// decided tells that what the owner itself holds is the newest there is: it
+// was committed since the present owners are in force.
+func decided(view *meta.View, l *holding) bool {
+	sets := view.Placement.Sets
+	return l.Kind != 0 && l.Stamp.Epoch >= uint64(sets[len(sets)-1].Epoch)
+}
+
+// read answers GET and HEAD.
+func (t *Target) read(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
+	// As long as the lease holds nobody else can have written the name since.
+	if t.control.Stale() || !t.control.LeaseValid() {
+		w.Header()[wire.HeaderStale] = staleValue
+	}
+	if req.insteadOf != nil {
+		return t.readInstead(w, r, req, req.insteadOf)
+	}
+	return t.readObject(w, r, req)
+}
+
+// readObject answers a read of a name that this target owns.
+func (t *Target) readObject(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
+	view := t.control.View()
+	if view.Transition.Now() != nil {
+		if served, err := t.readMoving(w, r, req, view); served || err != nil {
+			return err
+		}
+	}
+	if former := t.formerOwners(view, req.key); len(former) > 0 {
+		f, err := t.find(r.Context(), view, req.key, former)
+		switch {
+		case err != nil:
+			return err
+		case len(f.unknown) > 0:
+			return t.errUnknown(req.key, f.unknown)
+		case !f.none() && f.best.node != nil:
+			return t.relay(w, r, req, f.best.node)
+		case f.none():
+			return apierr.ObjectNotFound(t.node.Name() + ": " + req.key.Cname())
+		}
+	}
+	return t.readLocal(w, r, req)
+}
+
+// readMoving answers a read of a name that another target is about to own, and
+// may own already without this one knowing it: what was written there since is
+// newer. served is false if there is nothing newer.
+func (t *Target) readMoving(w http.ResponseWriter, r *http.Request, req *objectRequest, view *meta.View) (served bool, err error) {
+	pending := view.Transition.Now()
+	id := pending.Owner(hrw.Digest(req.key.Bck.Uname(req.key.Name)))
+	if id == "" || id == t.node.ID() {
+		return false, nil
+	}
+	next := view.Smap.Tmap[id]
+	for _, node := range pending.Patch.Put {
+		if node.ID == id {
+			next = node
+		}
+	}
+	local, kind, err := t.store.Look(r.Context(), req.key)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), lookTime)
+	defer cancel()
+	there, err := t.askOne(ctx, next, req.key, nil)
+	switch {
+	case err != nil && kind == 0:
+		return false, t.errUnknown(req.key, []string{next.String()})
+	case err != nil:
+		// Whether it owns the name already, nobody can tell.
+		w.Header()[wire.HeaderStale] = staleValue
+		return false, nil //nolint:nilerr // what is here is the best there is
+	case there.Kind == 0 || there.Stamp.Compare(local.Stamp) <= 0:
+		return false, nil
+	case there.Kind == core.KindTombstone:
+		return true, apierr.ObjectNotFound(t.node.Name() + ": " + req.key.Cname())
+	}
+	return true, t.relay(w, r, req, next)
+}
+
+// readLocal answers with what this target itself holds.
+func (t *Target) readLocal(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
+	if r.Method == http.MethodHead {
+		return t.headObject(w, r, req)
+	}
+	return t.getObject(w, r, req)
+}
+
+// readInstead answers a read while the owner of the name does not: with the
+// newest that can be found here and at former owners. Whether the owner has
+// something newer nobody can tell, so the answer is marked as one that may be
+// stale, and "there is nothing" is no answer at all.
+func (t *Target) readInstead(w http.ResponseWriter, r *http.Request, req *objectRequest, owner *meta.Snode) error {
+	view := t.control.View()
+	unavailable := apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", req.key.Cname(), owner)
+	if view.Placement.Settled() {
+		return unavailable
+	}
+	f, err := t.find(r.Context(), view, req.key, t.formerOwners(view, req.key))
+	if err != nil {
+		return err
+	}
+	if f.none() {
+		return unavailable
+	}
+	w.Header()[wire.HeaderStale] = staleValue
+	if f.best.node != nil {
+		return t.relay(w, r, req, f.best.node)
+	}
+	return t.readLocal(w, r, req)
+}
+
+var staleValue = []string{"true"}
+
+// find asks all targets that may hold something of a name, this one included.
+func (t *Target) find(ctx context.Context, view *meta.View, key core.Key, others []string) (findings, error) {
+	f := findings{}
+	attrs, kind, err := t.store.Look(ctx, key)
+	if err != nil {
+		return f, err
+	}
+	f.local = holding{lookReply: lookReply{Kind: kind, Stamp: attrs.Stamp}}
+	f.best = f.local
+	if decided(view, &f.local) {
+		return f, nil
+	}
+	for _, answer := range t.ask(ctx, view, key, others, nil) {
+		switch {
+		case answer.err != nil:
+			f.unknown = append(f.unknown, meta.NodeName(meta.RoleTarget, answer.id))
+			t.logger.Debug("cannot ask a former owner", "object", key.Cname(), "target", answer.id, "err", answer.err)
+		case answer.Kind != 0 && (f.best.Kind == 0 || answer.Stamp.Compare(f.best.Stamp) > 0):
+			f.best = answer.holding
+		}
+	}
+	return f, nil
+}
+
+// answer is what one target said.
+type answer struct {
+	holding
+	id  string
+	err error
+}
+
+var errAbsent = errors.New("it is not in the cluster map, or down")
+
+// ask puts a question to targets, to all at the same time.
+func (t *Target) ask(ctx context.Context, view *meta.View, key core.Key, ids []string, remove *core.Stamp) []answer {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	answers := make([]answer, len(ids))
+	var all sync.WaitGroup
+	for i, id := range ids {
+		a := &answers[i]
+		a.id, a.node = id, view.Smap.Tmap[id]
+		if a.node == nil || t.control.IsDown(id) {
+			a.err = errAbsent
+			continue
+		}
+		all.Go(func() { a.lookReply, a.err = t.askOne(ctx, a.node, key, remove) })
+	}
+	all.Wait()
+	return answers
+}
+
+func (t *Target) askOne(ctx context.Context, to *meta.Snode, key core.Key, remove *core.Stamp) (reply lookReply, err error) {
+	body, err := json.Marshal(&lookRequest{Name: key.Name, Remove: remove})
+	if err != nil {
+		return reply, err
+	}
+	address := intraURL(to, "look", key.Bck, "")
+	data, _, err := t.node.RPC().Request(ctx, rpc.Data, http.MethodPost, address, wire.ContentJSON, body)
+	if err != nil {
+		return reply, err
+	}
+	return reply, json.Unmarshal(data, &reply)
+}
+
+// intraURL is the address of a call about a bucket at another target.
+func intraURL(to *meta.Snode, call string, bck wire.Bck, more string) string {
+	q := url.Values{wire.QueryProvider: {bck.Provider}, wire.QueryNamespace: {bck.Ns.Uname()}}
+	return to.IntraData.URL + wire.PathIntra + "/" + call + "/" + bck.Name + "?" + q.Encode() + more
+}
+
+// look answers another target what this one holds.
+func (t *Target) look(w http.ResponseWriter, r *http.Request, bucket string) error {
+	key, err := t.intraKey(r, bucket)
+	if err != nil {
+		return err
+	}
+	body, err := node.ReadBody(r, maxLook)
+	if err != nil {
+		return err
+	}
+	var ask lookRequest
+	if err := json.Unmarshal(body, &ask); err != nil {
+		return apierr.BadRequest("failed to unmarshal the question: %v", err)
+	}
+	key.Name = ask.Name
+	if ask.Remove != nil {
+		if err := t.store.RemoveOlder(r.Context(), key, *ask.Remove); err != nil {
+			return err
+		}
+	}
+	attrs, kind, err := t.store.Look(r.Context(), key)
+	if err != nil {
+		return err
+	}
+	return node.WriteJSON(w, r, &lookReply{Kind: kind, Stamp: attrs.Stamp})
+}
+
+// intraKey finds the bucket that a call between targets is about.
+func (t *Target) intraKey(r *http.Request, bucket string) (key core.Key, err error) {
+	q, err := query.Parse(r.URL.RawQuery)
+	if err != nil {
+		return key, err
+	}
+	if key.Bck, err = q.Bck(bucket); err != nil {
+		return key, err
+	}
+	key.Props, err = objreq.Bucket(r.Context(), t.control, key.Bck)
+	return key, err
+}
+
+// relay sends on what another target answers to the same read.
+func (t *Target) relay(w http.ResponseWriter, r *http.Request, req *objectRequest, from *meta.Snode) error {
+	more := "&" + paramName + "=" + url.QueryEscape(req.key.Name)
+	for _, param := range []string{wire.QueryPresence, wire.QueryProps} {
+		if req.query.Has(param) {
+			more += "&" + param + "=" + url.QueryEscape(req.query.Get(param))
+		}
+	}
+	ask, err := http.NewRequestWithContext(r.Context(), r.Method, intraURL(from, "object", req.key.Bck, more), http.NoBody)
+	if err != nil {
+		return err
+	}
+	if value := r.Header[wire.HeaderRange]; len(value) > 0 {
+		ask.Header[wire.HeaderRange] = value
+	}
+	res, err := t.node.RPC().Do(rpc.Data, ask)
+	if err != nil {
+		return t.errUnknown(req.key, []string{from.String()})
+	}
+	defer func() { _ = res.Body.Close() }() // was only read
+	if res.StatusCode == http.StatusNotFound || res.StatusCode >= http.StatusInternalServerError {
+		// It was there a moment ago: whether it still is, the next try tells.
+		return t.errUnknown(req.key, []string{from.String()})
+	}
+	header := w.Header()
+	for key, values := range res.Header {
+		switch {
+		case key == "Date", key == "Connection", key == "Server", strings.HasPrefix(key, "Ais-Caller"):
+		default:
+			header[key] = values
+		}
+	}
+	w.WriteHeader(res.StatusCode)
+	t.pass(w, res)
+	t.countRelayed(req, r.Method, res.ContentLength)
+	return nil
+}
+
+// served answers a relayed read of another target with what this one holds.
+func (t *Target) served(w http.ResponseWriter, r *http.Request, bucket string) error {
+	req := objectRequest{began: time.Now()}
+	var err error
+	if req.query, err = query.Parse(r.URL.RawQuery); err != nil {
+		return err
+	}
+	if req.key, err = t.intraKey(r, bucket); err != nil {
+		return err
+	}
+	req.key.Name = req.query.Get(paramName)
+	return t.readLocal(w, r, &req)
+}
+
+// errUnknown is the 503 of a read that some former owners would have to answer.
+func (t *Target) errUnknown(key core.Key, who []string) error {
+	return apierr.Unavailable(objreq.RetryAfter, "%s: %s may be at %s, which cannot be asked now", t.node.Name(), key.Cname(), strings.Join(who, ", "))
+}

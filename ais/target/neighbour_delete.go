@@ -1,0 +1,59 @@
+package target
+
+import (
+	"context"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core"
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+// remove deletes a name that this target owns, wherever it lies. Where a
+// former owner may hold an older object, a tombstone of a greater stamp takes
+// the name's place first; it goes when all of them have given up what they
+// had, or with the others once the placement is settled.
+func (t *Target) remove(ctx context.Context, key core.Key) error {
+	view := t.control.View()
+	former := t.formerOwners(view, key)
+	if len(former) == 0 {
+		return t.store.Delete(ctx, key)
+	}
+	f, err := t.find(ctx, view, key, former)
+	if err != nil {
+		return err
+	}
+	if f.none() && len(f.unknown) == 0 {
+		return apierr.New(apierr.StatusNotFound, wire.CodeNotFound, "%s doesn't exist", key.Cname())
+	}
+	stamp, err := t.store.Bury(ctx, key)
+	if err != nil {
+		return err
+	}
+	for _, answer := range t.ask(ctx, view, key, former, &stamp) {
+		if answer.err != nil {
+			return nil //nolint:nilerr // the name is deleted; what is left there is covered by the tombstone
+		}
+	}
+	return t.store.Unbury(ctx, key, stamp)
+}
+
+// Applied takes note of a new view, before it is in effect. When the placement
+// becomes settled, tombstones go, in the background: nobody holds an older
+// object any more.
+func (t *Target) Applied(before, after *meta.View) {
+	if before.Placement.Settled() || !after.Placement.Settled() || after.BMD == nil {
+		return
+	}
+	t.sweeps.Go(func() {
+		if err := t.store.RemoveTombstones(t.ctx, after.BMD); err != nil {
+			t.logger.Warn("tombstones stay until the next change of the placement", "err", err)
+		}
+	})
+}
+
+// Close ends what runs in the background.
+func (t *Target) Close() {
+	t.cancel()
+	t.sweeps.Wait()
+}
