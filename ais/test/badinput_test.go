@@ -134,7 +134,7 @@ func TestShortBodyLeavesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = fmt.Fprintf(conn, "PUT /v1/objects/b/o?pid=x&utm=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n%s", strings.Repeat("x", 300000))
+		_, err = fmt.Fprintf(conn, "PUT /v1/objects/b/o?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n%s", c.marker("b", "o"), strings.Repeat("x", 300000))
 		if err != nil {
 			t.Fatal(err)
 		}

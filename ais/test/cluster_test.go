@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -249,46 +248,4 @@ func (c *cluster) waitAllStopped() {
 	for _, n := range c.nodes {
 		c.waitStopped(n)
 	}
-}
-
-// TestStrangerAtAConfiguredAddressStopsNobody: the founder loses its state and,
-// alone, founds another cluster; the others go on without it.
-func TestStrangerAtAConfiguredAddressStopsNobody(t *testing.T) {
-	t.Parallel()
-	c := startCluster(t, 3, 3)
-	createBucket(t, c.nodes[0], "kept", "")
-	for _, n := range c.nodes {
-		if err := n.Signal(syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.waitAllStopped()
-	founder := c.nodes[0]
-	if err := os.Remove(filepath.Join(founder.Dir, ".ais.state")); err != nil {
-		t.Fatal(err)
-	}
-	c.start(founder)
-	c.eventually("a second cluster", func() error {
-		if m := c.smap(founder); len(m.Pmap) != 1 {
-			return fmt.Errorf("%d proxies", len(m.Pmap))
-		}
-		return nil
-	})
-	for _, n := range c.nodes[1:] {
-		c.start(n)
-	}
-	for _, n := range c.nodes[1:3] {
-		c.eventually("the old cluster at "+n.Name(), func() error {
-			a, err := try(client, http.MethodPost, n.URL()+"/v1/buckets/new-"+itoa(n.Index), `{"action":"create-bck"}`, "Content-Type", jsonType)
-			if err == nil && a.status != http.StatusOK {
-				err = fmt.Errorf("%d %s", a.status, a.body)
-			}
-			return err
-		})
-		must(t, http.StatusOK, http.MethodHead, n.URL()+"/v1/buckets/kept", "")
-	}
-	if m := c.smap(c.nodes[1]); len(m.Tmap) != 3 {
-		t.Errorf("the old cluster has %d targets", len(m.Tmap))
-	}
-	must(t, http.StatusNotFound, http.MethodHead, founder.URL()+"/v1/buckets/kept", "")
 }

@@ -337,8 +337,8 @@ func TestFactsOfObjects(t *testing.T) {
 			status int
 		}{
 			{p, "/v1/objects/nob/o", 404}, {p, "/v1/objects/b/a%00b", 400}, {p, "/v1/objects/b/o?append_type=append", 501}, {p, "/v1/nonsense", 400},
-			{c.owner("b", "good"), "/v1/objects/b/good", 400}, {c.owner("b", "good"), "/v1/objects/b/good?pid=x&utm=1&object_to=o", 501},
-			{c.notOwner("b", "good"), "/v1/objects/b/good?pid=x&utm=1", 503},
+			{c.owner("b", "good"), "/v1/objects/b/good", 400}, {c.owner("b", "good"), "/v1/objects/b/good?" + c.marker("b", "good") + "&object_to=o", 501},
+			{c.notOwner("b", "good"), "/v1/objects/b/good?" + c.marker("b", "good"), 503},
 		} {
 			conn := dial(t, tc.at)
 			request := "PUT " + tc.path + " HTTP/1.1\r\nHost: x\r\nContent-Length: 33554432\r\n\r\n"
@@ -538,11 +538,11 @@ func directAccess(t *testing.T, c *cluster) {
 		}
 	}
 	// Marked as redirected, it is not redirected again.
-	a := single(t, http.StatusServiceUnavailable, http.MethodGet, objectURL(other, "direct", "o")+"?pid=x&utm=1", "")
+	a := single(t, http.StatusServiceUnavailable, http.MethodGet, objectURL(other, "direct", "o")+"?"+c.marker("direct", "o"), "")
 	if a.header.Get("Retry-After") == "" {
 		t.Errorf("%v", a.header)
 	}
-	if a := single(t, http.StatusOK, http.MethodGet, objectURL(owner, "direct", "o")+"?pid=x&utm=1", ""); a.body != "newer" {
+	if a := single(t, http.StatusOK, http.MethodGet, objectURL(owner, "direct", "o")+"?"+c.marker("direct", "o"), ""); a.body != "newer" {
 		t.Errorf("read %q", a.body)
 	}
 	single(t, http.StatusBadRequest, http.MethodPut, objectURL(owner, "direct", "o"), "x", "Ais-Smap-Version", "many")

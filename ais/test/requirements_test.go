@@ -223,7 +223,7 @@ func customMetadata(t *testing.T, c *cluster) {
 		}
 	}
 	owner := c.owner("b", "toolarge")
-	a := exchange(t, owner, "PUT /v1/objects/b/toolarge?pid=x&utm=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\nExpect: 100-continue\r\n"+
+	a := exchange(t, owner, "PUT /v1/objects/b/toolarge?"+c.marker("b", "toolarge")+" HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\nExpect: 100-continue\r\n"+
 		"Ais-Custom-Md: k="+strings.Repeat("v", 2048)+"\r\n\r\n")
 	checkError(t, a, 400, "total size 2049 exceeds max 2048 bytes")
 	must(t, http.StatusNotFound, http.MethodGet, objectURL(c.nodes[0], "b", "toolarge"), "")
@@ -504,7 +504,7 @@ func TestRequirementSlowClients(t *testing.T) {
 		if _, err := io.WriteString(get, "GET /v1/objects/b/large HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
-		_, err := fmt.Fprintf(put, "PUT /v1/objects/b/slow%d?pid=x&utm=1 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", i, 16*mib, half)
+		_, err := fmt.Fprintf(put, "PUT /v1/objects/b/slow%d?%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", i, c.marker("b", fmt.Sprintf("slow%d", i)), 16*mib, half)
 		if err != nil {
 			t.Fatal(err)
 		}

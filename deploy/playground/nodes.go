@@ -15,8 +15,9 @@ const (
 	Target = "target"
 )
 
-// host is where everything listens: nothing leaves the machine.
-const host = "127.0.0.1"
+// loopback is where everything listens unless hosts are given: nothing leaves
+// the machine.
+const loopback = "127.0.0.1"
 
 // Cluster describes a playground: how many nodes, where they listen and
 // where their files lie.
@@ -33,6 +34,11 @@ type Cluster struct {
 	Config map[string]any `json:"-"`
 	// Env is added to the environment of every node.
 	Env []string `json:"-"`
+	// Hosts are the addresses of the nodes, nil for loopback. Launcher returns
+	// what a node's command line is put behind, to run it in a network of its
+	// own; nil for nothing.
+	Hosts    []string               `json:"-"`
+	Launcher func(n *Node) []string `json:"-"`
 }
 
 // Node is one process of the playground. Proxies come first, then targets;
@@ -41,6 +47,7 @@ type Node struct {
 	Index int
 	Role  string
 	Dir   string // configuration, state, log
+	Host  string
 	Port  int
 }
 
@@ -48,10 +55,10 @@ type Node struct {
 func (n *Node) Name() string { return fmt.Sprintf("%s %d (%s)", n.Role, n.Index, n.URL()) }
 
 // URL is the node's public address.
-func (n *Node) URL() string { return fmt.Sprintf("http://%s:%d", host, n.Port) }
+func (n *Node) URL() string { return fmt.Sprintf("http://%s:%d", n.Host, n.Port) }
 
 // ControlURL is the node's intra-control address.
-func (n *Node) ControlURL() string { return fmt.Sprintf("http://%s:%d", host, n.Port+1000) }
+func (n *Node) ControlURL() string { return fmt.Sprintf("http://%s:%d", n.Host, n.Port+1000) }
 
 // LogDir is the folder of the node's log files.
 func (n *Node) LogDir() string { return filepath.Join(n.Dir, "log") }
@@ -71,7 +78,11 @@ func (c *Cluster) Nodes() []*Node {
 		if i >= c.Proxies {
 			role = Target
 		}
-		nodes = append(nodes, &Node{Index: i, Role: role, Dir: filepath.Join(c.Root, "node"+strconv.Itoa(i)), Port: c.Port + i})
+		n := &Node{Index: i, Role: role, Dir: filepath.Join(c.Root, "node"+strconv.Itoa(i)), Host: loopback, Port: c.Port + i}
+		if c.Hosts != nil {
+			n.Host = c.Hosts[i]
+		}
+		nodes = append(nodes, n)
 	}
 	return nodes
 }
@@ -133,7 +144,7 @@ func (c *Cluster) localConfig(n *Node) map[string]any {
 		"confdir": n.Dir,
 		"log_dir": n.LogDir(),
 		"host_net": map[string]string{
-			"hostname": host, "hostname_intra_control": host, "hostname_intra_data": host,
+			"hostname": n.Host, "hostname_intra_control": n.Host, "hostname_intra_data": n.Host,
 			"port": strconv.Itoa(n.Port), "port_intra_control": strconv.Itoa(n.Port + 1000), "port_intra_data": strconv.Itoa(n.Port + 2000),
 		},
 		"fspaths":      map[string]string{},

@@ -26,7 +26,11 @@ func (c *Cluster) Start(n *Node, options ...string) error {
 		return err
 	}
 	args := append([]string{"-role", n.Role, "-config", n.ClusterFile(), "-local_config", n.LocalFile()}, options...)
-	cmd := exec.Command(filepath.Join(c.Bin, "aisnode"), args...)
+	args = append([]string{filepath.Join(c.Bin, "aisnode")}, args...)
+	if c.Launcher != nil {
+		args = append(c.Launcher(n), args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -151,7 +155,7 @@ func (n *Node) Output() string {
 func (c *Cluster) CheckPorts() error {
 	for _, n := range c.Nodes() {
 		for _, port := range []int{n.Port, n.Port + 1000, n.Port + 2000} {
-			l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", host, port))
+			l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", n.Host, port))
 			if err != nil {
 				return fmt.Errorf("port %d is taken: choose another with PORT=, or stop what uses it (%w)", port, err)
 			}

@@ -1,0 +1,262 @@
+package test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/hrw"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/deploy/playground"
+)
+
+// outTimeout bounds the waits for a silent target to leave the map, which
+// takes a minute.
+const outTimeout = 2 * time.Minute
+
+// owned sorts names of a bucket by whether a target owns them.
+func (c *cluster) owned(bucket string, by *playground.Node, names []string) (its, others []string) {
+	c.t.Helper()
+	m := c.smap(c.nodes[0])
+	bck := wire.Bck{Name: bucket, Provider: wire.ProviderAIS}
+	own := c.id(by)
+	for _, name := range names {
+		best, highest := "", uint64(0)
+		for id := range m.Tmap {
+			if weight := hrw.Weight(hrw.Digest(id), hrw.Digest(bck.Uname(name))); best == "" || weight > highest {
+				best, highest = id, weight
+			}
+		}
+		if best == own {
+			its = append(its, name)
+		} else {
+			others = append(others, name)
+		}
+	}
+	return its, others
+}
+
+// id of a target that is in the map.
+func (c *cluster) id(n *playground.Node) string {
+	c.t.Helper()
+	for id, raw := range c.smap(c.nodes[0]).Tmap {
+		var node meta.Snode
+		if err := json.Unmarshal(raw, &node); err != nil {
+			c.t.Fatal(err)
+		}
+		if node.Public.URL == n.URL() {
+			return id
+		}
+	}
+	c.t.Fatalf("%s is not in the map", n.Name())
+	return ""
+}
+
+// within waits longer than eventually.
+func (c *cluster) within(limit time.Duration, what string, check func() error) {
+	c.t.Helper()
+	deadline := time.Now().Add(limit)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("%s: still after %v: %v", what, limit, err)
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+}
+
+// isOut tells that a target is not in the map that a gateway shows.
+func (c *cluster) isOut(gateway *playground.Node, id string) error {
+	if _, there := c.smap(gateway).Tmap[id]; there {
+		return errors.New("it is in the map")
+	}
+	return nil
+}
+
+func numbered(count int) (names []string) {
+	for i := range count {
+		names = append(names, fmt.Sprintf("o%d", i))
+	}
+	return names
+}
+
+// expectStatus reads an object until the answer has the status.
+func (c *cluster) expectStatus(status int, method, url, body string) (last answer) {
+	c.t.Helper()
+	c.within(outTimeout, fmt.Sprintf("%s %s: %d", method, url, status), func() error {
+		var err error
+		if last, err = try(client, method, url, body); err == nil && last.status != status {
+			err = fmt.Errorf("%d %s", last.status, last.body)
+		}
+		return err
+	})
+	return last
+}
+
+// TestKilledTargetIsDownThenOutAndReturns with all that was acknowledged.
+func TestKilledTargetIsDownThenOutAndReturns(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3, 3)
+	gateway := c.nodes[0]
+	createBucket(t, gateway, "b", "")
+	names := numbered(60)
+	for _, name := range names {
+		must(t, http.StatusOK, http.MethodPut, objectURL(gateway, "b", name), "old "+name)
+	}
+	dead := c.targets()[1]
+	id := c.id(dead)
+	its, others := c.owned("b", dead, names)
+	if len(its) < 4 || len(others) < 4 {
+		t.Fatalf("%d and %d names", len(its), len(others))
+	}
+	killed := time.Now()
+	if err := dead.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	// Down: its names are 503, all others as ever.
+	c.within(15*time.Second, "down", func() error {
+		a, err := try(client, http.MethodPut, objectURL(gateway, "b", its[0]), "x")
+		switch {
+		case err != nil:
+			return err // redirected to a dead process, before it is down
+		case a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "":
+			return fmt.Errorf("%d %s", a.status, a.body)
+		}
+		return nil
+	})
+	if _, there := c.smap(gateway).Tmap[id]; !there {
+		t.Fatal("out of the map as soon as it was down")
+	}
+	for _, name := range others {
+		if got := must(t, http.StatusOK, http.MethodGet, objectURL(gateway, "b", name), "").body; got != "old "+name {
+			t.Fatalf("%s holds %q", name, got)
+		}
+		must(t, http.StatusOK, http.MethodPut, objectURL(gateway, "b", name), "old "+name)
+	}
+	for _, name := range its {
+		must(t, http.StatusServiceUnavailable, http.MethodGet, objectURL(gateway, "b", name), "")
+	}
+	c.within(outTimeout-time.Since(killed), "out", func() error { return c.isOut(gateway, id) })
+	t.Logf("out %v after kill -9", time.Since(killed).Round(time.Second))
+
+	// Out: others own its names. What only it has cannot be read, and is never
+	// said not to exist; the names can be written and deleted.
+	for _, n := range c.proxies() {
+		c.within(stepTimeout, "map of "+n.Name(), func() error { return c.isOut(n, id) })
+	}
+	c.expectStatus(http.StatusOK, http.MethodPut, objectURL(gateway, "b", its[0]), "new")
+	c.expectStatus(http.StatusOK, http.MethodDelete, objectURL(gateway, "b", its[1]), "")
+	must(t, http.StatusNotFound, http.MethodGet, objectURL(gateway, "b", its[1]), "")
+	for _, name := range its[2:] {
+		must(t, http.StatusServiceUnavailable, http.MethodGet, objectURL(gateway, "b", name), "")
+	}
+	if got := must(t, http.StatusOK, http.MethodGet, objectURL(gateway, "b", its[0]), "").body; got != "new" {
+		t.Fatalf("%s holds %q", its[0], got)
+	}
+
+	c.start(dead)
+	c.waitReady()
+	if got := must(t, http.StatusOK, http.MethodGet, objectURL(gateway, "b", its[0]), "").body; got != "new" {
+		t.Fatalf("%s holds %q after the return", its[0], got)
+	}
+	must(t, http.StatusNotFound, http.MethodGet, objectURL(gateway, "b", its[1]), "")
+	for _, name := range slices.Concat(its[2:], others) {
+		if got := must(t, http.StatusOK, http.MethodGet, objectURL(gateway, "b", name), "").body; got != "old "+name {
+			t.Fatalf("%s holds %q after the return", name, got)
+		}
+	}
+	listed := listAll(t, c.proxies(), "b", "", 7)
+	want := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == its[1] })
+	slices.Sort(want)
+	if !slices.Equal(listed, want) {
+		t.Fatalf("listed %q, want %q", listed, want)
+	}
+}
+
+// TestStoppedTargetAcknowledgesNothingLater stops a target in the middle of a
+// PUT, for longer than its lease holds: it must not acknowledge it when it is
+// continued, since others own the name by then.
+func TestStoppedTargetAcknowledgesNothingLater(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3, 3)
+	gateway := c.nodes[0]
+	createBucket(t, gateway, "b", "")
+	stopped := c.targets()[2]
+	id := c.id(stopped)
+	its, _ := c.owned("b", stopped, numbered(60))
+	name := its[0]
+	must(t, http.StatusOK, http.MethodPut, objectURL(gateway, "b", name), "first")
+
+	// The redirect is followed by hand, so that the body can be held back.
+	strict := &http.Client{Timeout: 2 * outTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	at, err := try(strict, http.MethodPut, objectURL(gateway, "b", name), "")
+	if err != nil || at.status != http.StatusTemporaryRedirect {
+		t.Fatalf("%v %v", at, err)
+	}
+	const late = "written before the stop, committed after it"
+	body, send := io.Pipe()
+	req, err := http.NewRequest(http.MethodPut, at.header.Get("Location"), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = int64(len(late))
+	type outcome struct {
+		answer
+		err error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		res, err := strict.Do(req)
+		if err != nil {
+			done <- outcome{err: err}
+			return
+		}
+		data, err := io.ReadAll(res.Body)
+		done <- outcome{answer{res.StatusCode, res.Header, string(data)}, errors.Join(err, res.Body.Close())}
+	}()
+	if _, err := io.Copy(send, strings.NewReader(late[:10])); err != nil {
+		t.Fatal(err)
+	}
+	if err := stopped.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if _, err := io.Copy(send, strings.NewReader(late[10:])); err != nil { // it waits in the socket
+		t.Fatal(err)
+	}
+	if err := send.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.within(outTimeout, "out", func() error { return c.isOut(gateway, id) })
+	t.Logf("out %v after SIGSTOP", time.Since(began).Round(time.Second))
+	c.expectStatus(http.StatusOK, http.MethodPut, objectURL(gateway, "b", name), "by the new owner")
+	if err := stopped.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	got := <-done
+	if got.err == nil && got.status < 300 {
+		t.Fatalf("acknowledged: %d %s", got.status, got.body)
+	}
+	t.Logf("after SIGCONT: %d %s %v", got.status, got.body, got.err)
+	c.within(outTimeout, "return", func() error {
+		if c.isOut(gateway, id) == nil {
+			return errors.New("it is not in the map")
+		}
+		return nil
+	})
+	c.waitReady()
+	if got := must(t, http.StatusOK, http.MethodGet, objectURL(gateway, "b", name), "").body; got != "by the new owner" {
+		t.Fatalf("%s holds %q", name, got)
+	}
+}
