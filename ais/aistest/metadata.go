@@ -205,6 +205,19 @@ func (mb *member) Commit(_ context.Context, action string, build func(*meta.View
 	return mb.all.Change(action, build)
 }
 
+// Lagging implements node.ControlPlane.
+func (mb *member) Lagging() []string {
+	mb.all.mu.Lock()
+	defer mb.all.mu.Unlock()
+	var ids []string
+	for _, other := range mb.all.members {
+		if other.lagging.Load() {
+			ids = append(ids, other.id)
+		}
+	}
+	return ids
+}
+
 // Leaderless implements node.ControlPlane.
 func (mb *member) Leaderless() bool { return false }
 

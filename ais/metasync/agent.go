@@ -274,6 +274,10 @@ func (a *Agent) SetPrimary(ctx context.Context, nodeID string) error {
 	return err
 }
 
+// Lagging are the ids of nodes that do not acknowledge changes and are not
+// waited for any more; on the primary only.
+func (a *Agent) Lagging() []string { return a.status.Load().Lagging }
+
 // Leaderless tells that nobody has led the cluster for so long that waiting
 // for a primary is of little use: there is no majority of the voters.
 func (a *Agent) Leaderless() bool {

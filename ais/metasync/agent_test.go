@@ -120,12 +120,12 @@ func newTestNodes(t *testing.T, proxies, targets int) []*testNode {
 	return nodes
 }
 
-// fast are times of a tenth.
+// fast are times of a fraction of the real ones, but long enough for a machine
+// that has a lot else to do.
 func fast() Timeouts {
 	return Timeouts{
-		Tick: 10 * time.Millisecond, Keepalive: 100 * time.Millisecond, Down: 500 * time.Millisecond, Out: 6 * time.Second,
-		Caretaker: 400 * time.Millisecond, Ack: 600 * time.Millisecond, ReplaceVoter: 3 * time.Second, Barrier: 300 * time.Millisecond,
-		Call: 300 * time.Millisecond,
+		Tick: 20 * time.Millisecond, ElectionTicks: 20, Keepalive: 200 * time.Millisecond, Down: 2 * time.Second, Out: 12 * time.Second,
+		Caretaker: time.Second, Ack: 5 * time.Second, ReplaceVoter: 5 * time.Second, Barrier: 2 * time.Second, Call: time.Second,
 	}
 }
 
@@ -196,6 +196,16 @@ func primaryOf(nodes []*testNode) *testNode {
 	return nil
 }
 
+// primaryAgent waits for a primary.
+func primaryAgent(nodes []*testNode) *Agent {
+	for {
+		if p := primaryOf(nodes); p != nil {
+			return p.agent
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
 func createBucket(ctx context.Context, a *Agent, name string) (*meta.View, error) {
 	return a.Commit(ctx, "create-bck", func(v *meta.View) ([]meta.Change, error) { return bucketChange(v, name) })
 }
@@ -250,12 +260,18 @@ func TestAgentConcurrentCommits(t *testing.T) {
 	nodes := newTestNodes(t, 3, 1)
 	startNodes(t, nodes)
 	ctx := timeout(t)
-	primary := primaryOf(nodes).agent
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {
-			if _, err := createBucket(ctx, primary, fmt.Sprintf("bucket-%d", i)); err != nil {
-				t.Errorf("bucket %d: %v", i, err)
+			for {
+				_, err := createBucket(meta.WithCommandID(ctx, fmt.Sprint("request ", i)), primaryAgent(nodes), fmt.Sprintf("bucket-%d", i))
+				if err == nil {
+					return
+				}
+				if !isNotPrimary(err) {
+					t.Errorf("bucket %d: %v", i, err)
+					return
+				}
 			}
 		})
 	}

@@ -189,3 +189,28 @@ func TestLossOfTheFounder(t *testing.T) {
 		s.mustCreate(s.primary(), "without the founder", 10*time.Second)
 	}
 }
+
+// TestReadAtALoneLeaderThatJustStarted: with one voter, nobody else can tell
+// what was committed before it was restarted; it waits for its own disk.
+func TestReadAtALoneLeaderThatJustStarted(t *testing.T) {
+	for seed := range uint64(20) {
+		s := newTestSim(t, 520+seed, 1, 1)
+		s.diskDelay = 50 * time.Millisecond
+		s.startAll()
+		p := s.primary()
+		s.mustCreate(p, "before", 5*time.Second)
+		p.kill()
+		p.start()
+		for range 40 { // whenever it is asked
+			for _, n := range s.nodes {
+				n.request(func(m *machine, token uint64) { m.barrier(token, false) }, func(r reply) {
+					if r.err == nil && !r.stale && !hasBucket(n.inView, "before") {
+						t.Errorf("seed %d: %s does not show what was acknowledged before", seed, n.self)
+					}
+				})
+			}
+			s.pass(10 * time.Millisecond)
+		}
+		s.until("one state", 10*time.Second, s.converged)
+	}
+}

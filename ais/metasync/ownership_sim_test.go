@@ -148,9 +148,8 @@ func (n *simNode) finish(w *simWrite) {
 
 // acknowledged is one write that a client was told about.
 type acknowledged struct {
-	node       string
-	from, to   time.Time
-	smap, life int64
+	node     string
+	from, to time.Time
 }
 
 // acknowledge asserts that no other target had a commit of the same name

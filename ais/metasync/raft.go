@@ -127,6 +127,11 @@ func (m *machine) step(f *frame) {
 	if f.message.GetType() == raftpb.MsgTimeoutNow && m.stalled() {
 		return // whoever hands leadership over looks for another heir
 	}
+	if f.message.GetType() == raftpb.MsgReadIndex && !m.leads() {
+		// Raft answers at once where there is one voter, although what that one
+		// has committed is not known before an entry of its own term is stored.
+		return
+	}
 	from := f.message.GetFrom()
 	m.routes[from] = route{node: f.from, url: f.url}
 	m.sign(f.from, from, f.incarnation)

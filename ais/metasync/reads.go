@@ -63,7 +63,7 @@ func (m *machine) startRound() {
 		return
 	}
 	if m.member() {
-		if m.leader == 0 {
+		if m.leader == 0 || m.role == roleLeader && !m.leads() {
 			return // the next tick tries again
 		}
 		m.beginRound()

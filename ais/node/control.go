@@ -36,6 +36,9 @@ type ControlPlane interface {
 	// meta.Transition.
 	Quiesced(version int64)
 
+	// Lagging are the ids of nodes that do not acknowledge changes and are not
+	// waited for, as this node knows them as primary; nil elsewhere.
+	Lagging() []string
 	// Leaderless tells that nobody has led the cluster for so long that it is
 	// of little use to wait for a primary.
 	Leaderless() bool

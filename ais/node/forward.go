@@ -49,7 +49,7 @@ func (n *Node) onPrimary(w http.ResponseWriter, r *http.Request, within time.Dur
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), within)
 		defer cancel()
-		return h(w, r.WithContext(meta.WithCommandID(ctx, r.Header.Get(wire.HeaderRequestID))))
+		return h(n.tellLagging(w, r), r.WithContext(meta.WithCommandID(ctx, r.Header.Get(wire.HeaderRequestID))))
 	}
 	if n.Stopping() {
 		return apierr.Unavailable(time.Second, "%s is stopping", n.name)
@@ -100,7 +100,7 @@ func (n *Node) tryPrimary(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if cp.IsPrimary() {
 		local := r.WithContext(ctx)
 		local.Body, local.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		return h(w, local)
+		return h(n.tellLagging(w, r), local)
 	}
 	smap := cp.View().Smap
 	if smap == nil {

@@ -290,3 +290,22 @@ func TestRequestIDTravels(t *testing.T) {
 		seen[first] = true
 	}
 }
+
+// TestAnswerNamesLaggingNodes: who makes a change learns which nodes do not
+// have it yet, also through another proxy.
+func TestAnswerNamesLaggingNodes(t *testing.T) {
+	t.Parallel()
+	p1, p2 := newTestNode(t, meta.RoleProxy, "proxy0001", nil), newTestNode(t, meta.RoleProxy, "proxy0002", nil)
+	join(t, p1, p2)
+	withBuckets(p1)
+	withBuckets(p2)
+	for _, ids := range [][]string{nil, {"proxy0002"}, {"proxy0002", "target001"}} {
+		p1.cp.lagging.Store(&ids)
+		for _, n := range []*testNode{p1, p2} {
+			a := do(t, "POST", n.Snode().Public.URL+"/v1/buckets/b", "x")
+			if got, want := a.header.Get("Ais-Lagging"), strings.Join(ids, ","); a.status != 200 || got != want {
+				t.Errorf("by %s: %d, lagging %q, want %q", n.Name(), a.status, got, want)
+			}
+		}
+	}
+}

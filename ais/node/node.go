@@ -138,6 +138,7 @@ type Node struct {
 
 	servers []*server
 	served  chan struct{} // closed when Serve has returned
+	drained func()        // see OnDrained
 }
 
 // Phases of a node's life.

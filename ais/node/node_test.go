@@ -37,6 +37,7 @@ type fakeControl struct {
 	fenced     atomic.Pointer[string]
 	handle     func(ctx context.Context, kind string, body []byte) ([]byte, error)
 	leaderless atomic.Bool
+	lagging    atomic.Pointer[[]string]
 }
 
 func (f *fakeControl) View() *meta.View {
@@ -57,6 +58,13 @@ func (f *fakeControl) Fenced() string {
 	return ""
 }
 func (f *fakeControl) IsDown(string) bool { return false }
+
+func (f *fakeControl) Lagging() []string {
+	if ids := f.lagging.Load(); ids != nil {
+		return *ids
+	}
+	return nil
+}
 
 func (f *fakeControl) Leaderless() bool { return f.leaderless.Load() }
 

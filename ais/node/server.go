@@ -162,12 +162,19 @@ func (n *Node) shutdown(ctx context.Context) error {
 	// clients first: what they have asked for may need the other networks
 	err := n.drain(ctx, func(s *server) bool { return s.network == networkPublic })
 	err = errors.Join(err, n.drain(ctx, func(s *server) bool { return s.network != networkPublic }))
+	if n.drained != nil {
+		n.drained()
+	}
 	n.background.end()
 	n.rpc.Close()
 	n.removeMarker()
 	n.logger.Info("listeners are closed", "node", n.name, "took", time.Since(began).Round(time.Millisecond))
 	return err
 }
+
+// OnDrained has f called by Shutdown once no request is in flight any more,
+// while other nodes can still be called. It is not called after Shutdown.
+func (n *Node) OnDrained(f func()) { n.drained = f }
 
 // drain ends the chosen servers at the same time.
 func (n *Node) drain(ctx context.Context, which func(*server) bool) error {

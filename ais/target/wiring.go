@@ -230,9 +230,9 @@ func (t *Running) belong(uuid, lineage string) error {
 
 // Stop leaves the cluster, ends requests in flight, and closes everything.
 func (t *Running) Stop() error {
+	t.Node.OnDrained(t.sayDrained)
 	err := t.host.Stop(t.Agent.Leave)
 	t.host = nil
-	t.sayDrained()
 	t.Agent.Kill()
 	return errors.Join(err, t.close(), t.removeState())
 }

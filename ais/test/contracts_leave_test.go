@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"net/http"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,4 +82,23 @@ func TestContractC05_DeadNodesLeaveAndReturn(t *testing.T) {
 		c.readBack(proxy, "b", name, "content "+name)
 	}
 	must(t, http.StatusOK, http.MethodHead, proxy.URL()+"/v1/buckets/meanwhile", "")
+}
+
+// TestTargetThatSaidGoodbyeDelaysNobody: a target that was stopped in order
+// has said that it writes nothing any more. Another change of the targets need
+// not wait until its right to write has run out.
+func TestTargetThatSaidGoodbyeDelaysNobody(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 2, 3)
+	createBucket(t, c.nodes[0], "b", "")
+	c.putWhenServed(c.nodes[0], "b", "o")
+	stopped, other := c.targets()[0], c.idOf(c.targets()[1])
+	c.signal(stopped, syscall.SIGTERM)
+	c.waitStopped(stopped)
+	began := time.Now()
+	mustAct(t, http.StatusOK, c.nodes[0], "start-maintenance", sid(other))
+	c.awaitFlags(c.nodes[0], other, flagMaintenance|flagDataMoved)
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("maintenance of another target took %v", took)
+	}
 }

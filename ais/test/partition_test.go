@@ -78,8 +78,11 @@ func TestPartitionedPrimaryRefusesChangesAndTheMajorityGoesOn(t *testing.T) {
 			}
 			for _, name := range []string{"before", "during"} {
 				a, err := try(client, http.MethodHead, n.URL()+"/v1/buckets/"+name, "")
-				if err != nil || a.status != http.StatusOK || a.header.Get("Ais-Stale") != "" {
-					return fmt.Errorf("%s: %v %d stale %q", name, err, a.status, a.header.Get("Ais-Stale"))
+				if err != nil {
+					return err
+				}
+				if a.status != http.StatusOK || a.header.Get("Ais-Stale") != "" {
+					return fmt.Errorf("%s: %d stale %q", name, a.status, a.header.Get("Ais-Stale"))
 				}
 			}
 			return nil

@@ -38,6 +38,7 @@ const (
 	HeaderCallerNonce    = "Ais-Caller-Nonce"     // of that signature
 	HeaderCallerPasses   = "Ais-Caller-Passes-On" // present: a client's request that the caller passes on
 	HeaderRequestID      = "Ais-Request-Id"       // given by the first proxy; believed between nodes only
+	HeaderLagging        = "Ais-Lagging"          // of the answer to a change: ids of nodes that do not acknowledge changes
 	HeaderSmapVersion    = "Ais-Smap-Version"     // of a client that places by itself
 	HeaderListMarks      = "Ais-List-Marks"       // between nodes: bytes of marks behind a page
 	HeaderStale          = "Ais-Stale"            // "true": answered without a majority
