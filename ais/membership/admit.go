@@ -178,9 +178,10 @@ func moves(v *meta.View, op *meta.Operation) bool {
 	return leaving > 0 && before > leaving
 }
 
-// verifies tells a decommission that ends only when the data has left.
+// verifies tells a decommission that ends only when the data has left. That
+// the node is to remove what it has afterwards is no reason not to look.
 func verifies(op *meta.Operation) bool {
-	return op.Action == wire.ActDecommissionNode && !op.SkipRebalance && !op.RemoveUserData && !op.Force
+	return op.Action == wire.ActDecommissionNode && !op.SkipRebalance && !op.Force
 }
 
 // activeTargets are the nodes of the operation that own objects now.

@@ -405,6 +405,10 @@ func TestDecommissionVerifies(t *testing.T) {
 	if apierr.StatusOf(err) != http.StatusNotImplemented || !strings.Contains(err.Error(), "still holds 3 objects") {
 		t.Errorf("%v, want 501 with the count", err)
 	}
+	_, err = r.Do(ctx, request(t, wire.ActDecommissionNode, wire.MembershipMsg{NodeID: "target-01", RemoveUserData: true}))
+	if apierr.StatusOf(err) != http.StatusNotImplemented || !strings.Contains(err.Error(), "still holds 3 objects") {
+		t.Errorf("with the data to be removed from the node: %v, want 501 with the count", err)
+	}
 	r.nodes.set(func() { r.nodes.fails["target-01"] = errors.New("connection refused") })
 	if _, err = r.Do(ctx, request(t, wire.ActDecommissionNode, wire.MembershipMsg{NodeID: "target-01"})); apierr.StatusOf(err) != http.StatusBadRequest {
 		t.Errorf("a target that does not answer: %v, want 400", err)

@@ -12,7 +12,8 @@ import (
 
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run the random history of this seed only")
-	simSeeds = flag.Uint64("sim.seeds", 200, "number of random histories")
+	simFrom  = flag.Uint64("sim.from", 1, "first of the random histories")
+	simSeeds = flag.Uint64("sim.seeds", 200, "last of the random histories")
 )
 
 // TestRandomHistories runs clusters under message loss, duplication, delay and
@@ -24,7 +25,7 @@ var (
 //
 //	go test -run RandomHistories ./ais/metasync -sim.seed=N
 func TestRandomHistories(t *testing.T) {
-	first, last := uint64(1), *simSeeds
+	first, last := *simFrom, *simSeeds
 	if testing.Short() {
 		last = min(last, 40)
 	}
@@ -54,6 +55,9 @@ func randomHistory(t *testing.T, seed uint64) *sim {
 		for _, n := range s.nodes {
 			n.rate = 0.9 + 0.2*s.rng.Float64()
 		}
+	}
+	if seed%3 == 0 {
+		s.trusting()
 	}
 	s.startAll()
 	s.delay = time.Duration(1+s.rng.IntN(60)) * time.Millisecond
@@ -87,6 +91,8 @@ func randomHistory(t *testing.T, seed uint64) *sim {
 		return s.converged() && len(s.primary().inView.Smap.Nodes()) == len(s.nodes)
 	})
 	s.mustCreate(s.primary(), "at-the-end", 15*time.Second)
+	s.until("all follow", 15*time.Second, s.converged)
+	s.until("all hold the cluster keys", 15*time.Second, s.keysAgree)
 	s.until("all follow", 15*time.Second, s.converged)
 	s.checkEnd()
 	return s
@@ -199,6 +205,9 @@ func (s *sim) loseState(n *simNode) {
 	s.lost = true
 	n.kill()
 	n.store = newMemStorage()
+	if s.trust != nil && s.chance(0.3) {
+		n.identity = nil // and its key file
+	}
 }
 
 // readSomewhere reads through a random node: unless the answer is marked

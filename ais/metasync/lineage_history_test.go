@@ -42,6 +42,9 @@ func lineageHistory(t *testing.T, seed uint64) (forced int) {
 	s := newTestSim(t, 5000+seed, 1, 0)
 	proxies, targets := 1+s.rng.IntN(5), s.rng.IntN(4)
 	s = newTestSim(t, 5000+seed, proxies, targets)
+	if seed%3 == 1 {
+		s.trusting()
+	}
 	s.startAll()
 	uuid := s.primary().inView.UUID
 	s.delay, s.loss = time.Duration(1+s.rng.IntN(30))*time.Millisecond, s.rng.Float64()*0.05
@@ -107,6 +110,7 @@ func lineageHistory(t *testing.T, seed uint64) (forced int) {
 	s.until("one cluster of all", 120*time.Second, func() bool { return s.converged() && len(s.primary().inView.Smap.Nodes()) == len(s.nodes) })
 	clear(s.acked) // what the lost majorities had alone may be lost
 	s.mustCreate(s.primary(), "at-the-end", 15*time.Second)
+	s.until("all hold the cluster keys", 15*time.Second, s.keysAgree)
 	s.until("all follow", 20*time.Second, s.converged)
 	s.checkEnd()
 	return forced

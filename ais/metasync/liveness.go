@@ -1,8 +1,6 @@
 package metasync
 
 import (
-	"maps"
-	"slices"
 	"sort"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 type peer struct {
 	id          string
 	lastSign    time.Time // of life, zero if there was none
+	arrived     time.Time // when the node came into the map, seen by this leader
 	raftID      uint64    // as the node says itself, 0 if not known
 	incarnation uint64
 	left        uint64 // incarnation that said goodbye, 0 if none
@@ -99,16 +98,22 @@ func (m *machine) down(id string) bool {
 
 // silence is how long this leader itself had no sign of a node.
 func (m *machine) silence(id string) time.Duration {
-	return m.now.Sub(later(m.peer(id).lastSign, m.leaderSince))
+	p := m.peer(id)
+	return m.now.Sub(later(later(p.lastSign, p.arrived), m.leaderSince))
 }
 
 // tickDown keeps the set of nodes that are down: the leader's own, or what
 // the leader told last.
 func (m *machine) tickDown() {
 	smap := m.view().Smap
-	if smap == nil || m.role != roleLeader {
+	if smap == nil {
 		return
 	}
+	if m.role != roleLeader {
+		m.dropDown(smap)
+		return
+	}
+	m.noteArrivals()
 	changed := false
 	for _, node := range smap.Nodes() {
 		_, was := m.downNodes[node.ID]
@@ -130,6 +135,18 @@ func (m *machine) tickDown() {
 	}
 }
 
+// dropDown forgets nodes that were down and have left the map: they are not
+// down any more when they come back, whatever the leader told last.
+func (m *machine) dropDown(smap *meta.Smap) {
+	var ids []string
+	for id := range m.downNodes {
+		if smap.Node(id) != nil {
+			ids = append(ids, id)
+		}
+	}
+	m.setDown(ids)
+}
+
 func (m *machine) downIDs() []string {
 	var ids []string
 	for _, node := range m.view().Smap.Nodes() {
@@ -138,6 +155,34 @@ func (m *machine) downIDs() []string {
 		}
 	}
 	return ids
+}
+
+// stillDown are those that were down at the last tick and are: an answer must
+// not cost a look at every node.
+func (m *machine) stillDown() []string {
+	var ids []string
+	for id := range m.downNodes {
+		if m.down(id) {
+			ids = append(ids, id)
+		}
+	}
+	sort.Strings(ids)
+	return ids
+}
+
+// noteArrivals gives nodes that come into the map the time to show a sign:
+// those from before do not count.
+func (m *machine) noteArrivals() {
+	smap := m.view().Smap
+	if smap == m.arrived {
+		return
+	}
+	for _, node := range smap.Nodes() {
+		if m.arrived != nil && m.arrived.Node(node.ID) == nil {
+			m.peer(node.ID).arrived = m.now
+		}
+	}
+	m.arrived = smap
 }
 
 // setDown replaces the set; readers keep the old one.
@@ -280,7 +325,7 @@ func (m *machine) keepalive(token uint64, body []byte) {
 		r.Unknown = !here
 		r.SmapVersion = m.view().Smap.Version
 		r.Index = m.state.view.Index
-		r.Down = slices.Sorted(maps.Keys(m.downNodes)) // of the last tick: each answer must not cost a look at every node
+		r.Down = m.stillDown()
 		if !r.Unknown && p.greeted {
 			m.acked(p, &req.envelope)
 		}

@@ -67,7 +67,8 @@ type machine struct {
 
 	peers     map[string]*peer // by node id
 	downNodes map[string]struct{}
-	hint      hint // best known leader, if this node is not it
+	arrived   *meta.Smap // noted by noteArrivals
+	hint      hint       // best known leader, if this node is not it
 
 	history    history
 	origin     Origin

@@ -37,7 +37,7 @@ type opinions struct {
 // that were asked about it.
 func (m *machine) unseen(id string) time.Duration {
 	p := m.peer(id)
-	return m.now.Sub(later(later(p.lastSign, p.opinions.vouched), m.leaderSince))
+	return m.now.Sub(later(later(p.lastSign, p.opinions.vouched), later(p.arrived, m.leaderSince)))
 }
 
 // vouched tells a node that is silent here, and that others reach.

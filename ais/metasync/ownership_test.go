@@ -416,6 +416,9 @@ func ownershipHistory(t *testing.T, report testing.TB, seed uint64, bug mutation
 	for _, n := range s.nodes {
 		n.rate = 0.9 + 0.2*s.rng.Float64()
 	}
+	if seed%3 == 0 {
+		s.trusting()
+	}
 	s.startWriting()
 	s.delay = time.Duration(1+s.rng.IntN(50)) * time.Millisecond
 	s.applyDelay = s.random(80 * time.Millisecond)
@@ -471,6 +474,7 @@ func ownershipHistory(t *testing.T, report testing.TB, seed uint64, bug mutation
 	s.until("all is well again", 200*time.Second, func() bool {
 		return s.quiet() && s.leased() && len(s.primary().inView.Smap.Nodes()) == len(s.nodes)
 	})
+	s.until("all hold the cluster keys", 15*time.Second, s.keysAgree)
 	committed := s.committed
 	s.pass(5 * time.Second)
 	if s.committed <= committed {

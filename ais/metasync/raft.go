@@ -282,7 +282,6 @@ func (m *machine) applyEntry(entry *raftpb.Entry) {
 			m.out.fatal = fmt.Errorf("log entry %d: %w", index, err)
 			return
 		}
-		data = change.GetContext()
 		m.rlog.applied, m.rlog.appliedTerm = index, term
 		m.changeGroup(change, term, index)
 		m.settleLost(index, term)

@@ -46,6 +46,7 @@ type sim struct {
 	slow                   func(outCall) bool                                            // calls that are kept in held, to be delivered by hand
 	held                   *[]func()
 	limits                 limits
+	trust                  *simTrust // nil: everybody is trusted
 
 	documents  map[string]string // kind, version, lineage -> content
 	primaries  map[string]string // lineage and term -> node
@@ -76,6 +77,7 @@ type simNode struct {
 	disk    simDisk
 	checked *meta.View
 	simTime
+	simKeys
 }
 
 type event struct {
@@ -241,14 +243,20 @@ func (n *simNode) start() {
 		s.fatalf("%s: %v", n.self, err)
 	}
 	initial := config.DefaultCluster()
-	n.m, err = newMachine(machineOptions{
+	n.unlock()
+	o := machineOptions{
 		self: n.self, incarnation: s.rng.Uint64()>>1 | 1, newID: func() uint64 { return s.rng.Uint64()>>1 | 1 }, seeds: n.seeds, mayFound: n.found,
-		founding: func(now time.Time, raftID uint64) (*meta.View, error) { return firstView(n.self, initial, now, raftID) },
-		times:    Timeouts{}.withDefaults(), limits: s.limits, log: n.logger(), now: n.now(), origin: n.origin,
-	}, st)
+		founding: func(now time.Time, raftID uint64) (*meta.View, error) {
+			return withFirstKey(n.keyring, n.self, initial, now, raftID)
+		},
+		times: Timeouts{}.withDefaults(), limits: s.limits, log: n.logger(), now: n.now(), origin: n.origin,
+	}
+	n.trustIn(&o)
+	n.m, err = newMachine(o, st)
 	if err != nil {
 		s.fatalf("%s: %v", n.self, err)
 	}
+	n.m.installKeys()
 	n.m.mutation = s.mutation
 	n.life++
 	n.inView, n.waiting, n.dead = &meta.View{}, map[uint64]func(reply){}, nil
@@ -304,6 +312,7 @@ func (n *simNode) pump() {
 			n.kill()
 			return
 		}
+		n.m.installKeys()
 		s.check(n)
 		if out.view != nil {
 			view, life := out.view, n.life
@@ -366,11 +375,23 @@ func (s *sim) send(from *simNode, msg outMessage) {
 			late = s.onRaft(from, f.message)
 		}
 	}
+	signed, life := from.sign(msg.url, KindRaft, msg.body, false), from.life
 	for range copies {
 		s.after(late+s.transit(), func() {
-			if s.reachable(from, to) {
-				to.request(func(m *machine, token uint64) { m.incoming(token, KindRaft, msg.body) }, func(reply) {})
+			if !s.reachable(from, to) {
+				return
 			}
+			to.hear(signed, KindRaft, msg.body, func(r reply) {
+				if !asItself(r.err) || !s.reachable(to, from) || from.life != life {
+					return
+				}
+				again := from.sign(msg.url, KindRaft, msg.body, true)
+				s.after(s.transit(), func() {
+					if s.reachable(from, to) {
+						to.hear(again, KindRaft, msg.body, func(reply) {})
+					}
+				})
+			})
 		})
 	}
 }
@@ -386,23 +407,35 @@ func (s *sim) call(from *simNode, c outCall) {
 		}
 	}
 	s.after(c.timeout, func() { finish(nil, errors.New("timeout")) })
+	s.attempt(from, c, introduces(c.kind), finish)
+}
+
+// attempt is one way there and back.
+func (s *sim) attempt(from *simNode, c outCall, byIdentity bool, finish func([]byte, error)) {
 	s.bytes(from, len(c.body))
 	if s.chance(s.loss) {
 		return
 	}
-	to := s.byURL[c.url]
+	to, life := s.byURL[c.url], from.life
+	signed := from.sign(c.url, c.kind, c.body, byIdentity)
 	deliver := func() {
 		switch {
 		case !s.reachable(from, to):
 		case to.m == nil:
 			s.after(s.random(s.delay), func() { finish(nil, errSimNetwork) })
 		default:
-			to.request(func(m *machine, token uint64) { m.incoming(token, c.kind, c.body) }, func(r reply) {
+			to.hear(signed, c.kind, c.body, func(r reply) {
 				s.bytes(to, len(r.body))
 				if s.chance(s.loss) || !s.reachable(to, from) {
 					return
 				}
-				s.after(s.random(s.delay)+time.Microsecond, func() { finish(r.body, r.err) })
+				s.after(s.random(s.delay)+time.Microsecond, func() {
+					if asItself(r.err) && !byIdentity && from.life == life {
+						s.attempt(from, c, true, finish)
+						return
+					}
+					finish(r.body, r.err)
+				})
 			})
 		}
 	}

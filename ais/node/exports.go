@@ -29,6 +29,8 @@ type exports struct {
 	mu      sync.Mutex
 	newest  *meta.View
 	writing bool
+	ended   uint64     // index of the view with which the node was decommissioned, 0: it was not
+	files   sync.Mutex // held while they are written
 }
 
 // Applied is told of every view before it is in effect. It does not block.
@@ -42,11 +44,25 @@ func (n *Node) exportView(view *meta.View) {
 	e := &n.exports
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.newest = view
+	if e.ended > 0 && (view.Index <= e.ended || view.Smap.Node(n.id) == nil) {
+		return // it has not been added again
+	}
+	e.newest, e.ended = view, 0
 	if !e.writing && n.local.ConfDir != "" {
 		e.writing = true
 		n.background.run(n.writeExports)
 	}
+}
+
+// endExports makes sure that no file is written before the node is a member
+// of a cluster again.
+func (n *Node) endExports() {
+	e := &n.exports
+	e.mu.Lock()
+	e.newest, e.ended = nil, max(1, n.View().Index)
+	e.mu.Unlock()
+	e.files.Lock() // until the one that is being written is there
+	defer e.files.Unlock()
 }
 
 // writeExports writes until there is nothing new.
@@ -56,13 +72,15 @@ func (n *Node) writeExports(ctx context.Context) {
 		e := &n.exports
 		e.mu.Lock()
 		view := e.newest
-		if view == written {
+		if view == nil || view == written {
 			e.writing = false
 			e.mu.Unlock()
 			return
 		}
+		e.files.Lock()
 		e.mu.Unlock()
 		n.export(written, view)
+		e.files.Unlock()
 		written = view
 		select {
 		case <-ctx.Done(): // look once more, then end

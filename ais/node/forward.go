@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -164,12 +166,23 @@ func (n *Node) pass(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	} else {
 		delete(req.Header, wire.HeaderRequestID)
 	}
+	var replaced atomic.Bool
+	stop := func() {}
+	if wantPrimary {
+		stop = n.whenReplaced(to, func() { replaced.Store(true); cancel() })
+	}
 	res, err := n.rpc.DoBuffered(rpc.Control, req, body)
-	if err != nil {
+	stop()
+	if err == nil {
+		defer func() { _ = res.Body.Close() }() // what counts was read
+	}
+	switch {
+	case replaced.Load():
+		return &rpc.UnreachableError{URL: url, Cause: fmt.Errorf("%s is not the primary any more and does not answer", to)}
+	case err != nil:
 		return err
 	}
 	patience.Reset(passBodyTime)
-	defer func() { _ = res.Body.Close() }() // what counts was read
 	var head []byte
 	if wantPrimary && mayBeLeaderChange(res.StatusCode) {
 		if head, err = io.ReadAll(io.LimitReader(res.Body, maxPeek)); err != nil {
@@ -188,6 +201,31 @@ func (n *Node) pass(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	}
 	_, err = io.Copy(w, res.Body)
 	return err
+}
+
+// whenReplaced calls then once another node has been the primary for a while:
+// the one that has the request neither answers nor breaks the connection off,
+// as a process does that is stopped or cut off.
+func (n *Node) whenReplaced(primary *meta.Snode, then func()) (stop func()) {
+	const most = 5 // polls that find another one
+	done := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(leaderPoll)
+		defer tick.Stop()
+		for found := 0; found < most; {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			found++
+			if smap := n.View().Smap; smap == nil || smap.Primary == nil || smap.Primary.ID == primary.ID {
+				found = 0
+			}
+		}
+		then()
+	}()
+	return sync.OnceFunc(func() { close(done) })
 }
 
 // copyHeaders copies what belongs to the message and not to the connection,

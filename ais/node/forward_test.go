@@ -129,6 +129,34 @@ func TestPrimaryLosesItsRoleMeanwhile(t *testing.T) {
 	}
 }
 
+// A primary that was stopped (SIGSTOP) has the request and says nothing.
+func TestForwardLeavesAPrimaryThatHangs(t *testing.T) {
+	t.Parallel()
+	p1, p2, p3 := newTestNode(t, meta.RoleProxy, "proxy0001", nil), newTestNode(t, meta.RoleProxy, "proxy0002", nil), newTestNode(t, meta.RoleProxy, "proxy0003", nil)
+	join(t, p1, p2, p3)
+	withBuckets(p2)
+	withBuckets(p3)
+	ids := make(chan string, 2)
+	p1.Public(wire.PathBuckets, []string{"POST"}, func(w http.ResponseWriter, r *http.Request) error {
+		return p1.OnPrimary(w, r, func(_ http.ResponseWriter, r *http.Request) error {
+			ids <- meta.CommandID(r.Context())
+			publish(testSmap(t, 108, p2, p1, p3), p1, p2, p3)
+			<-r.Context().Done()
+			return r.Context().Err()
+		})
+	})
+	began := time.Now()
+	if a := do(t, "POST", p3.Snode().Public.URL+"/v1/buckets/b", "body"); a.status != 200 || !strings.HasPrefix(a.body, "p[proxy0002]") {
+		t.Errorf("%d %q", a.status, a.body)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if id := <-ids; id == "" {
+		t.Error("the request had no id: it could be done twice")
+	}
+}
+
 func TestForwardWithoutPrimary(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, meta.RoleProxy, "proxy0001", func(o *Options) { o.Limits.ControlTimeout = 200 * time.Millisecond })

@@ -137,6 +137,7 @@ func (n *Node) Decommission(ctx context.Context, o DecommissionOptions) error {
 	if hooks.Rest != nil {
 		hooks.Rest("this node was decommissioned: restart it, or add it, to take part again")
 	}
+	n.endExports()
 	// A part that cannot be removed must not keep the node in the cluster.
 	err := hooks.Decommission(context.WithoutCancel(ctx), o)
 	if err != nil {

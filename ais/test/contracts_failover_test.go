@@ -192,3 +192,24 @@ func TestContractC02C03C04_Failover(t *testing.T) {
 		t.Errorf("in the end: %+v", m)
 	}
 }
+
+// TestContractC12_TwoProxies: the smallest cluster that survives the loss of
+// its primary has two proxies and a target, which votes.
+func TestContractC12_TwoProxies(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 2, 1)
+	c.waitVotersAlive(c.ids())
+	before := c.sameMap(c.nodes[0], c.nodes)
+	old, next := c.anyPrimary(), c.successor(before)
+	createBucket(t, old, "b", "")
+	c.putWhenServed(old, "b", "o")
+	c.kill(old)
+	c.awaitPrimary(next, before, next)
+	createBucket(t, next, "after", "")
+	if got := must(t, http.StatusOK, http.MethodGet, objectURL(next, "b", "o"), "").body; got != "content" {
+		t.Errorf("the object holds %q", got)
+	}
+	c.start(old)
+	c.waitReady()
+	c.sameMap(old, c.nodes)
+}

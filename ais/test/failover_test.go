@@ -79,6 +79,12 @@ func TestPrimaryThatWasStoppedStepsDown(t *testing.T) {
 		}
 	}
 	c.signal(old, syscall.SIGSTOP)
+	// The stopped process still takes connections, and never answers.
+	began := time.Now()
+	createBucket(t, rest[1], "asked-of-the-stopped", "")
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("a change took %v while the primary was stopped", took)
+	}
 	c.eventually("a new primary", func() error {
 		if c.smap(rest[0]).Primary.Public.URL == oldURL {
 			return errors.New("still the stopped one")

@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,20 +55,40 @@ func buildAndRun(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// portBase gives each cluster ten ports on each of the three networks.
-var portBase atomic.Int64
+// ports lends each cluster ten ports on each of the three networks until the
+// end of its test.
+var ports = struct {
+	sync.Mutex
+	lent map[int]bool
+	next int
+}{lent: map[int]bool{}}
+
+const (
+	firstPort = 12000
+	portStep  = 10
+	portSteps = 100 // up to where the next network begins
+)
 
 func nextPorts(t *testing.T, nodes int) int {
 	t.Helper()
-	for {
-		base := 12000 + int(portBase.Add(10)) - 10
-		if base >= 13000 {
-			t.Fatal("no free ports from 12000 to 14999")
+	ports.Lock()
+	defer ports.Unlock()
+	for range portSteps {
+		base := firstPort + ports.next%portSteps*portStep
+		ports.next++
+		if ports.lent[base] || !portsFree(base, nodes) {
+			continue
 		}
-		if portsFree(base, nodes) {
-			return base
-		}
+		ports.lent[base] = true
+		t.Cleanup(func() {
+			ports.Lock()
+			defer ports.Unlock()
+			delete(ports.lent, base)
+		})
+		return base
 	}
+	t.Fatal("no free ports from 12000 to 14999")
+	return 0
 }
 
 func portsFree(base, nodes int) bool {
