@@ -1,7 +1,6 @@
 package metasync
 
 import (
-	"flag"
 	"fmt"
 	"maps"
 	"testing"
@@ -10,38 +9,25 @@ import (
 	"github.com/aistore-go/aistore/core/meta"
 )
 
-var (
-	simSeed  = flag.Uint64("sim.seed", 0, "run the random history of this seed only")
-	simFrom  = flag.Uint64("sim.from", 1, "first of the random histories")
-	simSeeds = flag.Uint64("sim.seeds", 200, "last of the random histories")
-)
-
 // TestRandomHistories runs clusters under message loss, duplication, delay and
 // reordering, partitions (also of one direction), crashes that lose writes
 // which were not durable, slow, stalled and full disks, clocks that run
 // differently, lost state, nodes that are removed and primaries that are
-// changed, with clients that create buckets. It asserts that what must never
-// happen does not, and that the cluster comes to one state after it has healed. A failing seed is replayed by
-//
-//	go test -run RandomHistories ./ais/metasync -sim.seed=N
+// changed, with clients that create buckets; some with trust between the nodes
+// and rotation of the cluster keys, some with clients that write objects. It
+// asserts that what must never happen does not, and that the cluster comes to
+// one state after it has healed.
 func TestRandomHistories(t *testing.T) {
-	first, last := *simFrom, *simSeeds
-	if testing.Short() {
-		last = min(last, 40)
-	}
-	if *simSeed != 0 {
-		first, last = *simSeed, *simSeed
-	}
-	for seed := first; seed <= last; seed++ {
-		randomHistory(t, seed)
-	}
+	histories(t, 70, 25, func(seed uint64) { randomHistory(t, seed) })
 }
 
 // TestSeedReplays shows that one seed gives one history.
 func TestSeedReplays(t *testing.T) {
-	a, b := randomHistory(t, 5), randomHistory(t, 5)
-	if a.count != b.count || !a.now.Equal(b.now) || !maps.Equal(a.documents, b.documents) || !maps.Equal(a.primaries, b.primaries) {
-		t.Errorf("two runs differ: %d and %d events, %s and %s", a.count, b.count, a.now, b.now)
+	for seed := uint64(5); seed <= 6; seed++ { // without and with trust
+		a, b := randomHistory(t, seed), randomHistory(t, seed)
+		if a.count != b.count || !a.now.Equal(b.now) || !maps.Equal(a.documents, b.documents) || !maps.Equal(a.primaries, b.primaries) {
+			t.Errorf("two runs of %d differ: %d and %d events, %s and %s", seed, a.count, b.count, a.now, b.now)
+		}
 	}
 }
 
@@ -71,6 +57,9 @@ func randomHistory(t *testing.T, seed uint64) *sim {
 	}
 	if s.chance(0.7) {
 		s.crash = s.rng.Float64() * 0.002
+	}
+	if targets > 0 && seed%4 == 1 {
+		s.writers(150*time.Millisecond, 50*time.Millisecond)
 	}
 	bucket := 0
 	for range 25 {
@@ -226,7 +215,7 @@ func (s *sim) readSomewhere() {
 			return
 		}
 		for _, name := range before {
-			if !hasBucket(n.inView, name) {
+			if s.acked[name] == n.inView.Lineage && !hasBucket(n.inView, name) {
 				s.fatalf("%s does not show bucket %s, acknowledged before the read", n.self, name)
 			}
 		}

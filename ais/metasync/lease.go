@@ -121,7 +121,7 @@ func (m *machine) grants(id string, effective uint64) bool {
 	case o.confirmed.IsZero() || m.now.Sub(o.confirmed) >= grantFresh*m.times.Keepalive:
 		return false
 	}
-	return m.view().Transition.Now() == nil || m.now.Sub(o.since) < m.times.Ack || m.hasQuiesced(id)
+	return m.view().Transition.Now() == nil || m.hasQuiesced(id) || m.now.Sub(o.since) < m.times.Ack && !o.decided
 }
 
 // grant notes that a keepalive is answered with a lease.

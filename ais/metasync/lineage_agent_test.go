@@ -15,9 +15,7 @@ func TestAgentForceRestartAndRejoin(t *testing.T) {
 	nodes := newTestNodes(t, 3, 1)
 	startNodes(t, nodes)
 	ctx := timeout(t)
-	if _, err := createBucket(ctx, primaryOf(nodes).agent, "kept"); err != nil {
-		t.Fatal(err)
-	}
+	createSoon(t, nodes, "kept")
 	before := nodes[0].agent.View()
 	eventually(t, "three voters", func() bool {
 		voters := 0
@@ -51,9 +49,7 @@ func TestAgentForceRestartAndRejoin(t *testing.T) {
 		t.Errorf("answer %+v", done)
 	}
 	eventually(t, "the new lineage works", func() bool { return left.agent.IsPrimary() && left.agent.View().Lineage == done.Lineage })
-	if _, err := createBucket(timeout(t), left.agent, "after"); err != nil {
-		t.Fatal(err)
-	}
+	createSoon(t, []*testNode{left}, "after")
 	for _, n := range lost {
 		n.start()
 	}

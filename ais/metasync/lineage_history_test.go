@@ -1,7 +1,6 @@
 package metasync
 
 import (
-	"flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,30 +10,15 @@ import (
 	"github.com/aistore-go/aistore/core/meta"
 )
 
-var lineageSeed = flag.Uint64("lineage.seed", 0, "run the random history of lineages of this seed only")
-
 // TestLineageHistories disturbs clusters at random: kills and restarts, at
 // other addresses, partitions, an operator who restarts by force whatever
 // refuses to go on, and what was lost returning later. Two lineages never both
-// commit while they reach each other, and in the end there is one cluster. A
-// failing seed is replayed by
-//
-//	go test -run LineageHistories ./ais/metasync -lineage.seed=N
+// commit while they reach each other, and in the end there is one cluster.
 func TestLineageHistories(t *testing.T) {
-	first, last := uint64(1), uint64(120)
-	if testing.Short() {
-		last = 25
-	}
-	if *lineageSeed != 0 {
-		first, last = *lineageSeed, *lineageSeed
-	}
 	forced := 0
-	for seed := first; seed <= last; seed++ {
-		forced += lineageHistory(t, seed)
-	}
-	t.Logf("%d histories, %d forced restarts", last-first+1, forced)
-	if *lineageSeed == 0 && forced < int(last)/3 {
-		t.Errorf("only %d forced restarts in %d histories: this tests little", forced, last)
+	count := histories(t, 25, 8, func(seed uint64) { forced += lineageHistory(t, seed) })
+	if count >= 8 && forced < int(count)/3 {
+		t.Errorf("only %d forced restarts in %d histories: this tests little", forced, count)
 	}
 }
 
@@ -95,6 +79,7 @@ func lineageHistory(t *testing.T, seed uint64) (forced int) {
 			bucket++
 			p.create(fmt.Sprintf("bucket-%d", bucket), func(*meta.View, error) {})
 		}
+		s.readSomewhere()
 		s.watch(s.random(6 * time.Second))
 	}
 	s.heal()
@@ -108,7 +93,6 @@ func lineageHistory(t *testing.T, seed uint64) (forced int) {
 	s.watch(20 * time.Second)
 	s.unite(uuid)
 	s.until("one cluster of all", 120*time.Second, func() bool { return s.converged() && len(s.primary().inView.Smap.Nodes()) == len(s.nodes) })
-	clear(s.acked) // what the lost majorities had alone may be lost
 	s.mustCreate(s.primary(), "at-the-end", 15*time.Second)
 	s.until("all hold the cluster keys", 15*time.Second, s.keysAgree)
 	s.until("all follow", 20*time.Second, s.converged)

@@ -366,9 +366,9 @@ func TestDataSaysWhereANodeBelongs(t *testing.T) {
 // order, some nodes with lost state or at other addresses: one cluster with
 // one lineage, and nothing lost (W17, W18).
 func TestRestartOrders(t *testing.T) {
-	seeds := uint64(40)
+	seeds := uint64(20)
 	if testing.Short() {
-		seeds = 8
+		seeds = 5
 	}
 	for seed := range seeds {
 		s := newTestSim(t, 1000+seed, 1+int(seed%5), 1+int(seed%4))

@@ -4,6 +4,8 @@ import (
 	"sort"
 	"time"
 
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/trust"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
@@ -162,7 +164,7 @@ func (m *machine) downIDs() []string {
 func (m *machine) stillDown() []string {
 	var ids []string
 	for id := range m.downNodes {
-		if m.down(id) {
+		if m.view().Smap.Node(id) != nil && m.down(id) {
 			ids = append(ids, id)
 		}
 	}
@@ -246,7 +248,14 @@ func (m *machine) tickKeepalive() {
 		if err == nil {
 			err = unmarshal(KindKeepalive, body, &r)
 		}
-		if err != nil {
+		switch {
+		case err != nil && m.stale() && apierr.CodeOf(err) == trust.CodeIdentity:
+			// It was taken out of the map while it was away, and the cluster
+			// keys that it holds are of the past: nobody takes its keepalives.
+			m.forgetHint(url)
+			m.join.again(m)
+			return
+		case err != nil:
 			m.forgetHint(url)
 			m.refusedBy(url, err)
 			return

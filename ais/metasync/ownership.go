@@ -26,6 +26,7 @@ type ownership struct {
 	warned     bool      // that it takes long
 	confirmed  time.Time // a majority followed this leader after this time
 	confirm    time.Time // when to ask it again
+	decided    bool      // the command is under way that puts the pending map into force
 
 	asked map[string]time.Time // node id: last request of a target to be admitted
 }
@@ -187,10 +188,12 @@ func (m *machine) tickOwnership() {
 		}
 		return
 	}
+	o.decided = true // from here on, who was not waited for gets no lease by the old map
 	m.changeOwnership(p.Action, func(v *meta.View) ([]meta.Change, error) {
 		// A bucket that is being created may get objects before this command.
 		return activation(v, p, len(m.proposals) == 0)
 	}, func(err error) {
+		m.ownership.decided = false
 		if err != nil {
 			return
 		}

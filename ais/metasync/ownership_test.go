@@ -318,16 +318,7 @@ func TestGatewayWithoutAPrimarySeesForItself(t *testing.T) {
 // breaks: no name ever has two targets that may commit, and in the end all
 // write again.
 func TestOwnershipHistories(t *testing.T) {
-	first, last := uint64(1), *simSeeds/5
-	if testing.Short() {
-		last = min(last, 12)
-	}
-	if *simSeed != 0 {
-		first, last = *simSeed, *simSeed
-	}
-	for seed := first; seed <= last; seed++ {
-		ownershipHistory(t, t, seed, mutationNone)
-	}
+	histories(t, 14, 6, func(seed uint64) { ownershipHistory(t, t, seed, mutationNone) })
 }
 
 // TestOwnershipMutations shows that the histories find deliberate bugs.

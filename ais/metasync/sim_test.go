@@ -50,7 +50,7 @@ type sim struct {
 
 	documents  map[string]string // kind, version, lineage -> content
 	primaries  map[string]string // lineage and term -> node
-	acked      map[string]bool   // buckets whose creation was acknowledged
+	acked      map[string]string // buckets whose creation was acknowledged -> lineage
 	agreement  agreement
 	transcript *transcript
 	trace      *bytes.Buffer
@@ -74,6 +74,8 @@ type simNode struct {
 	waiting map[uint64]func(reply)
 	dead    error
 	blocked bool // puts nothing into effect
+	offered int  // views to be put into effect
+	taken   int  // number of the last one that was
 	disk    simDisk
 	checked *meta.View
 	simTime
@@ -111,7 +113,7 @@ func newSim(t testing.TB, seed uint64, proxies, targets int) *sim {
 	s := &sim{
 		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1_800_000_000, 0),
 		byURL: map[string]*simNode{}, cut: map[[2]string]bool{}, delay: 5 * time.Millisecond, diskDelay: 2 * time.Millisecond,
-		documents: map[string]string{}, primaries: map[string]string{}, acked: map[string]bool{}, trace: &bytes.Buffer{},
+		documents: map[string]string{}, primaries: map[string]string{}, acked: map[string]string{}, trace: &bytes.Buffer{},
 	}
 	for i := range proxies {
 		s.addNode(fmt.Sprintf("proxy%03d", i), meta.RoleProxy, i == 0)
@@ -259,6 +261,7 @@ func (n *simNode) start() {
 	n.m.installKeys()
 	n.m.mutation = s.mutation
 	n.life++
+	n.writes.wanted, n.writes.reported = 0, 0
 	n.inView, n.waiting, n.dead = &meta.View{}, map[uint64]func(reply){}, nil
 	n.pump()
 	n.scheduleTick(n.life)
@@ -315,9 +318,11 @@ func (n *simNode) pump() {
 		n.m.installKeys()
 		s.check(n)
 		if out.view != nil {
-			view, life := out.view, n.life
+			n.offered++
+			view, life, offer := out.view, n.life, n.offered
 			s.after(s.random(s.applyDelay), func() {
-				if n.life == life && (view.Index >= n.inView.Index || view.Lineage != n.inView.Lineage) && !n.blocked {
+				if n.life == life && offer > n.taken && (view.Index >= n.inView.Index || view.Lineage != n.inView.Lineage) && !n.blocked {
+					n.taken = offer
 					n.inEffect(view)
 				}
 			})
@@ -489,15 +494,16 @@ func (s *sim) check(n *simNode) {
 		s.primaries[term] = n.self.ID
 	}
 	s.checkAgreement(n)
-	view := m.view()
-	if view == n.checked {
+	before, view := n.checked, m.view()
+	if view == before {
 		return
 	}
 	n.checked = view
 	s.checkGroup(n)
+	s.checkCommitted(n, view)
 	for _, kind := range checkKinds() {
 		doc := view.Document(kind)
-		if doc == nil {
+		if doc == nil || before != nil && before.Lineage == view.Lineage && doc == before.Document(kind) {
 			continue
 		}
 		key := fmt.Sprintf("%s %s %d", view.Lineage, kind, doc.Ver())
@@ -592,9 +598,10 @@ func (n *simNode) createTry(name string, tries int, then func(*meta.View, error)
 	}, func(r reply) {
 		switch {
 		case r.err == nil:
+			lineage := r.view.Lineage
 			n.request(func(m *machine, token uint64) { m.await(token, r.index, r.view) }, func(r reply) {
 				if r.err == nil {
-					n.s.acked[name] = true
+					n.s.acked[name] = lineage
 				}
 				then(r.view, r.err)
 			})
@@ -640,6 +647,9 @@ func (s *sim) node(id string) *simNode {
 func (s *sim) checkEnd() {
 	s.t.Helper()
 	first := s.primary()
+	if last := s.agreement.last[first.inView.Lineage]; first.inView.Index < last {
+		s.fatalf("%s is at index %d, and %d was committed", first.self, first.inView.Index, last)
+	}
 	for _, n := range s.up() {
 		// Who is outside the group has the documents of its role and no more.
 		want, err := first.inView.For(n.self.Role, n.m.member()).Encode()
@@ -657,7 +667,8 @@ func (s *sim) checkEnd() {
 	}
 	sort.Strings(names)
 	for _, name := range names {
-		if !hasBucket(first.inView, name) {
+		// What a lost majority had alone may be lost by a restart by force.
+		if s.acked[name] == first.inView.Lineage && !hasBucket(first.inView, name) {
 			s.fatalf("bucket %s was acknowledged and is lost", name)
 		}
 	}

@@ -13,6 +13,57 @@ import (
 type agreement struct {
 	leaders map[string]string // lineage and term -> node
 	terms   map[string]uint64 // node and life -> highest term of a leader whose push it took
+
+	places map[logPoint]*committed
+	last   map[string]uint64 // by lineage: highest index that is committed
+}
+
+// logPoint is a place in the log of a lineage.
+type logPoint struct {
+	lineage string
+	index   uint64
+}
+
+// committed is what the log makes at one place, by whoever knows.
+type committed struct {
+	node     string
+	term     uint64
+	versions map[string]int64 // by kind
+}
+
+// checkCommitted asserts that a place in the log is the same at all nodes that
+// have applied it: with one term and with the same versions of all documents.
+func (s *sim) checkCommitted(n *simNode, view *meta.View) {
+	if view.Smap == nil {
+		return
+	}
+	a := &s.agreement
+	if a.places == nil {
+		a.places, a.last = map[logPoint]*committed{}, map[string]uint64{}
+	}
+	a.last[view.Lineage] = max(a.last[view.Lineage], view.Index)
+	at := logPoint{view.Lineage, view.Index}
+	have := a.places[at]
+	if have == nil {
+		have = &committed{node: n.self.ID, term: view.Term, versions: map[string]int64{}}
+		a.places[at] = have
+	}
+	if have.term != view.Term {
+		s.fatalf("index %d of lineage %s has term %d at %s and %d at %s", view.Index, view.Lineage, have.term, have.node, view.Term, n.self.ID)
+	}
+	for _, kind := range checkKinds() {
+		doc := view.Document(kind)
+		if doc == nil {
+			continue // not for the role of this node, or not there yet
+		}
+		switch version, ok := have.versions[kind]; {
+		case !ok:
+			have.versions[kind] = doc.Ver()
+		case version != doc.Ver():
+			s.fatalf("at index %d of lineage %s, %s has version %d at %s and %d at %s",
+				view.Index, view.Lineage, kind, version, have.node, doc.Ver(), n.self.ID)
+		}
+	}
 }
 
 func (s *sim) checkAgreement(n *simNode) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/trust"
+	"github.com/aistore-go/aistore/core/meta"
 )
 
 // simTrust is what the nodes of a simulated cluster with trust have in common.
@@ -122,8 +123,9 @@ func (n *simNode) hear(c *signedCall, kind string, body []byte, then func(reply)
 // signature: the receiver does not hold the key that it was signed with.
 func asItself(err error) bool { return apierr.CodeOf(err) == trust.CodeUnknownKey }
 
-// keysAgree tells that every node that is up holds the cluster keys, and
-// nothing else.
+// keysAgree tells that every node that is up holds the newest cluster key and
+// has a box of it, and holds no key of the past. An older key may be lost with
+// those who held it.
 func (s *sim) keysAgree() bool {
 	p := s.primary()
 	if s.trust == nil {
@@ -132,13 +134,14 @@ func (s *sim) keysAgree() bool {
 	if p == nil || p.inView.Keys.Newest() == nil {
 		return false
 	}
-	want := p.keyring.Ring().Keys()
+	keys := p.inView.Keys
+	newest := keys.Newest()
 	for _, n := range s.up() {
-		if !slices.Equal(want, n.keyring.Ring().Keys()) || len(want) != len(p.inView.Keys.Keys) {
+		if !n.keyring.Ring().Has(newest.ID) || !trust.IsFor(n.keyring.Public(), newest.Boxes[n.self.ID]) {
 			return false
 		}
-		for i := range p.inView.Keys.Keys {
-			if !trust.IsFor(n.keyring.Public(), p.inView.Keys.Keys[i].Boxes[n.self.ID]) {
+		for _, held := range n.keyring.Ring().Keys() {
+			if !slices.ContainsFunc(keys.Keys, func(k meta.ClusterKey) bool { return k.ID == held.ID }) {
 				return false
 			}
 		}

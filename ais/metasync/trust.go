@@ -1,6 +1,7 @@
 package metasync
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -110,7 +111,7 @@ func (m *machine) tickTrust() {
 		return
 	}
 	m.forgetChallenges()
-	if m.keyDue(view.Keys) {
+	if m.keyDue(view.Keys) || m.keyLost(view) {
 		m.rotateKey()
 		return
 	}
@@ -136,6 +137,16 @@ func (m *machine) keyDue(keys *meta.Keys) bool {
 		return true
 	}
 	return m.now.Sub(time.Unix(newest.Made, 0)).Abs() >= m.times.KeyLife
+}
+
+// keyLost tells that this primary cannot open the newest key, and so can seal
+// it for nobody else: it came to its place by a restart by force, and those
+// who hold the key did not take part.
+func (m *machine) keyLost(view *meta.View) bool {
+	t := &m.trust
+	node := view.Smap.Node(m.self.ID)
+	return t.installed == view.Keys && !t.keyring.Ring().Has(view.Keys.Newest().ID) &&
+		node != nil && bytes.Equal(node.VerifyingKey, t.keyring.Public())
 }
 
 func (m *machine) rotateKey() {
