@@ -117,6 +117,7 @@ type Node struct {
 	initial *config.Cluster
 	live    *config.Live
 	exports exports
+	gone    gone
 	keeper  addressKeeper
 
 	background background

@@ -32,6 +32,9 @@ func (n *Node) reverse(w http.ResponseWriter, r *http.Request) error {
 	}
 	to := smap.Node(id)
 	if to == nil {
+		to = n.goneNode(id)
+	}
+	if to == nil {
 		return n.errNodeNotFound(id)
 	}
 	if !to.Active() && r.Method == http.MethodGet && len(items) == 1 {

@@ -182,7 +182,8 @@ func (p *Proxy) removeItself(w http.ResponseWriter, r *http.Request, items []str
 		return apierr.BadRequest("invalid path '%s': expected %s/%s/<node id>", r.URL.Path, wire.PathCluster, wire.ItemDaemon)
 	}
 	id, smap := items[0], p.control.View().Smap
-	switch leaving := smap.Node(id); {
+	leaving := smap.Node(id)
+	switch {
 	case leaving == nil:
 		return membership.ErrUnknownNode(p.node.Name(), "remove", id, smap)
 	case smap.IsPrimary(id):
@@ -213,6 +214,7 @@ func (p *Proxy) removeItself(w http.ResponseWriter, r *http.Request, items []str
 	if err := waitFor(r.Context(), func() bool { return p.control.View().Smap.Node(id) == nil }); err != nil {
 		return apierr.Unavailable(5*time.Second, "the removal of %s goes on", id)
 	}
+	p.node.RememberGone(leaving)
 	if err := membership.Everywhere(r.Context(), p.control); err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/aistore-go/aistore/deploy/playground"
 )
 
 // TestConfigurationAfterRestarts: what only a start reads is read from the
@@ -192,6 +194,82 @@ func TestHTTPSIsSwitchedOnAndOff(t *testing.T) {
 	if s := clusterConfig(t, c.nodes[1]); s.Proxy.PrimaryURL != c.primary(c.nodes[1]).ControlURL() {
 		t.Errorf("%+v", s.Proxy)
 	}
+}
+
+// A node that was away while the cluster was switched to HTTPS is told by its
+// own file, once: nothing is removed by hand, and its data stays.
+func TestNodeThatWasAwayDuringTheSwitchToHTTPS(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 2, 2)
+	crt, key := selfSigned(t)
+	away, rest := c.nodes[3], c.nodes[:3]
+	createBucket(t, c.nodes[0], "b", "")
+	must(t, http.StatusOK, http.MethodPut, objectURL(c.nodes[0], "b", "o"), "data")
+	c.signal(away, syscall.SIGTERM)
+	c.waitStopped(away)
+	setConfig(t, c.nodes[1], url.Values{
+		"net.http.use_https": {"true"}, "net.http.server_crt": {crt}, "net.http.server_key": {key}, "net.http.skip_verify": {"true"},
+	}.Encode())
+	for _, n := range rest {
+		c.signal(n, syscall.SIGKILL)
+		c.waitStopped(n)
+	}
+	for _, n := range rest {
+		c.start(n)
+	}
+	secure := trusting(t, crt)
+	https := func(u string) string { return strings.Replace(u, "http:", "https:", 1) }
+	ready := func(n *playground.Node) {
+		c.eventually("readiness of "+n.Name(), func() error {
+			a, err := try(secure, http.MethodGet, https(n.URL())+"/v1/health?readiness=true", "")
+			if err == nil && a.status != http.StatusOK {
+				err = fmt.Errorf("status %d %s", a.status, a.body)
+			}
+			return err
+		})
+	}
+	for _, n := range rest {
+		ready(n)
+	}
+	c.start(away)
+	c.eventually("it lives, and cannot join", func() error {
+		if a, err := try(client, http.MethodGet, away.URL()+"/v1/health", ""); err != nil || a.status != http.StatusOK {
+			return fmt.Errorf("health: %w %d", err, a.status)
+		}
+		return nil
+	})
+	must(t, http.StatusServiceUnavailable, http.MethodGet, away.URL()+"/v1/health?readiness=true", "")
+
+	c.signal(away, syscall.SIGTERM)
+	c.waitStopped(away)
+	var file map[string]any
+	data, err := os.ReadFile(away.ClusterFile())
+	if err == nil {
+		err = json.Unmarshal(data, &file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	file["net"] = map[string]any{"http": map[string]any{"use_https": true, "server_crt": crt, "server_key": key, "skip_verify": true}}
+	if data, err = json.Marshal(file); err == nil {
+		err = os.WriteFile(away.ClusterFile(), data, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.start(away, "-net_from_config")
+	ready(away)
+	c.signal(away, syscall.SIGTERM) // from now on it knows
+	c.waitStopped(away)
+	c.start(away)
+	ready(away)
+	c.eventually("the object over HTTPS", func() error {
+		a, err := try(secure, http.MethodGet, https(objectURL(c.nodes[1], "b", "o")), "")
+		if err == nil && (a.status != http.StatusOK || a.body != "data") {
+			err = fmt.Errorf("%d %q", a.status, a.body)
+		}
+		return err
+	})
 }
 
 // restartAll kills all nodes, then starts them.

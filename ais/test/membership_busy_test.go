@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -219,6 +220,11 @@ func TestSelfRemoval(t *testing.T) {
 	nodes, _ := c.members(p)
 	if len(nodes) != 4 {
 		t.Errorf("%d nodes, want 4", len(nodes))
+	}
+	// The primary still reaches it; other gateways do not know it.
+	a := must(t, http.StatusOK, http.MethodGet, primary.URL()+"/v1/reverse/daemon?what=snode", "", "Ais-Node-Id", leaving.Node.ID())
+	if !strings.Contains(a.body, `"daemon_id":"`+leaving.Node.ID()+`"`) {
+		t.Errorf("the node that left: %s", a.body)
 	}
 	if ops := c.operations(p); ops.Current != nil || len(ops.Past) > 0 {
 		t.Errorf("%+v: a self-removal is no operation of an operator", ops)

@@ -37,6 +37,7 @@ func parse(args []string, stderr io.Writer) (*command, error) {
 	flags.StringVar(&o.LocalFile, "local_config", "", "`file` with the configuration of this node (JSON)")
 	flags.StringVar(&o.Custom, "config_custom", "", "`key=value,...` that this node overrides and keeps")
 	flags.BoolVar(&o.Transient, "transient", false, "with -config_custom: do not keep it for the next start")
+	flags.BoolVar(&o.NetFromFile, "net_from_config", false, "take the section net from the file of -config this time, not from what is stored: for a\nnode that was away while the cluster was switched to HTTPS or back")
 	flags.StringVar(&o.NodeID, "daemon_id", "", "`id` of the node; else AIS_DAEMON_ID, the stored one, or a new one")
 	targets := flags.Int("ntargets", 0, "`number` of targets of the cluster; accepted on every node, for scripts: a primary\nserves at once and never waits for targets")
 	flags.Bool("skip_startup", false, "do not wait for targets; accepted for scripts: a primary never does")

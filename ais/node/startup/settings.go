@@ -32,6 +32,7 @@ type Options struct {
 	LocalFile   string // node configuration
 	Custom      string // "key=value,key=value": overrides of this node
 	Transient   bool   // do not keep Custom for the next start
+	NetFromFile bool   // section net of ClusterFile counts, not the stored one
 	NodeID      string // "" for the environment's, the stored one, a new one
 	Standby     bool   // join no cluster before an operator adds the node to one
 	Getenv      func(string) string
@@ -88,9 +89,14 @@ func (s *Settings) Config() *config.Cluster { return s.Live.Config() }
 // when the node was stopped, nil if it was in none. What a node reads only at
 // its start, it then reads as it was changed.
 func (s *Settings) UseStored(cluster *config.Cluster) {
-	if cluster != nil {
-		s.Live.SetCluster(cluster)
+	if cluster == nil {
+		return
 	}
+	if s.NetFromFile {
+		cluster = cluster.Clone()
+		cluster.Net = s.Cluster.Net
+	}
+	s.Live.SetCluster(cluster)
 }
 
 // FirstConfig is the configuration of a cluster that this node founds: that of
