@@ -27,6 +27,16 @@ type takingPart struct {
 	newer, toldBy string
 }
 
+// endTaking ends the part in another node's forced restart; a newer lineage
+// that was met meanwhile counts from now on.
+func (m *machine) endTaking() {
+	t := m.history.taking
+	m.history.taking = takingPart{}
+	if t.newer != "" {
+		m.supersede(t.newer, t.toldBy)
+	}
+}
+
 func (t *takingPart) underWay(now time.Time) bool { return t.operation != "" && now.Before(t.until) }
 
 // spread has those who took part adopt the lineage, and tells the rest.
@@ -104,7 +114,6 @@ func (m *machine) adopt(token uint64, body []byte) {
 		m.out.fatal = err
 		return
 	}
-	m.history.taking = takingPart{}
 	m.hint = hint{ID: req.From, URL: req.URL, Term: req.Term}
 	m.log.Warn("adopted a new lineage", "lineage", view.Lineage, "replaces", old, "from", req.From)
 	m.respond(token, &adoptReply{m.envelope()}, nil)

@@ -59,7 +59,7 @@ func (m *machine) collects(token uint64, body []byte) {
 		m.respond(token, nil, err)
 		return
 	}
-	if m.identity.Lineage == req.Of && !m.superseded() {
+	if m.identity.Lineage == req.Of && !m.superseded() && m.history.force == nil {
 		m.history.taking = takingPart{operation: req.Operation, until: m.now.Add(takingTime)}
 	}
 	m.respond(token, r, nil)

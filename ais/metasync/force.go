@@ -49,6 +49,7 @@ func refuseForce(format string, args ...any) error {
 // reply's body is a wire.ForcedRestart in JSON.
 func (m *machine) forceRestart(token uint64, lineage string, must []string) {
 	fail := func(err error) { m.reply(reply{token: token, err: err}) }
+	m.endTaking() // this node goes on by itself, and must know what it has met
 	switch own := m.identity.Lineage; {
 	case m.history.force != nil:
 		fail(refuseForce("a forced restart is under way at this node"))
@@ -134,11 +135,8 @@ func (m *machine) collectAlso(f *forcing, r *collectReply) {
 // tickForce ends the wait for nodes that do not answer, and of this node for
 // the lineage that it is to adopt.
 func (m *machine) tickForce() {
-	if t := m.history.taking; t.operation != "" && !t.underWay(m.now) {
-		m.history.taking = takingPart{}
-		if t.newer != "" {
-			m.supersede(t.newer, t.toldBy)
-		}
+	if t := &m.history.taking; t.operation != "" && !t.underWay(m.now) {
+		m.endTaking()
 	}
 	if f := m.history.force; f != nil && f.result == nil && !m.now.Before(f.until) {
 		f.waiting = 0

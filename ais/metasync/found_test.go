@@ -90,6 +90,7 @@ func TestPrimaryWithoutTheNewestKey(t *testing.T) {
 		t.Fatal("it has a box already, this shows nothing")
 	}
 	founder.kill()
+	s.pass(100 * time.Millisecond) // it stores what it was given
 	other.kill()
 	other.start() // what it was given when it was admitted is gone
 	s.pass(3 * time.Second)
@@ -103,5 +104,6 @@ func TestPrimaryWithoutTheNewestKey(t *testing.T) {
 func TestHistoriesThatFailedOnce(t *testing.T) {
 	ownershipHistory(t, t, 12, mutationNone)
 	lineageHistory(t, 1795380124024)
+	lineageHistory(t, 1795380771017) // two lineages fenced each other
 	randomHistory(t, 113)
 }

@@ -240,8 +240,10 @@ func (m *machine) rebirth(st *stored, reason error) error {
 	m.pulling, m.pullTo, m.fenced = false, 0, ""
 	m.caretaker = caretaker{primarySign: m.now}
 	m.trust.smap, m.trust.keys = nil, nil
+	m.quiesced = 0 // versions of transitions are those of one lineage
 	m.ownership, m.lease, m.lookout = ownership{asked: map[string]time.Time{}}, leaseState{}, lookout{}
 	m.history.meeting = meeting{number: m.history.meeting.number + 1}
+	m.history.taking = takingPart{} // what it met was about the node that it was
 	m.history.announced = map[string]*announced{}
 	m.join = joining{state: asking, next: m.now, pause: joinPause}
 	m.alive.answered = time.Time{}

@@ -366,7 +366,7 @@ func TestDataSaysWhereANodeBelongs(t *testing.T) {
 // order, some nodes with lost state or at other addresses: one cluster with
 // one lineage, and nothing lost (W17, W18).
 func TestRestartOrders(t *testing.T) {
-	seeds := uint64(20)
+	seeds := uint64(12)
 	if testing.Short() {
 		seeds = 5
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/aistore-go/aistore/core/meta"
 )
 
-var mutationSeeds = flag.Uint64("sim.mutationseeds", 30, "histories in which each deliberate bug must be found; in half as many without one, nothing")
+var mutationSeeds = flag.Uint64("sim.mutationseeds", 30, "histories in which each deliberate bug must be found; in a quarter as many without one, nothing")
 
 // TestMutations shows that the simulation finds deliberate bugs: each of them
 // within some seeded histories, and nothing without a bug.
@@ -31,9 +31,9 @@ func TestMutations(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			most := *mutationSeeds
 			if c.mutation == mutationNone { // the others end with the first that finds the bug
-				most /= 2
+				most /= 4
 				if testing.Short() {
-					most = min(most, 5)
+					most = min(most, 2)
 				}
 			}
 			for seed := uint64(1); seed <= most; seed++ {

@@ -64,6 +64,9 @@ func (n *simNode) inEffect(view *meta.View) {
 	if n.stopped(func() { n.inEffect(view) }) || n.m == nil || view.Index < n.inView.Index && view.Lineage == n.inView.Lineage {
 		return
 	}
+	if n.inView.Lineage != view.Lineage {
+		n.writes.wanted, n.writes.reported = 0, 0
+	}
 	n.inView = view
 	n.s.checkOwners()
 	n.input(func(m *machine) { m.inEffect(view.Index) })

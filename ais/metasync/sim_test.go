@@ -605,7 +605,7 @@ func (n *simNode) createTry(name string, tries int, then func(*meta.View, error)
 				}
 				then(r.view, r.err)
 			})
-		case tries > 0 && (meta.IsStale(r.err) || errors.Is(r.err, errDropped)):
+		case tries > 0 && (meta.IsStale(r.err) || errors.Is(r.err, errDropped) || errors.Is(r.err, errLost)):
 			n.s.after(20*time.Millisecond, func() { n.createTry(name, tries-1, then) })
 		default:
 			then(nil, r.err)
@@ -623,6 +623,19 @@ func (s *sim) mustCreate(n *simNode, name string, limit time.Duration) {
 		done = true
 	})
 	s.until("create "+name, limit, func() bool { return done })
+}
+
+// soonCreate creates a bucket at the primary, whoever that is by then.
+func (s *sim) soonCreate(name string, limit time.Duration) {
+	s.t.Helper()
+	done, waiting := false, false
+	s.until("create "+name, limit, func() bool {
+		if p := s.primary(); p != nil && !done && !waiting {
+			waiting = true
+			p.create(name, func(_ *meta.View, err error) { done, waiting = err == nil, false })
+		}
+		return done
+	})
 }
 
 func hasBucket(view *meta.View, name string) bool {

@@ -13,6 +13,10 @@ var (
 	simFor   = flag.Duration("sim.for", 0, "begin no history after this time; 0: no limit")
 )
 
+// underRace tells that the race detector watches: it makes a simulation ten
+// times slower, and there is one goroutine only to be watched.
+var underRace bool
+
 // histories runs seeded histories: as many as the flags say, by default a
 // fixed number of the lowest seeds. A history that fails names its seed, and
 //
@@ -26,6 +30,8 @@ func histories(t *testing.T, byDefault, short uint64, run func(seed uint64)) (co
 	switch {
 	case *simSeed != 0:
 		first, many = *simSeed, 1
+	case many == 0 && underRace:
+		many = max(short/4, 2)
 	case many == 0 && testing.Short():
 		many = short
 	case many == 0:

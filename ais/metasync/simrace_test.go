@@ -1,0 +1,5 @@
+//go:build race
+
+package metasync
+
+func init() { underRace = true }
