@@ -281,7 +281,16 @@ func TestRotationOfClusterKeys(t *testing.T) {
 	})
 	createSoon(t, plain(nodes), "b")
 	var old *testNode
-	eventually(t, "a primary to be killed", func() bool { old = primaryOf(plain(nodes)); return old != nil })
+	eventually(t, "a primary that the others can do without", func() bool {
+		voters := 0
+		for _, n := range nodes {
+			if n.agent.Status().Voter {
+				voters++
+			}
+		}
+		old = primaryOf(plain(nodes))
+		return old != nil && voters >= 3 && old.agent.Settled()
+	})
 	old.kill()
 	eventually(t, "another primary", func() bool { p := primaryOf(plain(nodes)); return p != nil && p != old })
 	second := newestKey(nodes)
