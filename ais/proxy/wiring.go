@@ -66,7 +66,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	if err != nil {
 		return nil, err
 	}
-	keyring, err := s.Keyring(id)
+	keyring, err := s.Keyring(id, p.log.Logger("cluster"))
 	if err != nil {
 		return nil, err
 	}

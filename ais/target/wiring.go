@@ -87,7 +87,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		return nil, err
 	}
 	id := t.disks.NodeID()
-	keyring, err := s.Keyring(id)
+	keyring, err := s.Keyring(id, t.log.Logger("cluster"))
 	if err != nil {
 		return nil, err
 	}

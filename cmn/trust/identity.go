@@ -56,10 +56,14 @@ func newIdentity(seed []byte) (*Identity, error) {
 	return &Identity{private: ed25519.NewKeyFromSeed(seed), opening: opening}, nil
 }
 
+// ErrDamagedKey tells a key file that is not what was written.
+var ErrDamagedKey = errors.New("is damaged")
+
 // LoadIdentity returns the identity that is kept in a directory. If there is
 // none it makes one, and has it on stable storage before it returns. A file
-// that others may read or write is refused, as is one that is damaged: a node
-// that made itself a new key would be taken for an impostor.
+// that others may read or write is refused; one that is damaged is
+// ErrDamagedKey. A node that comes back with a new key is taken for an impostor
+// as long as the holder of the old one lives.
 func LoadIdentity(dir string) (*Identity, error) {
 	path := filepath.Join(dir, NodeKeyFile)
 	info, err := os.Stat(path)
@@ -79,7 +83,7 @@ func LoadIdentity(dir string) (*Identity, error) {
 	text, ok := bytes.CutPrefix(bytes.TrimSpace(data), []byte(nodeKeyHeader))
 	seed, err := base64.StdEncoding.DecodeString(string(text))
 	if !ok || err != nil || len(seed) != ed25519.SeedSize {
-		return nil, fmt.Errorf("node key: %s is damaged; without it this node has to join as a new one (remove the file while the node is down)", path)
+		return nil, fmt.Errorf("node key: %s %w", path, ErrDamagedKey)
 	}
 	return newIdentity(seed)
 }

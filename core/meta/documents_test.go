@@ -117,11 +117,18 @@ func TestPlacementRemembersEarlierOwnersUntilItIsSettled(t *testing.T) {
 	if _, err := changed(t, v, KindPlacement, &PlacementPatch{Targets: []string{"b", "a"}}); err == nil {
 		t.Error("targets out of order are taken")
 	}
-	for i := range maxSets - 1 {
+	// Sets of long ago are not kept one by one; their targets are all asked.
+	for i := range maxSets + 10 {
 		v = mustChange(t, v, KindPlacement, &PlacementPatch{Targets: []string{fmt.Sprintf("target%04d", i)}})
 	}
-	if _, err := changed(t, v, KindPlacement, &PlacementPatch{Targets: []string{"z"}}); err == nil {
-		t.Error("the history has no bound")
+	if len(v.Placement.Sets) != maxSets || len(v.Placement.Older) != 11 || v.Placement.Settled() {
+		t.Fatalf("%d sets, older: %v", len(v.Placement.Sets), v.Placement.Older)
+	}
+	if got := v.Placement.AppendEarlierOwners(nil, 7); len(got) != maxSets+10 || !slices.Contains(got, "targetBB") || !slices.Contains(got, "target0001") {
+		t.Errorf("earlier owners: %v", got)
+	}
+	if v = mustChange(t, v, KindPlacement, &PlacementPatch{Targets: []string{"targetAA"}, Settle: true}); v.Placement.Older != nil {
+		t.Errorf("after settling: %+v", v.Placement)
 	}
 }
 

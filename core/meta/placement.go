@@ -14,6 +14,9 @@ import (
 type Placement struct {
 	Version int64       `json:"version,string"`
 	Sets    []TargetSet `json:"sets"` // the newest, which is in force, last
+	// Older are all targets of sets that are too long ago to be kept: any of
+	// them may have owned any name.
+	Older []string `json:"older,omitempty"` // ids, ascending
 }
 
 // TargetSet is a set of active targets.
@@ -31,9 +34,9 @@ type PlacementPatch struct {
 	Settle  bool     `json:"settle,omitempty"`
 }
 
-// maxSets bounds the history. A set that is there already is not added again,
-// so that nodes that come and go do not make it grow.
-const maxSets = 256
+// maxSets bounds the sets that are kept one by one. A set that is there already
+// is not added again, so that nodes that come and go do not make it grow.
+const maxSets = 64
 
 // Kind is KindPlacement.
 func (p *Placement) Kind() string { return KindPlacement }
@@ -77,7 +80,7 @@ func (p *Placement) freeze() {
 
 // Settled tells that every object is where the set in force has it, as far as
 // changes of that set are concerned.
-func (p *Placement) Settled() bool { return p == nil || len(p.Sets) <= 1 }
+func (p *Placement) Settled() bool { return p == nil || len(p.Sets) <= 1 && len(p.Older) == 0 }
 
 // AppendEarlierOwners appends the ids of the targets that owned the name with
 // a digest in earlier sets, newest first, each once, other than its present
@@ -96,6 +99,11 @@ func (p *Placement) AppendEarlierOwners(dst []string, unameDigest uint64) []stri
 			dst = append(dst, id)
 		}
 	}
+	for _, id := range p.Older {
+		if id != now && !slices.Contains(dst[start:], id) {
+			dst = append(dst, id)
+		}
+	}
 	return dst
 }
 
@@ -109,16 +117,27 @@ func applyPlacement(v *View, patch []byte, version int64) (*Placement, error) {
 	}
 	next := &Placement{Version: version}
 	if v.Placement != nil && !p.Settle {
+		next.Older = v.Placement.Older
 		for _, set := range v.Placement.Sets {
 			if len(set.Targets) > 0 && !slices.Equal(set.Targets, p.Targets) {
 				next.Sets = append(next.Sets, TargetSet{Epoch: set.Epoch, Targets: set.Targets})
 			}
 		}
 	}
-	if len(next.Sets) >= maxSets {
-		return nil, apierr.New(apierr.StatusServiceUnavailable, "", "more than %d sets of targets since the data was last moved to its place", maxSets)
+	if over := len(next.Sets) - maxSets + 1; over > 0 {
+		for _, set := range next.Sets[:over] {
+			next.Older = union(next.Older, set.Targets)
+		}
+		next.Sets = next.Sets[over:]
 	}
 	next.Sets = append(next.Sets, TargetSet{Epoch: version, Targets: p.Targets})
 	next.freeze()
 	return next, nil
+}
+
+// union returns what is in a or b, ascending, as a slice of its own.
+func union(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
