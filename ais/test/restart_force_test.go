@@ -1,6 +1,7 @@
 package test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -213,23 +214,27 @@ func (c *cluster) waitVoters(want int) {
 	})
 }
 
-// idAt is the id of a node in the map that another one shows.
-func (c *cluster) idAt(asked, n *playground.Node) string {
+// idAt is the id of a node in the map that another one shows, which may have
+// to learn of it first.
+func (c *cluster) idAt(asked, n *playground.Node) (found string) {
 	c.t.Helper()
-	a := must(c.t, http.StatusOK, http.MethodGet, asked.URL()+"/v1/daemon?what=smap", "")
 	type snode struct {
 		Public struct {
 			URL string `json:"direct_url"`
 		} `json:"public_net"`
 	}
-	m := decode[struct{ Pmap, Tmap map[string]snode }](c.t, a.body)
-	for _, nodes := range []map[string]snode{m.Pmap, m.Tmap} {
-		for id, node := range nodes {
-			if node.Public.URL == n.URL() {
-				return id
+	c.eventually(n.Name()+" in the map of "+asked.Name(), func() error {
+		a := must(c.t, http.StatusOK, http.MethodGet, asked.URL()+"/v1/daemon?what=smap", "")
+		m := decode[struct{ Pmap, Tmap map[string]snode }](c.t, a.body)
+		for _, nodes := range []map[string]snode{m.Pmap, m.Tmap} {
+			for id, node := range nodes {
+				if node.Public.URL == n.URL() {
+					found = id
+					return nil
+				}
 			}
 		}
-	}
-	c.t.Fatalf("%s is not in the map", n.Name())
-	return ""
+		return errors.New("it is not in the map")
+	})
+	return found
 }

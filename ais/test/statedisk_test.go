@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/aistore-go/aistore/deploy/playground"
 )
@@ -27,6 +28,7 @@ func TestPrimaryWithAFullStateDiskHandsOver(t *testing.T) {
 	}
 	free := fillDisk(t, first.Dir)
 	var other *playground.Node
+	deadline := time.Now().Add(stepTimeout)
 	for i := 0; ; i++ { // changes that need more room than the file has left
 		other = c.nodes[1]
 		a, err := try(client, http.MethodPost, other.URL()+fmt.Sprintf("/v1/buckets/full-%d", i), `{"action":"create-bck","value":null}`, "Content-Type", jsonType)
@@ -37,7 +39,7 @@ func TestPrimaryWithAFullStateDiskHandsOver(t *testing.T) {
 			t.Logf("handed over after %d changes", i+1)
 			break
 		}
-		if i > 5000 {
+		if time.Now().After(deadline) {
 			t.Fatal("the primary with a full disk keeps the role")
 		}
 	}
