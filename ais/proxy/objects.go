@@ -64,9 +64,15 @@ func (p *Proxy) redirect(w http.ResponseWriter, r *http.Request, bck wire.Bck, o
 	if err := objreq.CheckAccess(bck, props, access); err != nil {
 		return err
 	}
-	smap := p.control.View().Smap
+	view := p.control.View()
+	smap := view.Smap
 	if smap == nil {
 		return apierr.Unavailable(time.Second, "%s has no cluster map yet", p.node.Name())
+	}
+	if op, counted := operation(r.Method); counted {
+		if err := p.rates.admit(view, props, op, began); err != nil {
+			return err
+		}
 	}
 	owner, err := objreq.Owner(smap, bck, object)
 	if err != nil {

@@ -16,6 +16,7 @@ type Proxy struct {
 	logger  *slog.Logger
 
 	membership *membership.Engine
+	rates      rateLimits
 }
 
 // New returns the gateway's part of a node; see Register.

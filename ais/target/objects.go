@@ -7,6 +7,7 @@ import (
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/ais/node/objreq"
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/feature"
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/query"
@@ -125,7 +126,11 @@ func (t *Target) done(op metrics.Op, req *objectRequest, err error) error {
 		return nil
 	}
 	status := apierr.StatusOf(err)
-	t.metrics.Failed(op, req.key.Bck, status)
+	if props := req.key.Props; op == metrics.Get && status == http.StatusNotFound && props != nil && props.Features.Has(feature.CountObjectNotFound) {
+		t.metrics.FailedMissing(req.key.Bck)
+	} else {
+		t.metrics.Failed(op, req.key.Bck, status)
+	}
 	switch {
 	case apierr.CodeOf(err) == wire.CodeBadChecksum && op == metrics.Put:
 		t.metrics.ChecksumMismatch(req.key.Bck)

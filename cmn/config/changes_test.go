@@ -163,7 +163,7 @@ func TestChangesRefused(t *testing.T) {
 		{"authentication", "auth.client_auth_required=true", wholeCluster, 501, []string{"auth.client_auth_required", "not built yet"}},
 		{"mirroring", "mirror.enabled=true", wholeCluster, 501, []string{"mirror.enabled", "not built yet"}},
 		{"erasure coding", "ec.enabled=true", wholeCluster, 501, []string{"ec.enabled", "not built yet"}},
-		{"limit of rates", "rate_limit.frontend.enabled=true", oneNode, 501, []string{"rate_limit.frontend.enabled", "not built yet"}},
+		{"limit of rates", "rate_limit.backend.enabled=true", oneNode, 501, []string{"rate_limit.backend.enabled", "not built yet"}},
 		{"tracing", "tracing.enabled=true", wholeCluster, 501, []string{"tracing", "not built yet"}},
 		{"tracing, unknown", "tracing.none=true", wholeCluster, 400, []string{`unknown property "tracing.none"`}},
 		{"sorting", "distributed_sort.call_timeout=1m", oneNode, 501, []string{"distributed_sort", "not built yet"}},

@@ -67,8 +67,7 @@ func (c *Cluster) NotBuilt() error {
 		{c.Auth.Required, "auth.client_auth_required", "client authentication"},
 		{c.Mirror.Enabled, "mirror.enabled", "mirroring"},
 		{c.EC.Enabled, "ec.enabled", "erasure coding"},
-		{c.RateLimit.Backend.Enabled, "rate_limit.backend.enabled", "the limit of rates"},
-		{c.RateLimit.Frontend.Enabled, "rate_limit.frontend.enabled", "the limit of rates"},
+		{c.RateLimit.Backend.Enabled, "rate_limit.backend.enabled", "the limit of rates for backends"},
 		{c.Proxy.NonElectable, "proxy.non_electable", "that deprecated key"},
 	} {
 		if setting.on {

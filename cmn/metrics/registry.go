@@ -77,6 +77,10 @@ func (r *Registry) Failed(op Op, bck wire.Bck, status int) {
 	r.add(r.buckets.get(bck), ops[op].failed, 1)
 }
 
+// FailedMissing counts a GET of an object that does not exist as failed, for a
+// bucket that wants it (bucket feature Count-Object-NotFound-Stats).
+func (r *Registry) FailedMissing(bck wire.Bck) { r.add(r.buckets.get(bck), ops[Get].failed, 1) }
+
 // FailedIO counts a local I/O error of an operation, in addition to Failed.
 // Head and List have no such counter.
 func (r *Registry) FailedIO(op Op, bck wire.Bck) {

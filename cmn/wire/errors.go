@@ -40,4 +40,5 @@ const (
 	CodeMountpathNotFound   = "ErrMpathNotFound"
 	CodeInvalidMountpath    = "ErrInvalidMountpath"
 	CodeXactNotFound        = "ErrXactNotFound"
+	CodeRateLimitFrontend   = "ErrRateLimitFrontend"
 )

@@ -162,9 +162,7 @@ func (p *Bprops) built(old *Bprops) error {
 	case p.LRU.Enabled && !old.LRU.Enabled:
 		return apierr.NotImplemented("property \"lru.enabled\": LRU eviction is not built yet")
 	case p.RateLimit.Backend.Enabled && !old.RateLimit.Backend.Enabled:
-		return apierr.NotImplemented("property \"rate_limit.backend.enabled\": rate limits are not built yet")
-	case p.RateLimit.Frontend.Enabled && !old.RateLimit.Frontend.Enabled:
-		return apierr.NotImplemented("property \"rate_limit.frontend.enabled\": rate limits are not built yet")
+		return apierr.NotImplemented("property \"rate_limit.backend.enabled\": limits for backends are not built yet")
 	case p.Durability == DurabilityRedundant:
 		return apierr.NotImplemented("property \"durability\": %q is not built yet (%q and %q are)",
 			DurabilityRedundant, DurabilitySync, DurabilityNone)

@@ -191,7 +191,6 @@ func TestSetBpropsRefuses(t *testing.T) {
 		{`{"mirror":{"enabled":true}}`, 501, "mirror.enabled"},
 		{`{"ec":{"enabled":true}}`, 501, "ec.enabled"},
 		{`{"lru":{"enabled":true}}`, 501, "lru.enabled"},
-		{`{"rate_limit":{"frontend":{"enabled":true}}}`, 501, "rate_limit.frontend.enabled"},
 		{`{"rate_limit":{"backend":{"enabled":true}}}`, 501, "rate_limit.backend.enabled"},
 		{`{"durability":"redundant"}`, 501, "durability"},
 	} {
