@@ -25,8 +25,9 @@ const DefaultKeep = 16 << 20
 // Pool hands out slabs. The zero Pool is not usable; see New. All methods may
 // be called at the same time.
 type Pool struct {
-	classes [numClasses]class
-	inUse   atomic.Int64
+	classes  [numClasses]class
+	inUse    atomic.Int64
+	pressure atomic.Int32 // set by a Monitor
 }
 
 type class struct {
@@ -115,15 +116,27 @@ func (p *Pool) Kept() int64 {
 	return n
 }
 
-// Trim gives all free slabs to the garbage collector; for memory pressure.
-func (p *Pool) Trim() {
+// crowded is how many bytes on loan are many: a thousand slow clients must not
+// fill the memory.
+const crowded = 64 << 20
+
+// Tight tells that whoever can do with a smaller slab, or without one, should.
+func (p *Pool) Tight() bool {
+	return p.inUse.Load() > crowded || Pressure(p.pressure.Load()) >= PressureHigh
+}
+
+// Trim gives all free slabs to the garbage collector and returns how many
+// bytes they had; for memory pressure.
+func (p *Pool) Trim() (released int64) {
 	for i := range p.classes {
 		c := &p.classes[i]
 		c.mu.Lock()
+		released += int64(len(c.free) * c.size)
 		clear(c.free)
 		c.free = c.free[:0]
 		c.mu.Unlock()
 	}
+	return released
 }
 
 // classOf returns the index of the class for size bytes.
