@@ -19,10 +19,9 @@ const (
 	// for longer ones, and the greatest body that is held in memory.
 	firstBuffer  = 64 << 10
 	streamBuffer = 128 << 10
-	// When so many bytes of buffers are on loan, further streams get small
-	// ones: a thousand slow clients must not fill the memory.
-	crowded       = 64 << 20
-	crowdedBuffer = 32 << 10
+	// tightBuffer is that of further streams when memory is short, or many
+	// have buffers already: a thousand slow clients must not fill the memory.
+	tightBuffer = 32 << 10
 
 	// writeBackEvery is after how many bytes a long write asks the kernel to
 	// begin writing out, so that neither its dirty pages nor the last flush
@@ -91,8 +90,8 @@ func (w *write) receive(ctx context.Context, body io.Reader) error {
 
 // streamSize is the size of the buffer for a long body.
 func (w *write) streamSize() int64 {
-	if w.s.memory.InUse() > crowded {
-		return crowdedBuffer
+	if w.s.memory.Tight() {
+		return tightBuffer
 	}
 	return streamBuffer
 }

@@ -22,10 +22,6 @@ const (
 	// copying (measured on loopback: 62 to 70 microseconds at 32 KiB, 87 to 62
 	// at 64 KiB).
 	wholeRead = 32 << 10
-	// heldForReaders is how many bytes of buffers may be in use before small
-	// content is sent by sendfile, too: slow readers hold descriptors then
-	// and no memory.
-	heldForReaders = 64 << 20
 	// sumBuffer is the size of a buffer for checksums, in bytes.
 	sumBuffer = 128 << 10
 )
@@ -57,7 +53,9 @@ func (t *Target) getObject(w http.ResponseWriter, r *http.Request, req *objectRe
 		}
 	}
 
-	if part.length <= wholeRead && t.memory.InUse() < heldForReaders {
+	// When memory is short, small content is sent by sendfile, too: slow
+	// readers hold descriptors then and no memory.
+	if part.length <= wholeRead && !t.memory.Tight() {
 		err = t.sendBuffered(w, reader, &part)
 	} else {
 		err = t.sendFile(w, reader, &part)

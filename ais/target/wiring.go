@@ -29,8 +29,6 @@ const (
 	closeTime = 5 * time.Second
 	// drainTime bounds the last word to the primary, after all requests ended.
 	drainTime = time.Second
-	// keptMemory is how many bytes of buffers are kept for the next requests.
-	keptMemory = 64 << 20
 )
 
 // Running is a target that was started.
@@ -115,6 +113,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	}
 
 	memory := memsys.New(keptMemory)
+	pressure := watchMemory(s.Config(), memory, t.log.Logger(logging.ModuleMemsys))
 	t.guard = NewGuard(t.Node.Name(), id, t.Agent)
 	t.Store = core.NewStore(core.Options{
 		FS: t.disks, NodeID: id, Memory: memory, Logger: t.log.Logger("ios"),
@@ -135,6 +134,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	t.repeated = []func(){
 		s.Every(func(c *config.Cluster) time.Duration { return c.Disk.IostatLong.D() }, disks.sample),
 		s.LogStats(t.log, t.metrics),
+		s.Every(func(*config.Cluster) time.Duration { return min(s.Config().Memsys.HousekeepTime.D(), memoryLook) }, func() { pressure.Look() }),
 	}
 	t.Node.MarkStarted()
 	return t, nil
