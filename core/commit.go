@@ -298,6 +298,8 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 			return err
 		}
 	}
+	noted := w.s.note(&w.object)
+	defer noted.settle()
 	path, sidecar, err := w.rename(ctx, now, rec)
 	if err != nil {
 		return err
@@ -307,13 +309,14 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 		if sidecar != "" {
 			dirs = append(dirs, filepath.Dir(sidecar))
 		}
-		if err := w.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: dirs}); err != nil {
+		if err := w.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: dirs, Journal: noted.journal()}); err != nil {
 			w.s.verifyAfterFailedFlush(&w.object, err)
 			return err
 		}
 	} else {
 		w.mp.Filesystem().AddDirty(w.size)
 	}
+	noted.publish(rec)
 	w.s.removeGeneration(&w.object, now)
 	w.s.removeElsewhere(ctx, now)
 	return nil

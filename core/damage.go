@@ -143,6 +143,8 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 		return "", o.mp.IOError("quarantine "+o.Cname(), err)
 	}
 	sidecar := s.sidecarOf(o, path)
+	noted := s.note(o)
+	defer noted.settle() // the other place may hold one as well
 	if err := s.system.Rename(path, filepath.Join(dir, "data")); err != nil {
 		return "", o.mp.IOError("quarantine "+o.Cname(), err)
 	}
@@ -161,7 +163,7 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 		s.log.Warn("quarantine without an explanation", "dir", dir, "err", err)
 	}
 	if o.Props.SyncWrites() {
-		flush := fs.FlushRequest{Dirs: []string{dir, filepath.Dir(path)}}
+		flush := fs.FlushRequest{Dirs: []string{dir, filepath.Dir(path)}, Journal: noted.journal()}
 		if err := o.mp.Filesystem().Flush(context.Background(), flush); err != nil {
 			s.log.Warn("quarantine is not durable yet", "dir", dir, "err", err)
 		}

@@ -89,7 +89,9 @@ func (s *Store) remove(ctx context.Context, o *object, now *existing) error {
 		return err
 	}
 	defer o.bucket.gate.RUnlock()
-	flush := fs.FlushRequest{Dirs: make([]string, 0, 2)}
+	noted := s.note(o)
+	defer noted.settle()
+	flush := fs.FlushRequest{Dirs: make([]string, 0, 2), Journal: noted.journal()}
 	for _, path := range [...]string{now.older, now.path} {
 		if path == "" {
 			continue
@@ -105,6 +107,7 @@ func (s *Store) remove(ctx context.Context, o *object, now *existing) error {
 			return o.mp.IOError("DELETE "+o.Cname(), err)
 		}
 	}
+	noted.gone()
 	now.older = "" // gone already; what is left are sidecars
 	s.removeSidecars(o, now)
 	return nil

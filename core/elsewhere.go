@@ -186,6 +186,8 @@ func (s *Store) removeOther(ctx context.Context, o *other, durable bool) error {
 		return err
 	}
 	defer o.at.mp.Release()
+	noted := s.note(&o.at)
+	defer noted.settle()
 	if o.damaged != "" {
 		if _, err := s.quarantine(&o.at, o.damaged, o.why); err != nil {
 			return err
@@ -202,10 +204,11 @@ func (s *Store) removeOther(ctx context.Context, o *other, durable bool) error {
 		dirs = append(dirs, filepath.Dir(path))
 	}
 	if durable && len(dirs) > 0 {
-		if err := o.at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: dirs}); err != nil {
+		if err := o.at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: dirs, Journal: noted.journal()}); err != nil {
 			return o.at.mp.IOError("remove "+o.at.Cname(), err)
 		}
 	}
+	noted.gone()
 	s.removeSidecars(&o.at, &o.existing)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,10 @@ type FlushRequest struct {
 	// Dirs are directories in which names were made, renamed or removed.
 	// Parents that MakeDirs made on the way are included by themselves.
 	Dirs []string
+	// Journal is a file whose data and size are flushed, once in a round
+	// however many ask for it; nil: none. It must stay open until Flush
+	// returns, too.
+	Journal File
 	// Bytes is how much the files hold that was not flushed yet, roughly.
 	Bytes int64
 }
@@ -39,6 +44,7 @@ type FlushStats struct {
 	Requests int64
 	Syncfs   int64 // rounds that flushed the whole filesystem
 	Files    int64 // files flushed one by one
+	Journals int64 // journals flushed one by one
 	Dirs     int64 // directories flushed one by one
 	Failed   int64 // rounds
 }
@@ -51,7 +57,7 @@ type flusher struct {
 	running bool
 	next    *round // gathering; nil when nobody waits
 
-	stats struct{ rounds, requests, syncfs, files, dirs, failed atomic.Int64 }
+	stats struct{ rounds, requests, syncfs, files, journals, dirs, failed atomic.Int64 }
 }
 
 type round struct {
@@ -76,7 +82,7 @@ func (fsys *Filesystem) Flush(ctx context.Context, request FlushRequest) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if len(request.Files) == 0 && len(request.Dirs) == 0 {
+	if len(request.Files) == 0 && len(request.Dirs) == 0 && request.Journal == nil {
 		return nil
 	}
 	q := &fsys.rounds
@@ -221,7 +227,7 @@ func (fsys *Filesystem) flushTogether(members []*flushMember) error {
 	return nil
 }
 
-// flushEach flushes files and directories one by one, several at a time: the
+// flushEach flushes files, journals and directories one by one, several at a time: the
 // filesystem's journal and the disk's cache flushes are shared by those that
 // run together. A directory that a member asks for along with files comes after
 // all files, so that no name can be durable before its content. Directories
@@ -230,7 +236,12 @@ func (fsys *Filesystem) flushEach(members []*flushMember, dirs map[string]struct
 	var first, second []func() error
 	var mu sync.Mutex
 	later := make(map[string]struct{})
+	var journals []File
 	for _, m := range members {
+		if j := m.request.Journal; j != nil && !slices.Contains(journals, j) {
+			journals = append(journals, j)
+			first = append(first, j.Datasync)
+		}
 		for _, f := range m.request.Files {
 			first = append(first, f.Sync)
 		}
@@ -240,7 +251,8 @@ func (fsys *Filesystem) flushEach(members []*flushMember, dirs map[string]struct
 			}
 		}
 	}
-	fsys.rounds.stats.files.Add(int64(len(first)))
+	fsys.rounds.stats.journals.Add(int64(len(journals)))
+	fsys.rounds.stats.files.Add(int64(len(first) - len(journals)))
 	for dir := range dirs {
 		flush := func() error {
 			err := fsys.flushDir(dir)
@@ -317,6 +329,6 @@ func (fsys *Filesystem) FlushStats() FlushStats {
 	s := &fsys.rounds.stats
 	return FlushStats{
 		Rounds: s.rounds.Load(), Requests: s.requests.Load(), Syncfs: s.syncfs.Load(),
-		Files: s.files.Load(), Dirs: s.dirs.Load(), Failed: s.failed.Load(),
+		Files: s.files.Load(), Journals: s.journals.Load(), Dirs: s.dirs.Load(), Failed: s.failed.Load(),
 	}
 }

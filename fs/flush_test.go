@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -483,4 +484,42 @@ func benchmarkFlush(b *testing.B, variant string, writers int) {
 	stats := mp.Filesystem().FlushStats()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "puts/s")
 	b.ReportMetric(float64(stats.Rounds-before.Rounds)/float64(b.N), "rounds/op")
+}
+
+// TestJournalsAreFlushedOnce: all writers of a round share a mountpath's journal.
+func TestJournalsAreFlushedOnce(t *testing.T) {
+	t.Parallel()
+	mp, system, _ := one(t)
+	journal := workFile(t, mp)
+	dir := mp.BucketDir(testBucket, fs.ContentObject)
+	hold, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	system.Before(func(c faultfs.Call) {
+		if c.Op == faultfs.OpSyncDir {
+			once.Do(func() { close(hold); <-release })
+		}
+	})
+	var group sync.WaitGroup
+	flush := func(r fs.FlushRequest) {
+		if err := mp.Filesystem().Flush(t.Context(), r); err != nil {
+			t.Error(err)
+		}
+	}
+	group.Go(func() { flush(fs.FlushRequest{Dirs: []string{dir}}) })
+	<-hold // the first round is under way: the others gather
+	for range 5 {
+		group.Go(func() { flush(fs.FlushRequest{Dirs: []string{dir}, Journal: journal}) })
+	}
+	for mp.Filesystem().FlushStats().Requests < 6 {
+		runtime.Gosched()
+	}
+	close(release)
+	group.Wait()
+	if err := mp.Filesystem().Flush(t.Context(), fs.FlushRequest{Journal: journal}); err != nil {
+		t.Fatal(err)
+	}
+	stats := mp.Filesystem().FlushStats()
+	if n := int64(system.Count(faultfs.OpDatasync, journal.Path())); n != stats.Journals || n >= 6 || n < 2 {
+		t.Errorf("%d flushes of the journal, %d counted, for 6 requests in %d rounds", n, stats.Journals, stats.Rounds)
+	}
 }
