@@ -2,12 +2,13 @@ package core
 
 import (
 	"github.com/aistore-go/aistore/cmn/cksum"
+	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
 )
 
-// Key names an object together with the properties of the bucket incarnation
+// Key names an object, by its true name (see package naming), together with the properties of the bucket incarnation
 // that the caller saw. Props must not be nil; its BID is compared with that of
 // the stored record on every read and with that of the current bucket at every
 // commit, so that a destroyed and re-created bucket never shows old objects.
@@ -17,8 +18,9 @@ type Key struct {
 	Name  string
 }
 
-// Cname is the canonical display name: "ais://bucket/object".
-func (k Key) Cname() string { return k.Bck.Cname(k.Name) }
+// Cname is the canonical display name: "ais://bucket/object", the object in its
+// native form.
+func (k Key) Cname() string { return k.Bck.Cname(naming.Native(k.Name)) }
 
 // KV is one pair of custom metadata.
 type KV struct {

@@ -29,13 +29,13 @@ import (
 // wire.EntryIsDir, and nothing else. (Whether "dir/" exists anywhere else in
 // the cluster is for the caller to know.)
 //
-// Errors: 400 bad prefix; 404 no such bucket; 500 I/O; 503 a mountpath is busy.
+// Errors: 400 a prefix that is too long; 404 no such bucket; 500 I/O; 503 a mountpath is busy.
 func (s *Store) List(ctx context.Context, bck wire.Bck, props *meta.Bprops, opts ListOptions) ([]Entry, error) {
 	if opts.NoRecursion && opts.Prefix == "/" {
 		opts.Prefix = ""
 	}
-	if err := naming.ValidatePrefix(opts.Prefix); err != nil {
-		return nil, err
+	if len(opts.Prefix) > naming.MaxObjectName {
+		return nil, apierr.BadRequest("invalid prefix: longer than %d bytes", naming.MaxObjectName)
 	}
 	b := s.bucket(bck, props)
 	if b == nil {

@@ -18,6 +18,7 @@ var hardNames = []string{
 	"%2F", "имя/файл", "日本語", "\xff\xfe", "sp ace", "q\"uote", "back\\slash", "...", "....", ".hidden", "~x",
 	strings.Repeat("l", 255), strings.Repeat("l", 256), strings.Repeat("m", 300) + "/x", "d/" + strings.Repeat("n", 256),
 	strings.Repeat("long/", 250) + "end", strings.Repeat("k", 4096),
+	"dir/", "dir//", "/", ".", "..", "../up", "a/./b", "a/..", "~/x", "~x/y", "nul\x00", "\x00", "line\nbreak", "del\x7f", strings.Repeat("\x01/", 2048),
 }
 
 // modelObject is what the model knows of an object.

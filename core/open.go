@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
-	"github.com/aistore-go/aistore/cmn/naming"
 	fsys "github.com/aistore-go/aistore/fs"
 )
 
@@ -45,13 +44,9 @@ func (s *Store) Open(ctx context.Context, key Key) (*Reader, error) {
 }
 
 // Head returns the attributes of an object and leaves its access time alone.
-// The name may end in a slash; such an object does not exist. Errors are those
-// of Open.
+// Errors are those of Open.
 func (s *Store) Head(ctx context.Context, key Key) (Attrs, error) {
-	if err := naming.ValidateObjectHead(key.Name); err != nil {
-		return Attrs{}, err
-	}
-	o, err := s.resolveChecked(key)
+	o, err := s.resolve(key)
 	if err != nil {
 		return Attrs{}, err
 	}

@@ -144,9 +144,6 @@ func TestRefusedBeforeAnyData(t *testing.T) {
 		text   string
 	}{
 		{"empty name", r.key(""), PutOptions{}, 400, `invalid object name ""`},
-		{"dots", r.key("a/../b"), PutOptions{}, 400, "invalid object name"},
-		{"trailing slash", r.key("a/"), PutOptions{}, 400, "invalid object name"},
-		{"control byte", r.key("a\nb"), PutOptions{}, 400, "invalid object name"},
 		{"long name", r.key(strings.Repeat("x", 4097)), PutOptions{}, 400, "invalid object name"},
 		{"unknown checksum type", r.key("o"), PutOptions{Checksum: cksum.Value{Type: "xxhash64", Value: "1"}}, 400, "xxhash64"},
 		{"custom too large", r.key("o"), PutOptions{Custom: []KV{{"k", strings.Repeat("v", 2048)}}}, 400, "custom metadata: total size 2049 exceeds max 2048 bytes"},

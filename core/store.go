@@ -81,18 +81,14 @@ type object struct {
 	plain  string        // path in the plain place, "" if the name may not lie there
 }
 
-// resolve checks a name and finds the bucket and the mountpath. Errors: 400
-// for a name that cannot be an object's, 404 for a bucket that is not there or
-// of which the caller knows another incarnation.
+// resolve checks a name and finds the bucket and the mountpath. Any bytes are
+// a name; which of them a client may send is for its protocol to decide.
+// Errors: 400 for a name that is empty or too long, 404 for a bucket that is
+// not there or of which the caller knows another incarnation.
 func (s *Store) resolve(key Key) (object, error) {
-	if err := naming.ValidateObject(key.Name); err != nil {
+	if err := naming.ValidateTrue(key.Name); err != nil {
 		return object{}, err
 	}
-	return s.resolveChecked(key)
-}
-
-// resolveChecked is resolve for names that were validated.
-func (s *Store) resolveChecked(key Key) (object, error) {
 	b := s.bucket(key.Bck, key.Props)
 	if b == nil {
 		return object{}, apierr.BucketNotFound(key.Bck)

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
-	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
@@ -43,10 +42,7 @@ func (s *Store) Bury(ctx context.Context, key Key) (Stamp, error) {
 // Look returns what this target itself holds of a name: an object, a
 // tombstone, or nothing (kind 0). Errors are those of Open.
 func (s *Store) Look(ctx context.Context, key Key) (attrs Attrs, kind Kind, err error) {
-	if err := naming.ValidateObjectHead(key.Name); err != nil {
-		return Attrs{}, 0, err
-	}
-	o, err := s.resolveChecked(key)
+	o, err := s.resolve(key)
 	if err != nil {
 		return Attrs{}, 0, err
 	}

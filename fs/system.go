@@ -16,6 +16,9 @@ type System interface {
 	Open(path string, flags int, mode uint32) (File, error)
 	// Rename replaces newpath atomically.
 	Rename(oldpath, newpath string) error
+	// Link makes newpath a further name of the file oldpath. EEXIST: there
+	// is something under that name.
+	Link(oldpath, newpath string) error
 	// Unlink removes a name that is not a directory.
 	Unlink(path string) error
 	// Rmdir removes an empty directory.

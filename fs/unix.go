@@ -88,6 +88,13 @@ func (*unixSystem) Rename(oldpath, newpath string) error {
 	return nil
 }
 
+func (*unixSystem) Link(oldpath, newpath string) error {
+	if err := unix.Link(oldpath, newpath); err != nil {
+		return &os.LinkError{Op: "link", Old: oldpath, New: newpath, Err: err}
+	}
+	return nil
+}
+
 func (*unixSystem) Unlink(path string) error {
 	return pathError("unlink", path, unix.Unlink(path))
 }

@@ -56,7 +56,8 @@ func (p *Proxy) listObjects(w http.ResponseWriter, r *http.Request, bck wire.Bck
 	return node.WriteJSON(w, r, page)
 }
 
-// checkListMessage validates and completes a list message.
+// checkListMessage validates and completes a list message. Its names are true
+// names afterwards.
 func checkListMessage(msg *wire.LsoMsg) error {
 	const known = wire.LsoInventory<<1 - 1
 	if msg.Flags&^known != 0 {
@@ -88,7 +89,32 @@ func checkListMessage(msg *wire.LsoMsg) error {
 	if msg.Flags.Has(wire.LsoNoRecursion) && msg.Prefix == "/" {
 		msg.Prefix = ""
 	}
-	return naming.ValidatePrefix(msg.Prefix)
+	return trueNames(msg)
+}
+
+// trueNames turns prefix and token of a client, which are in the native form,
+// into what names in the engine begin with, and into one of them.
+func trueNames(msg *wire.LsoMsg) (err error) {
+	if msg.Prefix, err = naming.TruePrefix(msg.Prefix); err != nil {
+		return err
+	}
+	if msg.ContinuationToken, err = naming.TrueToken(msg.ContinuationToken); err != nil {
+		return err
+	}
+	msg.StartAfter, err = naming.TrueToken(msg.StartAfter)
+	return err
+}
+
+// nativeNames turns the names of a page into the form that clients use. The
+// order remains that of the true names.
+func nativeNames(entries []wire.LsoEntry) {
+	for i := range entries {
+		if entry := &entries[i]; entry.IsDir() {
+			entry.Name = naming.NativeDir(entry.Name)
+		} else {
+			entry.Name = naming.Native(entry.Name)
+		}
+	}
 }
 
 // page lists all targets and merges. The token is set when the page is full,
@@ -115,8 +141,9 @@ func (p *Proxy) page(ctx context.Context, bck wire.Bck, msg *wire.LsoMsg) (page 
 	}
 	page = &wire.LsoPage{Entries: entries}
 	if n := len(entries); full && n > 0 {
-		page.ContinuationToken = entries[n-1].Name
+		page.ContinuationToken = naming.Token(entries[n-1].Name)
 	}
+	nativeNames(entries)
 	return page, l.incomplete, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/transport/rpc"
@@ -137,7 +138,8 @@ func (l *lister) level(ctx context.Context, prefix, after string, limit int) (en
 // fetch asks one target for its next names.
 func (l *lister) fetch(ctx context.Context, target *meta.Snode, msg *wire.LsoMsg, after string, limit int) ([]wire.LsoEntry, bool, error) {
 	ask := *msg
-	ask.ContinuationToken, ask.StartAfter, ask.PageSize = after, "", int64(limit)
+	ask.Prefix, ask.ContinuationToken, ask.StartAfter = naming.Token(msg.Prefix), naming.Token(after), ""
+	ask.PageSize = int64(limit)
 	ask.UUID, ask.Target, ask.Header = "", "", nil
 	body, err := json.Marshal(&ask)
 	if err != nil {

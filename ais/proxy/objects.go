@@ -53,8 +53,12 @@ func (p *Proxy) objectRequest(w http.ResponseWriter, r *http.Request, bucket, ob
 }
 
 func (p *Proxy) redirect(w http.ResponseWriter, r *http.Request, bck wire.Bck, object string, q *query.Values, provider string, began time.Time) error {
-	access, err := p.checkObjectRequest(r, object, q)
+	access, err := p.checkObjectRequest(r, q)
 	if err != nil {
+		return err
+	}
+	path := object
+	if object, err = trueName(r.Method, path); err != nil {
 		return err
 	}
 	props, err := objreq.Bucket(r.Context(), p.control, bck)
@@ -84,11 +88,11 @@ func (p *Proxy) redirect(w http.ResponseWriter, r *http.Request, bck wire.Bck, o
 			owner = objreq.NextLive(smap, bck, object, p.control.IsDown)
 		}
 		if owner == down || owner == nil {
-			return apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", bck.Cname(object), down)
+			return apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", bck.Cname(path), down)
 		}
 	}
 	return objreq.Send(w, r, &objreq.Request{
-		Bck: bck, Object: object, Provider: provider, NodeID: p.node.ID(), Smap: smap, Owner: owner, Now: began,
+		Bck: bck, Object: object, Path: path, Provider: provider, NodeID: p.node.ID(), Smap: smap, Owner: owner, Now: began,
 		Ring: p.node.Ring(),
 	})
 }
@@ -108,10 +112,10 @@ func operation(method string) (op metrics.Op, counted bool) {
 
 // checkObjectRequest validates what can be seen without the cluster's
 // metadata and returns the access that the request needs.
-func (p *Proxy) checkObjectRequest(r *http.Request, object string, q *query.Values) (access meta.Access, err error) {
+func (p *Proxy) checkObjectRequest(r *http.Request, q *query.Values) (access meta.Access, err error) {
 	switch r.Method {
 	case http.MethodHead:
-		return meta.AccessHeadObject, validateProbe(object)
+		access = meta.AccessHeadObject
 	case http.MethodGet:
 		access, err = meta.AccessGet, objreq.CheckGet(r, q)
 	case http.MethodPut:
@@ -123,10 +127,15 @@ func (p *Proxy) checkObjectRequest(r *http.Request, object string, q *query.Valu
 	default:
 		err = apierr.BadRequest("invalid request URI: '%s %s'", r.Method, r.URL.Path)
 	}
-	if err != nil {
-		return 0, err
+	return access, err
+}
+
+// trueName returns the name that an object has in the engine.
+func trueName(method, native string) (string, error) {
+	if method == http.MethodHead && !strings.HasPrefix(native, naming.EscapePrefix) {
+		return native, validateProbe(native)
 	}
-	return access, naming.ValidateObject(object)
+	return naming.True(native)
 }
 
 // validateProbe checks the name of a HEAD request as far as a redirect needs

@@ -53,7 +53,7 @@ func (t *Target) admit(w http.ResponseWriter, r *http.Request, req *objectReques
 		return false, apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", req.key.Cname(), owner)
 	}
 	return true, objreq.Send(w, r, &objreq.Request{
-		Bck: req.key.Bck, Object: req.key.Name, NodeID: t.node.ID(), Smap: smap, Owner: owner, Now: req.began,
+		Bck: req.key.Bck, Object: req.key.Name, Path: req.path, NodeID: t.node.ID(), Smap: smap, Owner: owner, Now: req.began,
 		Ring: t.node.Ring(),
 	})
 }

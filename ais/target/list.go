@@ -12,6 +12,7 @@ import (
 	"github.com/aistore-go/aistore/ais/node/objreq"
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/query"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
@@ -69,6 +70,12 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 	var msg wire.LsoMsg
 	if err := json.Unmarshal(body, &msg); err != nil {
 		return apierr.BadRequest("failed to unmarshal the list message: %v", err)
+	}
+	if msg.Prefix, err = naming.TrueToken(msg.Prefix); err != nil {
+		return err
+	}
+	if msg.ContinuationToken, err = naming.TrueToken(msg.ContinuationToken); err != nil {
+		return err
 	}
 	if msg.PageSize <= 0 || msg.PageSize > maxListWindow {
 		msg.PageSize = maxListWindow

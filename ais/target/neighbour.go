@@ -38,7 +38,7 @@ const (
 // lookRequest asks a target what it holds of a name. With Remove it gives up
 // what has a smaller stamp, since the name was deleted.
 type lookRequest struct {
-	Name   string      `json:"name"`
+	Name   []byte      `json:"name"` // need not be UTF-8
 	Remove *core.Stamp `json:"remove,omitempty"`
 }
 
@@ -247,7 +247,7 @@ func (t *Target) ask(ctx context.Context, view *meta.View, key core.Key, ids []s
 }
 
 func (t *Target) askOne(ctx context.Context, to *meta.Snode, key core.Key, remove *core.Stamp) (reply lookReply, err error) {
-	body, err := json.Marshal(&lookRequest{Name: key.Name, Remove: remove})
+	body, err := json.Marshal(&lookRequest{Name: []byte(key.Name), Remove: remove})
 	if err != nil {
 		return reply, err
 	}
@@ -279,7 +279,7 @@ func (t *Target) look(w http.ResponseWriter, r *http.Request, bucket string) err
 	if err := json.Unmarshal(body, &ask); err != nil {
 		return apierr.BadRequest("failed to unmarshal the question: %v", err)
 	}
-	key.Name = ask.Name
+	key.Name = string(ask.Name)
 	if ask.Remove != nil {
 		if err := t.store.RemoveOlder(r.Context(), key, *ask.Remove); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 )
@@ -53,7 +54,7 @@ func (t *Target) headAll(set *headers, req *objectRequest, a *core.Attrs) {
 		set.setInt(wire.HeaderContentLength, a.Size)
 	}
 	set.attributes(a)
-	set.set(wire.HeaderObjName, req.key.Name)
+	set.set(wire.HeaderObjName, naming.Native(req.key.Name))
 	set.set(wire.HeaderBucketName, bck.Name)
 	set.set(wire.HeaderBucketProvider, bck.Provider)
 	if bck.Ns.UUID != "" {
@@ -122,7 +123,7 @@ func (t *Target) headSome(set *headers, req *objectRequest, a *core.Attrs, props
 	set.h[wire.HeaderObjPresent] = isPresent
 	set.setInt(wire.HeaderContentLength, a.Size)
 	if props&headName != 0 {
-		set.set(wire.HeaderObjName, req.key.Name)
+		set.set(wire.HeaderObjName, naming.Native(req.key.Name))
 	}
 	if props&headChecksum != 0 {
 		set.checksum(a.Checksum)

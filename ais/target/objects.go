@@ -2,6 +2,7 @@ package target
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aistore-go/aistore/ais/node"
@@ -22,6 +23,7 @@ const maxActionBody = 64 << 10
 // objectRequest is one request for one object, admitted.
 type objectRequest struct {
 	key    core.Key
+	path   string // the name as the client wrote it, in the native form
 	query  query.Values
 	marker objreq.Marker
 	began  time.Time
@@ -49,7 +51,10 @@ func (t *Target) objects(w http.ResponseWriter, r *http.Request) error {
 	if err := path.Require(4); err != nil {
 		return err
 	}
-	req.key.Name = path.Items[3]
+	req.path = path.Items[3]
+	if req.key.Name, err = trueName(r.Method, req.path); err != nil {
+		return err
+	}
 	if req.key.Bck, err = req.query.Bck(path.Items[2]); err != nil {
 		return err
 	}
@@ -74,6 +79,9 @@ func (t *Target) objects(w http.ResponseWriter, r *http.Request) error {
 	case http.MethodGet:
 		return t.done(metrics.Get, &req, t.read(w, r, &req))
 	case http.MethodHead:
+		if req.isDirectory() {
+			return t.done(metrics.Head, &req, apierr.ObjectNotFound(t.node.Name()+": "+req.key.Bck.Cname(req.path)))
+		}
 		return t.done(metrics.Head, &req, t.read(w, r, &req))
 	case http.MethodPut:
 		return t.done(metrics.Put, &req, t.putObject(w, r, &req))
@@ -87,7 +95,6 @@ func checkRequest(r *http.Request, req *objectRequest) error {
 	var err error
 	switch r.Method {
 	case http.MethodHead:
-		return naming.ValidateObjectHead(req.key.Name)
 	case http.MethodGet:
 		err = objreq.CheckGet(r, &req.query)
 	case http.MethodPut:
@@ -99,11 +106,20 @@ func checkRequest(r *http.Request, req *objectRequest) error {
 	default:
 		err = apierr.BadRequest("invalid request URI: '%s %s'", r.Method, r.RequestURI)
 	}
-	if err != nil {
-		return err
-	}
-	return naming.ValidateObject(req.key.Name)
+	return err
 }
+
+// trueName returns the name that an object has in the engine. HEAD may ask for
+// a virtual directory, which is not an object, whatever ends in a slash.
+func trueName(method, native string) (string, error) {
+	if method == http.MethodHead && !strings.HasPrefix(native, naming.EscapePrefix) {
+		return native, naming.ValidateObjectHead(native)
+	}
+	return naming.True(native)
+}
+
+// isDirectory tells a name that only HEAD may ask for.
+func (req *objectRequest) isDirectory() bool { return req.path[len(req.path)-1] == '/' }
 
 // neededAccess is the permission that a request needs on its bucket.
 func neededAccess(method string) meta.Access {

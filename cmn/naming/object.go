@@ -9,6 +9,8 @@ import (
 // MaxObjectName is the longest object name, in bytes.
 const MaxObjectName = 4096
 
+const tooLong = "too long, more than 4096 bytes"
+
 // maxShown is how much of a bad name an error repeats.
 const maxShown = 256
 
@@ -53,7 +55,7 @@ func badName(name string) string {
 	case name == "":
 		return "must not be empty"
 	case len(name) > MaxObjectName:
-		return "too long, more than 4096 bytes"
+		return tooLong
 	case strings.HasPrefix(name, "~/"):
 		return "must not begin with \"~/\""
 	}

@@ -24,6 +24,7 @@ const (
 	OpOpen        Op = "open"
 	OpCreate      Op = "create"
 	OpRename      Op = "rename"
+	OpLink        Op = "link"
 	OpUnlink      Op = "unlink"
 	OpRmdir       Op = "rmdir"
 	OpMkdir       Op = "mkdir"
@@ -251,6 +252,10 @@ func (s *System) Open(path string, flags int, mode uint32) (fs.File, error) {
 
 func (s *System) Rename(oldpath, newpath string) error {
 	return s.do(Call{Op: OpRename, Path: oldpath, NewPath: newpath}, func() error { return s.inner.Rename(oldpath, newpath) })
+}
+
+func (s *System) Link(oldpath, newpath string) error {
+	return s.do(Call{Op: OpLink, Path: oldpath, NewPath: newpath}, func() error { return s.inner.Link(oldpath, newpath) })
 }
 
 func (s *System) Unlink(path string) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/hrw"
+	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/trust"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
@@ -59,7 +60,8 @@ func NextLive(smap *meta.Smap, bck wire.Bck, object string, isDown func(id strin
 // Request is what is redirected.
 type Request struct {
 	Bck      wire.Bck
-	Object   string
+	Object   string      // its true name
+	Path     string      // its name as the client wrote it; "": its native form
 	Provider string      // to append to the query, "": nothing
 	NodeID   string      // who redirects
 	Smap     *meta.Smap  // by which
@@ -78,10 +80,14 @@ func Send(w http.ResponseWriter, r *http.Request, req *Request) error {
 			"%s advertises %s, a loopback address, which is of no use to %s: its host_net.hostname must be configured",
 			req.Owner, req.Owner.Public.URL, r.RemoteAddr)
 	}
+	path := req.Path
+	if path == "" {
+		path = naming.Native(req.Object)
+	}
 	buf := scratch.Get().(*[]byte)
 	uname := req.Bck.AppendUname((*buf)[:0], req.Object)
 	to := location{
-		base: req.Owner.Public.URL, bucket: req.Bck.Name, object: req.Object, query: r.URL.RawQuery, provider: req.Provider,
+		base: req.Owner.Public.URL, bucket: req.Bck.Name, object: path, query: r.URL.RawQuery, provider: req.Provider,
 		nodeID: req.NodeID, smapVersion: req.Smap.Version, now: req.Now, uname: uname, ring: req.Ring,
 	}
 	*buf = to.appendTo(uname) // behind the name, which the signature covers
