@@ -27,7 +27,7 @@ export PROXIES TARGETS MOUNTPATHS PORT ROOT DEMO
 LOCAL := $(GO) run ./deploy/local
 
 .DEFAULT_GOAL := build
-.PHONY: build node cli aisloader deploy run restart kill clean clean-playground test test-short simulate test-long lint fmt bench fuzz help
+.PHONY: build node cli aisloader deploy run restart kill clean clean-playground test test-short simulate test-long lint fmt bench bench-go fuzz help
 
 build: node cli aisloader ## build all programs into bin/
 
@@ -82,8 +82,11 @@ fmt: ## format all Go code
 fuzz: ## every fuzz target for 10 seconds
 	GO=$(GO) .ci/fuzz 10s
 
-bench: build ## engine benchmarks, then the cluster against nginx
-	GO=$(GO) .ci/bench
+bench: build ## the cluster against nginx; docs/benchmarks.md. Some rows only: make bench ROWS=get-4k
+	GO=$(GO) .ci/bench $(if $(ROWS),-rows '$(ROWS)')
+
+bench-go: ## the benchmarks of all packages
+	GO=$(GO) .ci/bench --go
 
 help: ## this list
 	@while IFS= read -r line; do case "$$line" in *": "*"## "*) printf '%-12s %s\n' "$${line%%:*}" "$${line##*## }";; esac; done < Makefile

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	mathrand "math/rand/v2"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -53,7 +52,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	result, runErr := load.Run(ctx, &load.Plan{Workers: p.workers, Duration: p.duration, Seed: uint64(p.seed), Next: w.next, Done: w.done})
+	result, runErr := load.Run(ctx, &load.Plan{Workers: p.workers, Duration: p.duration, Seed: uint64(p.seed), Task: w.task})
 	if runErr == nil || result.Operations > 0 {
 		runErr = errors.Join(runErr, report(out, p, result))
 	}
@@ -123,10 +122,17 @@ func prepare(ctx context.Context, p *parameters, client *api.Client) (*workload,
 	return w, nil
 }
 
-func (w *workload) next(random *mathrand.Rand, _ int) (string, load.Request) {
+func (w *workload) task(_ context.Context, c *load.Worker) bool {
+	if w.done() {
+		return false
+	}
+	random := c.Random
 	if random.IntN(100) >= w.pctPut {
 		name := w.names[random.IntN(len(w.names))]
-		return w.address(name), load.Request{Kind: kindGet, Method: "GET", Path: w.path(name)}
+		c.Request.Reset("GET", w.address(name))
+		c.Request.Path = append(c.Request.Path, w.path(name)...)
+		_, _ = c.Do(kindGet)
+		return true
 	}
 	size := int64(w.minSize)
 	if w.maxSize > w.minSize {
@@ -134,7 +140,12 @@ func (w *workload) next(random *mathrand.Rand, _ int) (string, load.Request) {
 	}
 	w.put.Add(size)
 	name := fmt.Sprintf("%016x%016x-%x", random.Uint64(), random.Uint64(), w.counter.Add(1))
-	return w.address(name), load.Request{Kind: kindPut, Method: "PUT", Path: w.path(name) + "?skip_vc=true", Headers: w.headers, Body: w.payload[:min(size, maxPayload)], Size: size}
+	c.Request.Reset("PUT", w.address(name))
+	c.Request.Path = append(append(c.Request.Path, w.path(name)...), "?skip_vc=true"...)
+	c.Request.Headers = append(c.Request.Headers, w.headers...)
+	c.Request.Body, c.Request.Size, c.Request.Gateway = w.payload[:min(size, maxPayload)], size, !w.direct
+	_, _ = c.Do(kindPut)
+	return true
 }
 
 // done ends a run that has written enough.

@@ -3,146 +3,136 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
-	"os"
-	"slices"
-	"strconv"
-	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/aistore-go/aistore/cmd/aisloader/load"
 )
 
-// row is one line of the table: an operation of ours beside the reference's.
-type row struct {
-	name            string
-	bound           float64 // the ratio that is aimed at
-	ours, reference load.Operation
+var beside = &section{
+	title: "CPU beside nginx",
+	notes: func(b *bench) []string {
+		return []string{
+			fmt.Sprintf("CPU time (user + system) of all server processes an operation, in microseconds; %d clients; medians of %d rounds in which ours, nginx and nginx again take turns of %v.", b.workers, b.rounds, b.slice),
+			"One gateway, one target, one mountpath; data in " + orDisk(memoryFolder()) + ", all of them in the page cache; plain HTTP; requests between nodes and redirects are signed; bucket with durability `none` and checksums xxhash2.",
+			"nginx: `sendfile on`, WebDAV PUT, 2 workers, no checksums. Its second figure over its first is the spread: no smaller difference can be claimed.",
+			"Rows through a gateway count its redirect. A PUT of more than 64 KiB is announced to the gateway without its body; smaller bodies go to the gateway, too.",
+		}
+	},
+	head: []string{"operation", "path", "checksum of the client", "ours us (user + sys)", "ours op/s", "nginx us (user + sys)", "nginx op/s", "ratio", "bound", "nginx / nginx"},
 }
 
-// sample is what one slice of one server cost.
-type sample struct {
-	user, system float64 // microseconds of CPU an operation
-	rate         float64 // operations a second
-}
-
-func (s sample) cpu() float64 { return s.user + s.system }
-
-func compare(ctx context.Context, o *options, ours *cluster, reference *nginx) error {
-	proxy, target, nginx := address(ours.proxy()), address(ours.target()), address(reference.url())
-	objects := "/v1/objects/" + bucket
-	small := payload(smallSize)
-	rows := []row{
-		{"GET 4 KiB, through the gateway's redirect", 7, reads(proxy, objects), reads(nginx, "")},
-		{"GET 4 KiB, straight from the owner", 3.5, reads(target, objects), reads(nginx, "")},
-		{"PUT 4 KiB, through the gateway's redirect", 6, writes(proxy, objects, "", small), writes(nginx, "", "", small)},
-		{"PUT 4 KiB, straight to the owner", 0, writes(target, objects, ours.directHead(), small), writes(nginx, "", "", small)},
-		{"GET 32 MiB, through the gateway's redirect", 1.3, readsLarge(proxy, objects), readsLarge(nginx, "")},
+// compareRows are the operations of the table, each through a gateway and
+// straight from the owner.
+func compareRows() []row {
+	var rows []row
+	for _, kind := range []struct {
+		id, title       string
+		set             workingSet
+		write, checksum bool
+		proxied, direct float64 // bounds
+	}{
+		{"get-4k", "GET 4 KiB", small, false, false, 2.6, 1.6},
+		{"put-4k", "PUT 4 KiB", small, true, false, 3.0, 2.0},
+		{"get-1m", "GET 1 MiB", middle, false, false, 1.35, 1.2},
+		{"put-1m", "PUT 1 MiB", middle, true, true, 1.35, 1.25},
+		{"get-32m", "GET 32 MiB", large, false, false, 1.1, 1.05},
+		{"put-32m", "PUT 32 MiB", large, true, true, 1.2, 1.15},
+	} {
+		for _, path := range []struct {
+			id, title string
+			gateway   bool
+			bound     float64
+		}{{"proxy", "through a gateway", true, kind.proxied}, {"direct", "straight from the owner", false, kind.direct}} {
+			rows = append(rows, row{id: kind.id + "-" + path.id, section: beside, title: kind.title + ", " + path.title,
+				measure: func(ctx context.Context, b *bench) ([]string, error) {
+					checksum := "-"
+					if kind.checksum {
+						checksum = "xxhash2"
+					}
+					cells, err := b.compare(ctx, kind.set, kind.write, kind.checksum, path.gateway, path.bound)
+					return append([]string{kind.title, path.title, checksum}, cells...), err
+				}})
+		}
 	}
-	fmt.Printf("CPU of all server processes an operation; %d clients, %d rounds of %v, medians; data in %s;\n", o.workers, o.rounds, o.slice, orDisk(memoryFolder()))
-	fmt.Printf("durability none, checksum xxhash2 (nginx: none), no TLS, warm page cache\n\n")
-	table := tabwriter.NewWriter(os.Stdout, 2, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "operation\tours us (user+sys)\tops/s\tnginx us (user+sys)\tops/s\tratio\taim\tnginx/nginx")
-	for _, r := range rows {
-		var mine, theirs, again []sample
-		for range o.rounds {
-			for _, slice := range []struct {
-				into *[]sample
-				pids []int
-				next load.Operation
-			}{{&mine, ours.processes(), r.ours}, {&theirs, reference.processes(), r.reference}, {&again, reference.processes(), r.reference}} {
-				s, err := measure(ctx, o, slice.pids, slice.next)
-				if err != nil {
-					return fmt.Errorf("%s: %w", r.name, err)
-				}
-				*slice.into = append(*slice.into, s)
+	return rows
+}
+
+// turn is one server's part of a round.
+type turn struct {
+	samples []sample
+	pids    func() []int
+	task    load.Task
+}
+
+func (b *bench) compare(ctx context.Context, set workingSet, write, checksum, gateway bool, bound float64) ([]string, error) {
+	ours, err := b.ours(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reference, err := b.nginx(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the reference: %w", err)
+	}
+	server, headers, path := ours.target(), ours.directHead(), "/v1/objects/"+bucket
+	if gateway {
+		server, headers = ours.proxy(), ""
+	}
+	mine, theirs := set.reads(address(server), path), set.reads(address(reference.url()), "")
+	if write {
+		mine = set.writes(address(server), path, headers, gateway, checksum)
+		theirs = set.writes(address(reference.url()), "", "", false, checksum)
+	}
+	turns := []*turn{{pids: ours.processes, task: mine}, {pids: reference.processes, task: theirs}, {pids: reference.processes, task: theirs}}
+	for round := range b.rounds {
+		for i := range turns {
+			t := turns[(round+i)%len(turns)] // nobody always follows the same one
+			s, err := b.sample(ctx, t.pids(), t.task, load.Options{})
+			if err != nil {
+				return nil, err
 			}
+			t.samples = append(t.samples, s)
 		}
-		m, t, a := median(mine), median(theirs), median(again)
-		aim := "-"
-		if r.bound > 0 {
-			aim = fmt.Sprintf("%.1f", r.bound)
-		}
-		fmt.Fprintf(table, "%s\t%.1f (%.1f+%.1f)\t%.0f\t%.1f (%.1f+%.1f)\t%.0f\t%.2f\t%s\t%.2f\n", r.name,
-			m.cpu(), m.user, m.system, m.rate, t.cpu(), t.user, t.system, t.rate, m.cpu()/t.cpu(), aim, a.cpu()/t.cpu())
 	}
-	return table.Flush()
+	m, t, a := median(turns[0].samples), median(turns[1].samples), median(turns[2].samples)
+	return []string{
+		m.cells(), fmt.Sprintf("%.0f", m.rate), t.cells(), fmt.Sprintf("%.0f", t.rate),
+		fmt.Sprintf("%.2f", m.cpu()/t.cpu()), fmt.Sprintf("%.2f", bound), fmt.Sprintf("%.2f", a.cpu()/t.cpu()),
+	}, nil
 }
 
-func measure(ctx context.Context, o *options, pids []int, next load.Operation) (sample, error) {
+// sample runs a task for one turn.
+func (b *bench) sample(ctx context.Context, pids []int, task load.Task, options load.Options) (sample, error) {
+	s, _, err := b.sampleWith(ctx, pids, &load.Plan{Workers: b.workers, Duration: b.slice, Seed: 1, Task: task, Options: options})
+	return s, err
+}
+
+// sampleWith executes a plan and measures what it costs the processes.
+func (b *bench) sampleWith(ctx context.Context, pids []int, plan *load.Plan) (sample, *load.Result, error) {
 	userBefore, systemBefore, err := cpuTime(pids)
 	if err != nil {
-		return sample{}, err
+		return sample{}, nil, err
 	}
-	result, err := load.Run(ctx, &load.Plan{Workers: o.workers, Duration: o.slice, Seed: 1, Next: next})
+	result, err := load.Run(ctx, plan)
+	if err == nil && result.Errors > 0 {
+		err = fmt.Errorf("%d of %d operations failed: %w", result.Errors, result.Operations+result.Errors, result.FirstError)
+	}
 	if err != nil {
-		return sample{}, err
-	}
-	if result.Errors > 0 {
-		return sample{}, fmt.Errorf("%d of %d operations failed: %w", result.Errors, result.Operations+result.Errors, result.FirstError)
+		return sample{}, nil, err
 	}
 	userAfter, systemAfter, err := cpuTime(pids)
 	if err != nil {
-		return sample{}, err
+		return sample{}, nil, err
 	}
 	n := float64(result.Operations)
 	return sample{
 		user:   float64((userAfter - userBefore).Microseconds()) / n,
 		system: float64((systemAfter - systemBefore).Microseconds()) / n,
 		rate:   n / result.Elapsed.Seconds(),
-	}, nil
-}
-
-// tick is the unit of /proc/PID/stat: USER_HZ is 100 on every Linux platform.
-const tick = 10 * time.Millisecond
-
-// cpuTime is the user and system time of processes since they started.
-func cpuTime(pids []int) (user, system time.Duration, err error) {
-	for _, pid := range pids {
-		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			return 0, 0, err
-		}
-		// The second field may hold blanks; the state follows its last bracket.
-		_, rest, _ := strings.Cut(string(data), ") ")
-		fields := strings.Fields(rest)
-		const utime, stime = 11, 12
-		if len(fields) <= stime {
-			return 0, 0, fmt.Errorf("/proc/%d/stat: %q", pid, data)
-		}
-		u, errUser := strconv.ParseInt(fields[utime], 10, 64)
-		s, errSystem := strconv.ParseInt(fields[stime], 10, 64)
-		if errUser != nil || errSystem != nil {
-			return 0, 0, fmt.Errorf("/proc/%d/stat: %q", pid, data)
-		}
-		user += time.Duration(u) * tick
-		system += time.Duration(s) * tick
-	}
-	return user, system, nil
-}
-
-// median takes the sample with the median of the whole CPU time.
-func median(samples []sample) sample {
-	if len(samples) == 0 {
-		return sample{user: math.NaN()}
-	}
-	sorted := slices.Clone(samples)
-	slices.SortFunc(sorted, func(a, b sample) int {
-		switch {
-		case a.cpu() < b.cpu():
-			return -1
-		case a.cpu() > b.cpu():
-			return 1
-		}
-		return 0
-	})
-	return sorted[len(sorted)/2]
+	}, result, nil
 }
 
 func orDisk(folder string) string {
 	if folder == "" {
 		return "a folder on disk (this machine has no tmpfs)"
 	}
-	return folder
+	return "tmpfs (" + folder + ")"
 }

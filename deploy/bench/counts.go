@@ -21,11 +21,27 @@ import (
 
 // count is one check: what one process needs an operation.
 type count struct {
-	name      string
-	node      *playground.Node
-	mostCalls float64 // system calls
-	mostBytes float64 // allocated on the heap
-	next      load.Operation
+	id, name   string
+	node       *playground.Node
+	operations int64   // that are traced
+	mostCalls  float64 // system calls
+	mostBytes  float64 // allocated on the heap
+	next       load.Task
+}
+
+// counts are the operations whose calls and allocations are counted. What
+// moves a megabyte needs more calls the slower its client is, so those bounds
+// leave room.
+func counts(ours *cluster) []count {
+	proxy, target, objects := address(ours.proxy()), address(ours.target()), "/v1/objects/"+bucket
+	gateway, owner := ours.Nodes()[0], ours.Nodes()[1]
+	return []count{
+		{"redirect", "redirect of a GET, gateway", gateway, 2000, 3.5, 3000, small.reads(proxy, objects)},
+		{"get-4k", "GET 4 KiB, target", owner, 2000, 9.5, 4200, small.reads(target, objects)},
+		{"put-4k", "PUT 4 KiB, target", owner, 2000, 12, 5000, small.writes(target, objects, ours.directHead(), false, false)},
+		{"get-1m", "GET 1 MiB, target", owner, 500, 60, 8000, middle.reads(target, objects)},
+		{"put-1m", "PUT 1 MiB, target", owner, 500, 90, 12000, middle.writes(target, objects, ours.directHead(), false, true)},
+	}
 }
 
 // quiet are calls of the runtime's scheduler and of timers: their number
@@ -38,26 +54,22 @@ var quiet = map[string]bool{
 
 // checkCounts compares system calls and allocated bytes an operation with
 // fixed bounds.
-func checkCounts(ctx context.Context, o *options, ours *cluster) error {
+func (b *bench) checkCounts(ctx context.Context) error {
 	strace, err := findStrace(ctx)
 	if err != nil {
 		return err
 	}
-	proxy, target := address(ours.proxy()), address(ours.target())
-	objects := "/v1/objects/" + bucket
-	gateway, owner := ours.Nodes()[0], ours.Nodes()[1]
-	checks := []count{
-		{"redirect of a GET, gateway", gateway, 3.5, 3000, reads(proxy, objects)},
-		{"GET 4 KiB, target", owner, 9.5, 4200, reads(target, objects)},
-		{"PUT 4 KiB, target", owner, 12, 5000, writes(target, objects, ours.directHead(), payload(smallSize))},
+	ours, err := b.ours(ctx)
+	if err != nil {
+		return err
 	}
 	var failed error
-	for _, c := range checks {
-		bytes, err := c.allocated(ctx, o)
+	for _, c := range counts(ours) {
+		bytes, err := c.allocated(ctx, b.options)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		shown, calls, err := c.trace(ctx, strace, o)
+		shown, calls, err := c.trace(ctx, strace, b.workers)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -70,14 +82,47 @@ func checkCounts(ctx context.Context, o *options, ours *cluster) error {
 	return failed
 }
 
+var calls = &section{
+	title: "System calls an operation",
+	notes: func(*bench) []string {
+		return []string{
+			"`strace -f -c` on one process, one client; calls of the runtime's scheduler and timers (futex, epoll_wait, nanosleep and the like) left out.",
+			"Plain HTTP, durability `none`, warm page cache, straight from the owner but for the redirect.",
+		}
+	},
+	head: []string{"operation, process", "calls", "which"},
+}
+
+// callRows count the calls of each operation with one client: how the work of
+// several falls together is chance.
+func callRows() []row {
+	var rows []row
+	for i, c := range counts(&cluster{Cluster: &playground.Cluster{Proxies: 1, Targets: 1}}) {
+		rows = append(rows, row{id: "calls-" + c.id, section: calls, title: "system calls: " + c.name,
+			measure: func(ctx context.Context, b *bench) ([]string, error) {
+				strace, err := findStrace(ctx)
+				if err != nil {
+					return nil, err
+				}
+				ours, err := b.ours(ctx)
+				if err != nil {
+					return nil, err
+				}
+				shown, n, err := counts(ours)[i].trace(ctx, strace, 1)
+				return []string{c.name, fmt.Sprintf("%.1f", n), shown}, err
+			}})
+	}
+	return rows
+}
+
 // allocated is how many bytes the process takes from its heap an operation.
 func (c *count) allocated(ctx context.Context, o *options) (float64, error) {
-	const operations = 20000
+	operations := 10 * c.operations
 	before, err := heapAllocated(ctx, c.node)
 	if err != nil {
 		return 0, err
 	}
-	result, err := load.Run(ctx, &load.Plan{Workers: o.workers, Operations: operations, Next: c.next})
+	result, err := load.Run(ctx, &load.Plan{Workers: o.workers, Operations: operations, Task: c.next})
 	if err != nil {
 		return 0, err
 	}
@@ -85,7 +130,7 @@ func (c *count) allocated(ctx context.Context, o *options) (float64, error) {
 		return 0, result.FirstError
 	}
 	after, err := heapAllocated(ctx, c.node)
-	return (after - before) / operations, err
+	return (after - before) / float64(operations), err
 }
 
 // heapAllocated reads the runtime's counter from the node's metrics.
@@ -112,15 +157,14 @@ func heapAllocated(ctx context.Context, n *playground.Node) (float64, error) {
 }
 
 // trace counts the calls of a process while a fixed number of operations run.
-func (c *count) trace(ctx context.Context, strace string, o *options) (shown string, perOperation float64, err error) {
-	const operations = 2000
+func (c *count) trace(ctx context.Context, strace string, workers int) (shown string, perOperation float64, err error) {
 	dir, err := os.MkdirTemp("", "aistore-strace-")
 	if err != nil {
 		return "", 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	// The first operations open connections: not counted.
-	if _, err := load.Run(ctx, &load.Plan{Workers: 1, Operations: 10, Next: c.next}); err != nil {
+	if _, err := load.Run(ctx, &load.Plan{Workers: 1, Operations: 10, Task: c.next}); err != nil {
 		return "", 0, err
 	}
 	report := filepath.Join(dir, "report")
@@ -136,7 +180,7 @@ func (c *count) trace(ctx context.Context, strace string, o *options) (shown str
 	if !bufio.NewScanner(attached).Scan() {
 		return "", 0, errors.Join(errors.New("strace could not attach"), cmd.Wait())
 	}
-	result, err := load.Run(ctx, &load.Plan{Workers: o.workers, Operations: operations, Next: c.next})
+	result, err := load.Run(ctx, &load.Plan{Workers: workers, Operations: c.operations, Task: c.next})
 	if err != nil {
 		return "", 0, err
 	}
@@ -153,7 +197,7 @@ func (c *count) trace(ctx context.Context, strace string, o *options) (shown str
 	case <-time.After(10 * time.Second):
 		return "", 0, errors.Join(errors.New("strace does not end"), cmd.Process.Kill())
 	}
-	return readReport(report, operations)
+	return readReport(report, float64(c.operations))
 }
 
 func readReport(path string, operations float64) (shown string, perOperation float64, err error) {

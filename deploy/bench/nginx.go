@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/aistore-go/aistore/cmd/aisloader/load"
 )
 
 const nginxPort = 15180
@@ -100,11 +102,15 @@ func findNginx(ctx context.Context) (string, error) {
 
 func (n *nginx) url() string { return fmt.Sprintf("http://127.0.0.1:%d", nginxPort) }
 
+// fill waits until nginx serves and stores what the rows read.
 func (n *nginx) fill(ctx context.Context) error {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		err := request(ctx, http.MethodPut, n.url()+"/large", string(payload(largeSize)))
+		conn, err := net.Dial("tcp", address(n.url()))
 		if err == nil {
+			if err := conn.Close(); err != nil {
+				return err
+			}
 			break
 		}
 		if time.Now().After(deadline) {
@@ -112,8 +118,8 @@ func (n *nginx) fill(ctx context.Context) error {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	for i := range smallCount {
-		if err := request(ctx, http.MethodPut, fmt.Sprintf("%s/s%d", n.url(), i), string(payload(smallSize))); err != nil {
+	for _, s := range everySize {
+		if err := s.store(ctx, address(n.url()), "", "", load.Options{}); err != nil {
 			return err
 		}
 	}

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"strconv"
@@ -19,26 +19,44 @@ import (
 )
 
 const (
-	bucket     = "bench"
-	smallSize  = 4 << 10
-	largeSize  = 32 << 20
-	smallCount = 1000
-	firstPort  = 15080
+	bucket    = "bench"
+	firstPort = 15080
 )
 
-// cluster is ours: one gateway and one target, without flushes.
+// clusterOptions describe a cluster of one gateway and one target.
+type clusterOptions struct {
+	bin, root        string
+	port             int
+	durability       string // of the bucket; empty = none
+	secure           bool   // TLS on all listeners
+	countAllocations bool
+	fill             []workingSet
+}
+
+// cluster is ours, with one bucket.
 type cluster struct {
 	*playground.Cluster
+	secure  bool
+	client  *http.Client
 	version string // of the cluster map, for direct writes
 }
 
-func startOurs(ctx context.Context, bin, root string, counts bool) (*cluster, error) {
-	c := &cluster{Cluster: &playground.Cluster{Proxies: 1, Targets: 1, Mountpaths: 1, Port: firstPort, Root: root, Bin: bin}}
-	if counts {
-		c.Config = map[string]any{"features": strconv.FormatUint(uint64(feature.GoRuntimeMetrics), 10)}
+func startCluster(ctx context.Context, o *clusterOptions) (*cluster, error) {
+	c := &cluster{
+		Cluster: &playground.Cluster{Proxies: 1, Targets: 1, Mountpaths: 1, Port: o.port, Root: o.root, Bin: o.bin, Config: map[string]any{}},
+		secure:  o.secure,
+		client:  &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: anyCertificate(), MaxIdleConnsPerHost: 8}},
 	}
-	if err := errors.Join(c.CheckPorts(), os.MkdirAll(root, 0o755)); err != nil {
+	if o.countAllocations {
+		c.Config["features"] = strconv.FormatUint(uint64(feature.GoRuntimeMetrics), 10)
+	}
+	if err := errors.Join(c.CheckPorts(), os.MkdirAll(o.root, 0o755)); err != nil {
 		return nil, err
+	}
+	if o.secure {
+		if err := c.useTLS(); err != nil {
+			return nil, err
+		}
 	}
 	if err := c.WriteConfiguration(); err != nil {
 		return nil, err
@@ -50,9 +68,12 @@ func startOurs(ctx context.Context, bin, root string, counts bool) (*cluster, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	err := c.WaitReady(ctx)
+	err := c.waitReady(ctx)
 	if err == nil {
-		err = c.fill(ctx)
+		err = c.makeBucket(ctx, bucket, o.durability)
+	}
+	if err == nil {
+		err = c.fill(ctx, o.fill)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.stop())
@@ -61,45 +82,94 @@ func startOurs(ctx context.Context, bin, root string, counts bool) (*cluster, er
 }
 
 func (c *cluster) stop() error {
+	c.client.CloseIdleConnections()
 	_, err := c.Stop(context.Background(), func(line string) { fmt.Fprintln(os.Stderr, line) })
 	return err
 }
 
-func (c *cluster) fill(ctx context.Context) error {
-	body, err := json.Marshal(map[string]any{"action": "create-bck", "value": map[string]string{"durability": "none"}})
-	if err != nil {
-		return err
-	}
-	if err := request(ctx, http.MethodPost, c.proxy()+"/v1/buckets/"+bucket, string(body)); err != nil {
-		return err
-	}
-	smap, err := c.Nodes()[0].Smap(ctx)
-	if err != nil {
-		return err
-	}
-	c.version = smap.Version
-	for i := range smallCount {
-		if err := request(ctx, http.MethodPut, fmt.Sprintf("%s/v1/objects/%s/s%d", c.proxy(), bucket, i), string(payload(smallSize))); err != nil {
+// waitReady waits until both nodes serve; it also keeps the map's version.
+func (c *cluster) waitReady(ctx context.Context) error {
+	if !c.secure {
+		if err := c.WaitReady(ctx); err != nil {
 			return err
 		}
 	}
-	return request(ctx, http.MethodPut, fmt.Sprintf("%s/v1/objects/%s/large", c.proxy(), bucket), string(payload(largeSize)))
+	for {
+		err := c.request(ctx, http.MethodGet, c.proxy()+"/v1/health?readiness=true", "", nil)
+		smap := playground.Smap{}
+		if err == nil {
+			err = c.request(ctx, http.MethodGet, c.proxy()+"/v1/daemon?what=smap", "", &smap)
+		}
+		if err == nil && len(smap.Tmap) == c.Targets {
+			c.version = smap.Version
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("%s is not ready: %w", c.proxy(), ctx.Err()), err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
-func (c *cluster) proxy() string      { return c.Nodes()[0].URL() }
-func (c *cluster) target() string     { return c.Nodes()[1].URL() }
+func (c *cluster) makeBucket(ctx context.Context, name, durability string) error {
+	if durability == "" {
+		durability = "none"
+	}
+	body, err := json.Marshal(map[string]any{"action": "create-bck", "value": map[string]string{"durability": durability}})
+	if err != nil {
+		return err
+	}
+	return c.request(ctx, http.MethodPost, c.proxy()+"/v1/buckets/"+name, string(body), nil)
+}
+
+// fill stores what the rows read.
+func (c *cluster) fill(ctx context.Context, sets []workingSet) error {
+	for _, s := range sets {
+		if err := s.store(ctx, address(c.target()), "/v1/objects/"+bucket, c.directHead(), c.loadOptions()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *cluster) url(n *playground.Node) string {
+	if c.secure {
+		return strings.Replace(n.URL(), "http:", "https:", 1)
+	}
+	return n.URL()
+}
+
+func (c *cluster) proxy() string      { return c.url(c.Nodes()[0]) }
+func (c *cluster) target() string     { return c.url(c.Nodes()[1]) }
 func (c *cluster) processes() []int   { return []int{c.Nodes()[0].PID(), c.Nodes()[1].PID()} }
 func (c *cluster) directHead() string { return "Ais-Smap-Version: " + c.version + "\r\n" }
 
-func address(url string) string { return strings.TrimPrefix(url, "http://") }
+func (c *cluster) loadOptions() load.Options {
+	if c.secure {
+		return load.Options{TLS: anyCertificate()}
+	}
+	return load.Options{}
+}
 
-func request(ctx context.Context, method, url, body string) error {
+// anyCertificate is for clusters that this program has made itself.
+func anyCertificate() *tls.Config {
+	return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12} //nolint:gosec // see above
+}
+
+func address(url string) string {
+	_, host, _ := strings.Cut(url, "://")
+	return host
+}
+
+// request makes a call and decodes its JSON answer, if that is asked for.
+func (c *cluster) request(ctx context.Context, method, url, body string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -107,35 +177,11 @@ func request(ctx context.Context, method, url, body string) error {
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		return err
 	}
-	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusNoContent {
+	if resp.StatusCode >= 300 {
 		return fmt.Errorf("%s %s: %s: %s", method, url, resp.Status, text)
 	}
-	return nil
-}
-
-func payload(size int) []byte {
-	random := rand.NewChaCha8([32]byte{1})
-	b := make([]byte, size)
-	_, _ = random.Read(b) // never fails
-	return b
-}
-
-// reads makes GETs of small objects at an address.
-func reads(addr, prefix string) load.Operation {
-	return func(random *rand.Rand, _ int) (string, load.Request) {
-		return addr, load.Request{Method: "GET", Path: fmt.Sprintf("%s/s%d", prefix, random.IntN(smallCount))}
+	if into == nil {
+		return nil
 	}
-}
-
-// writes makes PUTs that overwrite a thousand small objects.
-func writes(addr, prefix, headers string, body []byte) load.Operation {
-	return func(random *rand.Rand, _ int) (string, load.Request) {
-		return addr, load.Request{Method: "PUT", Path: fmt.Sprintf("%s/p%d", prefix, random.IntN(smallCount)), Headers: headers, Body: body}
-	}
-}
-
-func readsLarge(addr, prefix string) load.Operation {
-	return func(*rand.Rand, int) (string, load.Request) {
-		return addr, load.Request{Method: "GET", Path: prefix + "/large"}
-	}
+	return json.Unmarshal(text, into)
 }

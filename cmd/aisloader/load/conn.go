@@ -1,64 +1,53 @@
-// Package load generates load over HTTP/1.1 with as little work of its own as
-// possible, so that two cores are enough to drive a server to its limit. It
-// speaks to anything that serves GET and takes PUT: gateways (whose redirects
-// it follows), targets, and other servers that are measured beside them.
 package load
 
 import (
 	"bufio"
-	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
+	"syscall"
 	"time"
 )
 
 const (
-	ioTimeout  = 60 * time.Second
-	maxHeader  = 16 << 10
-	readBuffer = 256 << 10
+	defaultTimeout = 60 * time.Second
+	maxHeader      = 16 << 10
+	maxKept        = 16 << 20  // bytes of an answer's body
+	joined         = 16 << 10  // a body up to this is written with the header
+	probed         = 64 << 10  // a larger body is not sent to a gateway
+	readBuffer     = 64 << 10 // of bodies
 )
 
-// Request is one operation on a server.
-type Request struct {
-	Kind    int // below Kinds; counted apart
-	Method  string
-	Path    string // escaped, with the query
-	Headers string // complete lines, each ending in CRLF
-	Body    []byte // sent with a Content-Length if the method is PUT
-	Size    int64  // of the body; 0 = that of Body, more = Body is repeated
-}
-
-func (r *Request) size() int64 {
-	if r.Size > 0 {
-		return r.Size
-	}
-	return int64(len(r.Body))
-}
-
-// Response is what the generator needs to know of an answer.
-type Response struct {
-	Status   int
-	Bytes    int64  // of the body, read to its end
-	Location []byte // of a redirect; valid until the next call
+// Options say how servers are spoken to.
+type Options struct {
+	TLS     *tls.Config   // for addresses that want it; nil: plain
+	Timeout time.Duration // of one exchange; 0 = a minute
+	Headers []byte        // lines that every request carries
+	Timed   bool          // measure Timing
 }
 
 // Conn is one persistent connection to one address. It is not safe for
 // concurrent use.
 type Conn struct {
-	addr     string
-	conn     net.Conn
-	reader   *bufio.Reader
-	out      []byte
-	location []byte
-	scratch  []byte
+	addr    string
+	secure  bool
+	options *Options
+	conn    net.Conn
+	raw     syscall.RawConn // of a plain connection
+	reader  *bufio.Reader
+	out     []byte
+	scratch []byte
+	kept    struct{ location, body, checksumType, checksumValue []byte }
+	skip    skipper
+	verify  verifier
+	Timing  Timing // of the last exchange, if measured
 }
 
 // NewConn returns a connection that is opened by its first request.
-func NewConn(addr string) *Conn {
-	return &Conn{addr: addr, scratch: make([]byte, readBuffer)}
+func NewConn(addr string, secure bool, options *Options) *Conn {
+	return &Conn{addr: addr, secure: secure, options: options}
 }
 
 // Close closes the connection; it may be used again.
@@ -67,7 +56,7 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	err := c.conn.Close()
-	c.conn = nil
+	c.conn, c.raw = nil, nil
 	return err
 }
 
@@ -83,32 +72,95 @@ func (c *Conn) Do(r *Request) (Response, error) {
 }
 
 func (c *Conn) try(r *Request) (resp Response, started bool, err error) {
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("%s %s%s: %w", r.Method, c.addr, r.Path, err), c.Close())
-		}
-	}()
+	if resp, started, err = c.exchange(r); err != nil {
+		err = errors.Join(fmt.Errorf("%s %s%s: %w", r.Method, c.addr, r.Path, err), c.Close())
+	}
+	return resp, started, err
+}
+
+func (c *Conn) exchange(r *Request) (resp Response, started bool, err error) {
+	began := c.lap(time.Time{}, nil)
 	if c.conn == nil {
-		if c.conn, err = net.DialTimeout("tcp", c.addr, ioTimeout); err != nil {
+		if err := c.open(); err != nil {
 			return resp, false, err
 		}
-		if c.reader == nil {
-			c.reader = bufio.NewReaderSize(c.conn, 64<<10)
-		} else {
-			c.reader.Reset(c.conn)
+		began = c.lap(began, &c.Timing.Connect)
+	} else {
+		c.Timing.Connect = 0
+	}
+	timeout := c.options.Timeout
+	if timeout <= 0 {
+		timeout = defaultTimeout
+	}
+	if err := c.conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return resp, false, err
+	}
+	sendErr := c.send(r)
+	if sendErr != nil && !errors.Is(sendErr, syscall.EPIPE) && !errors.Is(sendErr, syscall.ECONNRESET) {
+		return resp, false, sendErr
+	}
+	// A server that answers early may close before it has read the body: its
+	// answer is there all the same.
+	began = c.lap(began, &c.Timing.Request)
+	if _, err := c.reader.Peek(1); err != nil {
+		return resp, false, errors.Join(sendErr, err)
+	}
+	began = c.lap(began, &c.Timing.Wait)
+	closing, chunked := false, false
+	if closing, chunked, err = c.receiveHeader(&resp); err != nil {
+		return resp, true, err
+	}
+	began = c.lap(began, &c.Timing.Header)
+	if err = c.receiveBody(r, &resp, chunked); err != nil {
+		return resp, true, err
+	}
+	c.lap(began, &c.Timing.Response)
+	if closing || sendErr != nil {
+		return resp, true, c.Close()
+	}
+	return resp, true, nil
+}
+
+// lap stores the time since the last one, if times are measured.
+func (c *Conn) lap(since time.Time, into *time.Duration) time.Time {
+	if !c.options.Timed {
+		return since
+	}
+	now := time.Now()
+	if into != nil {
+		*into = now.Sub(since)
+	}
+	return now
+}
+
+func (c *Conn) open() error {
+	conn, err := net.DialTimeout("tcp", c.addr, defaultTimeout)
+	if err != nil {
+		return err
+	}
+	if plain, ok := conn.(syscall.Conn); ok && !c.secure {
+		if c.raw, err = plain.SyscallConn(); err != nil {
+			return errors.Join(err, conn.Close())
 		}
 	}
-	if err := c.conn.SetDeadline(time.Now().Add(ioTimeout)); err != nil {
-		return resp, false, err
+	c.conn = conn
+	if c.secure {
+		settings := c.options.TLS
+		if settings == nil {
+			settings = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		if settings.ServerName == "" && !settings.InsecureSkipVerify {
+			settings = settings.Clone()
+			settings.ServerName, _, _ = net.SplitHostPort(c.addr)
+		}
+		c.conn = tls.Client(conn, settings)
 	}
-	if err := c.send(r); err != nil {
-		return resp, false, err
+	if c.reader == nil {
+		c.reader = bufio.NewReaderSize(c.conn, 64<<10)
+	} else {
+		c.reader.Reset(c.conn)
 	}
-	if _, err := c.reader.Peek(1); err != nil {
-		return resp, false, err
-	}
-	resp, err = c.receive()
-	return resp, true, err
+	return nil
 }
 
 func (c *Conn) send(r *Request) error {
@@ -118,15 +170,19 @@ func (c *Conn) send(r *Request) error {
 	c.out = append(c.out, " HTTP/1.1\r\nHost: "...)
 	c.out = append(c.out, c.addr...)
 	c.out = append(c.out, "\r\n"...)
+	c.out = append(c.out, c.options.Headers...)
 	c.out = append(c.out, r.Headers...)
 	size := r.size()
-	if r.Method == "PUT" {
+	if r.Gateway && size > probed {
+		size = 0
+	}
+	if r.sendsLength() {
 		c.out = append(c.out, "Content-Length: "...)
 		c.out = strconv.AppendInt(c.out, size, 10)
 		c.out = append(c.out, "\r\n"...)
 	}
 	c.out = append(c.out, "\r\n"...)
-	if size <= int64(min(len(r.Body), 16<<10)) {
+	if size <= int64(min(len(r.Body), joined)) {
 		c.out = append(c.out, r.Body[:size]...)
 		size = 0
 	}
@@ -141,71 +197,4 @@ func (c *Conn) send(r *Request) error {
 		size -= int64(n)
 	}
 	return nil
-}
-
-var (
-	headerLength     = []byte("content-length:")
-	headerLocation   = []byte("location:")
-	headerConnection = []byte("connection:")
-	headerEncoding   = []byte("transfer-encoding:")
-)
-
-func (c *Conn) receive() (resp Response, err error) {
-	line, err := c.reader.ReadSlice('\n')
-	if err != nil {
-		return resp, err
-	}
-	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.")) {
-		return resp, fmt.Errorf("malformed status line %q", line)
-	}
-	if resp.Status, err = strconv.Atoi(string(line[9:12])); err != nil {
-		return resp, fmt.Errorf("malformed status line %q", line)
-	}
-	length, closing := int64(0), false
-	for read := 0; ; {
-		line, err := c.reader.ReadSlice('\n')
-		if err != nil {
-			return resp, err
-		}
-		if read += len(line); read > maxHeader {
-			return resp, errors.New("the header is too long")
-		}
-		line = bytes.TrimRight(line, "\r\n")
-		if len(line) == 0 {
-			break
-		}
-		switch {
-		case hasName(line, headerLength):
-			if length, err = strconv.ParseInt(string(value(line)), 10, 64); err != nil {
-				return resp, fmt.Errorf("malformed header %q", line)
-			}
-		case hasName(line, headerLocation):
-			c.location = append(c.location[:0], value(line)...)
-			resp.Location = c.location
-		case hasName(line, headerConnection):
-			closing = bytes.EqualFold(value(line), []byte("close"))
-		case hasName(line, headerEncoding):
-			return resp, fmt.Errorf("unexpected %q: a length was expected", line)
-		}
-	}
-	for left := length; left > 0; {
-		n, err := c.reader.Read(c.scratch[:min(left, readBuffer)])
-		left -= int64(n)
-		resp.Bytes += int64(n)
-		if err != nil && left > 0 {
-			return resp, errors.Join(err, io.ErrUnexpectedEOF)
-		}
-	}
-	if closing {
-		return resp, c.Close()
-	}
-	return resp, nil
-}
-
-func hasName(line, name []byte) bool {
-	return len(line) > len(name) && bytes.EqualFold(line[:len(name)], name)
-}
-
-func value(line []byte) []byte {
-	return bytes.TrimSpace(line[bytes.IndexByte(line, ':')+1:])
 }

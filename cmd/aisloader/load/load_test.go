@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -41,16 +40,22 @@ func TestRunFollowsRedirectsAndCounts(t *testing.T) {
 	}))
 	defer gateway.Close()
 	body := make([]byte, 100000)
-	result, err := Run(context.Background(), &Plan{Workers: 4, Operations: 90, Seed: 1, Next: func(_ *rand.Rand, number int) (string, Request) {
+	result, err := Run(context.Background(), &Plan{Workers: 4, Operations: 90, Seed: 1, Task: func(_ context.Context, w *Worker) bool {
 		addr := strings.TrimPrefix(gateway.URL, "http://")
-		switch number % 3 {
+		switch w.Number % 3 {
 		case 0:
-			return addr, Request{Method: "PUT", Path: fmt.Sprintf("/o%d", number), Body: body}
+			w.Request.Reset("PUT", addr)
+			w.Request.Path = fmt.Appendf(w.Request.Path, "/o%d", w.Number)
+			w.Request.Body, w.Request.Gateway = body, true
 		case 1:
-			return addr, Request{Method: "GET", Path: "/o"}
+			w.Request.Reset("GET", addr)
+			w.Request.Path = append(w.Request.Path, "/o"...)
 		default:
-			return addr, Request{Method: "GET", Path: "/missing"}
+			w.Request.Reset("GET", addr)
+			w.Request.Path = append(w.Request.Path, "/missing"...)
 		}
+		_, _ = w.Do(0)
+		return true
 	}})
 	if err != nil {
 		t.Fatal(err)

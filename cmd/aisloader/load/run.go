@@ -1,47 +1,63 @@
 package load
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Operation makes the next request of a worker. number counts the worker's
-// operations from 0. addr is the server to send it to.
-type Operation func(random *rand.Rand, number int) (addr string, request Request)
+// Task executes one operation on a worker and counts it there. It returns
+// false when the worker is to stop.
+type Task func(ctx context.Context, w *Worker) bool
 
 // Plan is a run: how many workers do what, and when they stop.
 type Plan struct {
 	Workers    int
 	Duration   time.Duration // 0: no limit
 	Operations int64         // of all workers together; 0: no limit
+	Rate       float64       // operations a second of all workers together; 0: as fast as they can
 	Seed       uint64
-	Next       Operation
-	Done       func() bool // asked before each operation; nil: never
+	Options    Options
+	Task       Task
+
+	// Interval is how often Observe gets the counts since its last call; 0:
+	// never.
+	Interval time.Duration
+	Observe  func(*Result)
 }
 
-// Kinds is how many kinds of requests are told apart.
-const Kinds = 4
+// Worker is one of the clients of a run. Only its own task uses it.
+type Worker struct {
+	Index   int
+	Number  int64 // of the operation among all of the run, from 0
+	Random  *rand.Rand
+	Client  *Client
+	Request Request
 
-// Counts are those of one kind of requests. Latency is that of single
-// operations, redirects included.
-type Counts struct {
-	Operations int64
-	Errors     int64
-	Bytes      int64 // of bodies, sent and received
-	Latency    Histogram
+	// Start is when the operation was to begin: in a run with a rate the time
+	// by its schedule, so that waiting for a slow server counts.
+	Start time.Time
+
+	ledger ledger
 }
 
-// Result is what a run did.
-type Result struct {
-	Counts                   // of all kinds together
-	Kinds      [Kinds]Counts // by Request.Kind
-	Elapsed    time.Duration
-	FirstError error
+// Count counts an operation that began at Start.
+func (w *Worker) Count(kind int, n int64, err error) { w.CountSince(w.Start, kind, n, err) }
+
+// CountSince counts an operation that began at a given time.
+func (w *Worker) CountSince(began time.Time, kind int, n int64, err error) {
+	w.ledger.count(kind, time.Since(began), n, err)
+}
+
+// Do executes the worker's request and counts it: the bytes that it sent and
+// received.
+func (w *Worker) Do(kind int) (Response, error) {
+	resp, err := w.Client.Do(&w.Request)
+	w.Count(kind, resp.Bytes+w.Request.size(), err)
+	return resp, err
 }
 
 // Run executes a plan. It returns an error only if no operation succeeded;
@@ -52,125 +68,90 @@ func Run(ctx context.Context, plan *Plan) (*Result, error) {
 		ctx, cancel = context.WithTimeout(ctx, plan.Duration)
 		defer cancel()
 	}
-	var (
-		wait    sync.WaitGroup
-		results = make([]Result, plan.Workers)
-		began   = time.Now()
-	)
+	r := &run{plan: plan, began: time.Now(), total: &Result{}, finished: make(chan struct{})}
 	for i := range plan.Workers {
-		share := int64(-1)
-		if plan.Operations > 0 {
-			share = plan.Operations / int64(plan.Workers)
-			if int64(i) < plan.Operations%int64(plan.Workers) {
-				share++
-			}
-		}
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
-			w := &worker{plan: plan, random: rand.New(rand.NewPCG(plan.Seed, uint64(i))), conns: make(map[string]*Conn)}
-			w.run(ctx, share, &results[i])
-		}()
+		r.workers = append(r.workers, &Worker{
+			Index: i, Random: rand.New(rand.NewPCG(plan.Seed, uint64(i))), Client: NewClient(&plan.Options),
+		})
+	}
+	var wait, observer sync.WaitGroup
+	for _, w := range r.workers {
+		wait.Go(func() { r.work(ctx, w) })
+	}
+	if plan.Interval > 0 && plan.Observe != nil {
+		observer.Go(r.observe)
 	}
 	wait.Wait()
-	total := &Result{Elapsed: time.Since(began)}
-	for i := range results {
-		r := &results[i]
-		for kind := range r.Kinds {
-			total.Kinds[kind].add(&r.Kinds[kind])
-			total.add(&r.Kinds[kind])
-		}
-		if total.FirstError == nil {
-			total.FirstError = r.FirstError
-		}
+	close(r.finished)
+	observer.Wait()
+	r.collect()
+	r.total.Elapsed = time.Since(r.began)
+	if r.total.Operations == 0 {
+		return r.total, errors.Join(errors.New("no operation succeeded"), r.total.FirstError)
 	}
-	if total.Operations == 0 {
-		return total, errors.Join(errors.New("no operation succeeded"), total.FirstError)
-	}
-	return total, nil
+	return r.total, nil
 }
 
-func (c *Counts) add(o *Counts) {
-	c.Operations += o.Operations
-	c.Errors += o.Errors
-	c.Bytes += o.Bytes
-	c.Latency.Merge(&o.Latency)
+type run struct {
+	plan     *Plan
+	workers  []*Worker
+	began    time.Time
+	next     atomic.Int64 // number of the next operation
+	total    *Result
+	finished chan struct{}
 }
 
-type worker struct {
-	plan   *Plan
-	random *rand.Rand
-	conns  map[string]*Conn
-}
-
-func (w *worker) run(ctx context.Context, share int64, result *Result) {
-	defer func() {
-		for _, c := range w.conns {
-			_ = c.Close() // nothing is in flight
-		}
-	}()
-	for number := 0; share < 0 || int64(number) < share; number++ {
-		if ctx.Err() != nil || (w.plan.Done != nil && w.plan.Done()) {
+func (r *run) work(ctx context.Context, w *Worker) {
+	defer w.Client.Close()
+	for ctx.Err() == nil {
+		w.Number = r.next.Add(1) - 1
+		if r.plan.Operations > 0 && w.Number >= r.plan.Operations {
 			return
 		}
-		addr, request := w.plan.Next(w.random, number)
-		began := time.Now()
-		n, err := w.execute(addr, &request)
-		counts := &result.Kinds[request.Kind]
-		if err != nil {
-			counts.Errors++
-			if result.FirstError == nil {
-				result.FirstError = err
+		if r.plan.Rate > 0 {
+			w.Start = r.began.Add(time.Duration(float64(w.Number) / r.plan.Rate * float64(time.Second)))
+			if !sleepUntil(ctx, w.Start) {
+				return
 			}
-			continue
+		} else {
+			w.Start = time.Now()
 		}
-		counts.Operations++
-		counts.Bytes += n
-		counts.Latency.Add(time.Since(began))
+		if !r.plan.Task(ctx, w) {
+			return
+		}
 	}
 }
 
-// execute sends a request and follows one redirect.
-func (w *worker) execute(addr string, request *Request) (int64, error) {
-	first := *request
-	resp, err := w.conn(addr).Do(&first)
-	if err != nil {
-		return 0, err
+// collect takes what the workers have counted since the last call, adds it to
+// the total and returns it.
+func (r *run) collect() *Result {
+	part := &Result{}
+	for _, w := range r.workers {
+		w.ledger.collect(part)
 	}
-	if resp.Status == 301 || resp.Status == 307 {
-		to, path, ok := splitLocation(resp.Location)
-		if !ok {
-			return 0, fmt.Errorf("redirect to %q", resp.Location)
-		}
-		second := *request
-		second.Path = path
-		if resp, err = w.conn(to).Do(&second); err != nil {
-			return 0, err
-		}
+	r.total.Add(&part.Counts)
+	for kind := range part.Kinds {
+		r.total.Kinds[kind].Add(&part.Kinds[kind])
 	}
-	if resp.Status >= 300 {
-		return 0, fmt.Errorf("%s %s%s: status %d", request.Method, addr, request.Path, resp.Status)
+	if r.total.FirstError == nil {
+		r.total.FirstError = part.FirstError
 	}
-	return resp.Bytes + request.size(), nil
+	return part
 }
 
-func (w *worker) conn(addr string) *Conn {
-	c := w.conns[addr]
-	if c == nil {
-		c = NewConn(addr)
-		w.conns[addr] = c
+func (r *run) observe() {
+	ticker := time.NewTicker(r.plan.Interval)
+	defer ticker.Stop()
+	last := r.began
+	for {
+		select {
+		case <-r.finished:
+			return
+		case now := <-ticker.C:
+			part := r.collect()
+			part.Elapsed = now.Sub(last)
+			last = now
+			r.plan.Observe(part)
+		}
 	}
-	return c
-}
-
-func splitLocation(location []byte) (addr, path string, ok bool) {
-	rest, ok := bytes.CutPrefix(location, []byte("http://"))
-	if !ok {
-		return "", "", false
-	}
-	slash := bytes.IndexByte(rest, '/')
-	if slash < 0 {
-		return "", "", false
-	}
-	return string(rest[:slash]), string(rest[slash:]), true
 }
