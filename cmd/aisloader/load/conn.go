@@ -14,9 +14,9 @@ import (
 const (
 	defaultTimeout = 60 * time.Second
 	maxHeader      = 16 << 10
-	maxKept        = 16 << 20  // bytes of an answer's body
-	joined         = 16 << 10  // a body up to this is written with the header
-	probed         = 64 << 10  // a larger body is not sent to a gateway
+	maxKept        = 16 << 20 // bytes of an answer's body
+	joined         = 16 << 10 // a body up to this is written with the header
+	probed         = 64 << 10 // a larger body is not sent to a gateway
 	readBuffer     = 64 << 10 // of bodies
 )
 
