@@ -76,11 +76,17 @@ func (a *accessTimes) get(digest uint64, onDisk int64) int64 {
 
 // touch notes an access. before is what get returned or the file says.
 func (a *accessTimes) touch(digest uint64, path string, at, before int64) {
+	a.read(digest, path, at, before)
+}
+
+// read is get and touch in one.
+func (a *accessTimes) read(digest uint64, path string, at, onDisk int64) (before int64) {
 	shard := a.shard(digest)
 	shard.mu.Lock()
 	entry, known := shard.entries[digest]
+	before = max(entry.at, onDisk)
 	if !known {
-		entry.onDisk = before
+		entry.onDisk = onDisk
 	}
 	entry.path, entry.at = path, max(at, entry.at)
 	var evicted []accessEntry
@@ -91,6 +97,28 @@ func (a *accessTimes) touch(digest uint64, path string, at, before int64) {
 	shard.mu.Unlock()
 	if len(evicted) > 0 {
 		a.hand(evicted)
+	}
+	return before
+}
+
+// flush hands the times to the writer of all entries of which the file's is
+// older than a moment.
+func (a *accessTimes) flush(olderThan int64) {
+	for i := range a.shards {
+		shard := &a.shards[i]
+		var stale []accessEntry
+		shard.mu.Lock()
+		for digest, entry := range shard.entries {
+			if entry.onDisk < olderThan && entry.at > entry.onDisk {
+				stale = append(stale, entry)
+				entry.onDisk = entry.at
+				shard.entries[digest] = entry
+			}
+		}
+		shard.mu.Unlock()
+		if len(stale) > 0 {
+			a.hand(stale)
+		}
 	}
 }
 

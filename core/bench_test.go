@@ -38,12 +38,11 @@ func fillBench(b *testing.B, r *rig, names []string, content []byte) {
 	}
 }
 
-func benchGet(b *testing.B, r *rig, name string, buf []byte) {
-	reader, err := r.store.Open(context.Background(), r.key(name))
-	if err != nil {
+func benchGet(b *testing.B, r *rig, reader *Reader, name string, buf []byte) {
+	if err := r.store.OpenInto(context.Background(), r.key(name), reader); err != nil {
 		b.Fatal(err)
 	}
-	if n, err := reader.File.ReadAt(buf, 0); n != len(buf) {
+	if n, err := reader.ReadAt(buf, 0); n != len(buf) {
 		b.Fatal(n, err)
 	}
 	if err := reader.Close(); err != nil {
@@ -54,10 +53,24 @@ func benchGet(b *testing.B, r *rig, name string, buf []byte) {
 func BenchmarkGet4KiB(b *testing.B) {
 	r, names := benchRig(b, nil, false)
 	fillBench(b, r, names, make([]byte, 4096))
-	buf := make([]byte, 4096)
+	buf, reader := make([]byte, 4096), new(Reader)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		benchGet(b, r, names[i%len(names)], buf)
+		benchGet(b, r, reader, names[i%len(names)], buf)
+	}
+}
+
+// BenchmarkGet4KiBCold reads objects whose records are not in memory.
+func BenchmarkGet4KiBCold(b *testing.B) {
+	r, names := benchRig(b, nil, false)
+	fillBench(b, r, names, make([]byte, 4096))
+	buf, reader := make([]byte, 4096), new(Reader)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if i%len(names) == 0 {
+			r.store.ClearMetadata()
+		}
+		benchGet(b, r, reader, names[i%len(names)], buf)
 	}
 }
 
@@ -67,9 +80,9 @@ func BenchmarkGet4KiBParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
-		buf := make([]byte, 4096)
+		buf, reader := make([]byte, 4096), new(Reader)
 		for i := 0; pb.Next(); i++ {
-			benchGet(b, r, names[i%len(names)], buf)
+			benchGet(b, r, reader, names[i%len(names)], buf)
 		}
 	})
 }

@@ -375,7 +375,7 @@ func (w *write) afterFailedRename(old *existing, rec *record) {
 	if now.found && now.rec.stamp == rec.stamp {
 		w.work, w.sidecarWork = "", ""
 		w.s.removeGeneration(&w.object, old)
-		w.s.access.forget(w.digest)
+		w.s.changed(&w.object)
 	}
 }
 
@@ -418,12 +418,12 @@ func (s *Store) verifyAfterFailedFlush(o *object, cause error) {
 	default:
 		s.log.Warn("flush failed: the last write was not acknowledged", "object", o.Cname(), "present", now.found, "err", cause)
 	}
-	s.access.forget(o.digest)
+	s.changed(o)
 }
 
 // committed tells everybody who keeps something about the name.
 func (s *Store) committed(o *object, attrs *Attrs) {
-	s.access.forget(o.digest)
+	s.changed(o)
 	if c := s.options.Ports.Copies; c != nil {
 		c.Committed(o.Key, *attrs)
 	}

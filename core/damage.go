@@ -168,7 +168,7 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 			s.log.Warn("quarantine is not durable yet", "dir", dir, "err", err)
 		}
 	}
-	s.access.forget(o.digest)
+	s.changed(o)
 	s.log.Error("damaged object moved to quarantine", "object", o.Cname(), "dir", dir, "finding", finding)
 	if report := s.options.OnDamage; report != nil {
 		report(Damage{Mountpath: o.mp, Key: o.Key, Quarantine: dir, Err: finding})

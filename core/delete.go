@@ -52,7 +52,7 @@ func (s *Store) deleteLocked(ctx context.Context, o *object) error {
 			return err
 		}
 	}
-	s.access.forget(o.digest)
+	s.changed(o)
 	return s.removeAll(context.WithoutCancel(ctx), o, &now)
 }
 

@@ -13,14 +13,31 @@ import (
 
 // Reader is an object opened for reading: its attributes and its content at
 // the moment of opening. An overwrite or a delete that follows does not touch
-// it. The caller must Close it, once.
+// it. The caller must Close it, once. The zero Reader is ready for
+// Store.OpenInto, and so is a closed one, which costs no allocation.
 type Reader struct {
 	Attrs
-	File fsys.File // positioned at 0; ReadAt, sendfile through OSFile
+	File fsys.File // positioned at 0; ReadAt, sendfile through OSFile; nil once closed
+
+	spare fsys.File // closed, for the next OpenInto
 }
 
-// Close releases the file.
-func (r *Reader) Close() error { return r.File.Close() }
+// Close releases the file. A second call does nothing.
+func (r *Reader) Close() error {
+	if r.File == nil {
+		return nil
+	}
+	f := r.File
+	r.File, r.spare = nil, f
+	return f.Close()
+}
+
+// Fd is the open file's descriptor, for sendfile with an offset of the
+// caller's. It is the Reader's until Close.
+func (r *Reader) Fd() uintptr { return r.File.Fd() }
+
+// ReadAt reads the object's content at an offset, as io.ReaderAt says.
+func (r *Reader) ReadAt(p []byte, off int64) (int, error) { return r.File.ReadAt(p, off) }
 
 // Open opens an object for reading. No lock is held when it returns. Atime is
 // the time of the access before this one, which counts from now.
@@ -30,22 +47,40 @@ func (r *Reader) Close() error { return r.File.Close() }
 // validates warm reads) and could not be restored; it was moved to quarantine.
 // 503 the mountpath is busy.
 func (s *Store) Open(ctx context.Context, key Key) (*Reader, error) {
+	r := new(Reader)
+	if err := s.OpenInto(ctx, key, r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// OpenInto is Open into a Reader of the caller's, which must be the zero one or
+// closed. It does not allocate for an object whose record is in memory.
+func (s *Store) OpenInto(ctx context.Context, key Key, r *Reader) error {
+	validate := key.Props.Checksum.ValidateWarmGet
+	if !validate && s.openWarm(ctx, &key, r) {
+		return nil
+	}
 	o, err := s.resolve(key)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	c, err := s.openWhole(ctx, &o, key.Props.Checksum.ValidateWarmGet)
+	c, err := s.openWhole(ctx, &o, validate)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r := &Reader{Attrs: c.attrs(s, &o), File: c.file}
+	r.Attrs, r.File = c.attrs(s, &o), c.file
 	s.access.touch(o.digest, c.file.Path(), s.options.Clock().UnixNano(), r.Atime)
-	return r, nil
+	return nil
 }
 
 // Head returns the attributes of an object and leaves its access time alone.
 // Errors are those of Open.
 func (s *Store) Head(ctx context.Context, key Key) (Attrs, error) {
+	var attrs Attrs
+	if s.headWarm(ctx, &key, &attrs) {
+		return attrs, nil
+	}
 	o, err := s.resolve(key)
 	if err != nil {
 		return Attrs{}, err
@@ -54,7 +89,7 @@ func (s *Store) Head(ctx context.Context, key Key) (Attrs, error) {
 	if err != nil {
 		return Attrs{}, err
 	}
-	attrs := c.attrs(s, &o)
+	attrs = c.attrs(s, &o)
 	if err := c.file.Close(); err != nil {
 		return Attrs{}, o.mp.IOError("HEAD "+key.Cname(), err)
 	}
@@ -131,8 +166,15 @@ func (s *Store) openOnce(ctx context.Context, o *object) (c candidate, err error
 	defer s.unlock(o, false)
 	buf := s.memory.Get(recordBuffer)
 	defer buf.Free()
-	if c, err = s.openHere(o, buf.Bytes()); err != nil || !o.set.Unsettled || c.rank() > 0 && !o.set.MayBeStale(o.mp) {
+	if c, err = s.openHere(o, buf.Bytes()); err != nil {
 		return c, err
+	}
+	if !o.set.Unsettled {
+		s.remember(o, &c)
+		return c, nil
+	}
+	if c.rank() > 0 && !o.set.MayBeStale(o.mp) {
+		return c, nil
 	}
 	return s.openElsewhere(ctx, o, c, buf.Bytes())
 }
@@ -208,8 +250,14 @@ func (s *Store) openAt(o *object, path string, buf []byte, c *candidate) error {
 	return nil
 }
 
-// load reads and checks the record of an open file.
+// load reads and checks the record of an open file. The name lock is held.
 func (s *Store) load(o *object, f fsys.File, buf []byte, c *candidate) (found bool, err error) {
+	// The file is looked at before its attribute is read: if somebody changes
+	// the attribute in between, the times do not fit what memory holds then.
+	var info fsys.FileInfo
+	if info, err = f.Stat(); err != nil {
+		return false, o.mp.IOError("stat "+f.Path(), err)
+	}
 	n, err := f.GetXattr(XattrRecord, buf)
 	switch {
 	case err == nil:
@@ -226,9 +274,7 @@ func (s *Store) load(o *object, f fsys.File, buf []byte, c *candidate) (found bo
 	if c.rec.bid != o.Props.BID || c.rec.name != "" && c.rec.name != o.Name {
 		return false, nil
 	}
-	if c.info, err = f.Stat(); err != nil {
-		return false, o.mp.IOError("stat "+f.Path(), err)
-	}
+	c.info = info
 	if c.rec.kind == KindObject && c.info.Size != c.rec.size {
 		c.damage = badSize(o, c.rec.size, c.info.Size)
 	}
@@ -236,9 +282,12 @@ func (s *Store) load(o *object, f fsys.File, buf []byte, c *candidate) (found bo
 }
 
 // openFile opens for reading without touching the file's access time.
-func (s *Store) openFile(path string) (fsys.File, error) {
+func (s *Store) openFile(path string) (fsys.File, error) { return s.reopenFile(nil, path) }
+
+// reopenFile is openFile with a closed file that may be used again, or nil.
+func (s *Store) reopenFile(spare fsys.File, path string) (fsys.File, error) {
 	flags := s.openFlags.Load()
-	f, err := s.system.Open(path, int(flags), 0)
+	f, err := fsys.Reopen(s.system, spare, path, int(flags), 0)
 	if err != nil && flags&unix.O_NOATIME != 0 && errors.Is(err, unix.EPERM) {
 		// Files of another user: the kernel keeps their access times.
 		s.openFlags.Store(flags &^ unix.O_NOATIME)

@@ -24,6 +24,13 @@ type Options struct {
 	Memory *memsys.Pool // buffers; nil: the store makes its own
 	Logger *slog.Logger // nil: slog.Default
 
+	// MetadataCache bounds the memory, in bytes, in which records of objects
+	// that were read are kept; 0 is DefaultMetadataCache, negative is none.
+	MetadataCache int64
+	// MetadataAge is for how long such a record is used, and how far access
+	// times on the disk may lag behind; nil means DefaultMetadataAge.
+	MetadataAge func() time.Duration
+
 	// Clock is the wall clock; nil means time.Now.
 	Clock func() time.Time
 

@@ -6,7 +6,7 @@ import (
 	"hash"
 	"io"
 
-	"github.com/OneOfOne/xxhash"
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/cksum"
@@ -163,7 +163,7 @@ func sumOf(kind string, data []byte) (cksum.Value, error) {
 	if kind != cksum.XXHash && kind != cksum.XXHash2 {
 		return cksum.Of(kind, data)
 	}
-	return cksum.Value{Type: kind, Value: hex64(xxhash.Checksum64(data))}, nil
+	return cksum.Value{Type: kind, Value: hex64(xxhash.Sum64(data))}, nil
 }
 
 func hex64(v uint64) string {

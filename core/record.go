@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/OneOfOne/xxhash"
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/aistore-go/aistore/cmn/cksum"
 )
@@ -132,7 +132,7 @@ func (ref sidecarRef) append(dst []byte) []byte {
 }
 
 func appendSum(dst []byte, start int) []byte {
-	return binary.LittleEndian.AppendUint64(dst, xxhash.Checksum64(dst[start:]))
+	return binary.LittleEndian.AppendUint64(dst, xxhash.Sum64(dst[start:]))
 }
 
 // openFrame checks a frame of the attribute and returns what is in it.
@@ -147,7 +147,7 @@ func openFrame(frame []byte) (form byte, content []byte, err error) {
 	if int(binary.LittleEndian.Uint16(frame[6:])) != end-frameHead {
 		return 0, nil, damaged("wrong length")
 	}
-	if xxhash.Checksum64(frame[:end]) != binary.LittleEndian.Uint64(frame[end:]) {
+	if xxhash.Sum64(frame[:end]) != binary.LittleEndian.Uint64(frame[end:]) {
 		return 0, nil, damaged("wrong checksum")
 	}
 	return frame[5], frame[frameHead:end], nil
@@ -156,13 +156,13 @@ func openFrame(frame []byte) (form byte, content []byte, err error) {
 // openSidecar checks a whole sidecar file against its reference and returns
 // the body.
 func openSidecar(file []byte, ref sidecarRef) ([]byte, error) {
-	if uint32(len(file)) != ref.length || len(file) < sidecarHead+frameSum || xxhash.Checksum64(file) != ref.sum {
+	if uint32(len(file)) != ref.length || len(file) < sidecarHead+frameSum || xxhash.Sum64(file) != ref.sum {
 		return nil, damaged("sidecar of %d bytes does not match its reference", len(file))
 	}
 	end := len(file) - frameSum
 	if string(file[:4]) != recordMagic || file[4] != recordVersion || file[5] != formInline ||
 		int64(binary.LittleEndian.Uint32(file[8:])) != int64(end-sidecarHead) ||
-		xxhash.Checksum64(file[:end]) != binary.LittleEndian.Uint64(file[end:]) {
+		xxhash.Sum64(file[:end]) != binary.LittleEndian.Uint64(file[end:]) {
 		return nil, damaged("sidecar has an unknown format or a wrong checksum")
 	}
 	return file[sidecarHead:end], nil

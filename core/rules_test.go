@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/OneOfOne/xxhash"
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -16,7 +16,7 @@ import (
 	"github.com/aistore-go/aistore/fs/faultfs"
 )
 
-func sumBytes(b []byte) uint64 { return xxhash.Checksum64(b) }
+func sumBytes(b []byte) uint64 { return xxhash.Sum64(b) }
 
 func TestVersions(t *testing.T) {
 	t.Parallel()

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
-	"github.com/OneOfOne/xxhash"
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -85,5 +85,5 @@ func (s *Store) writeSidecar(o *object, rec *record) (path string, f fsys.File, 
 		_ = s.system.Unlink(path)
 		return "", nil, ref, err
 	}
-	return path, f, sidecarRef{stamp: rec.stamp, length: uint32(len(frame)), sum: xxhash.Checksum64(frame)}, nil
+	return path, f, sidecarRef{stamp: rec.stamp, length: uint32(len(frame)), sum: xxhash.Sum64(frame)}, nil
 }

@@ -30,6 +30,7 @@ type Store struct {
 	locks    *nameLocks
 	clock    hybridClock
 	access   *accessTimes
+	meta     *metaCache
 
 	openFlags atomic.Int32 // of reads; O_NOATIME until it is refused
 	applying  sync.Mutex   // one ApplyBMD at a time
@@ -60,6 +61,7 @@ func NewStore(o Options) *Store {
 		locks:    newNameLocks(),
 	}
 	s.access = newAccessTimes(s.system, s.log)
+	s.meta = newMetaCache(o.MetadataCache, o.MetadataAge)
 	s.openFlags.Store(unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NOATIME)
 	s.buckets.Store(&bucketTable{})
 	return s

@@ -271,3 +271,18 @@ func (r *rig) fileOf(name string) string {
 func durable(p *meta.Bprops) { p.Durability = meta.DurabilitySync }
 
 func statusOf(err error) int { return apierr.StatusOf(err) }
+
+// until waits for what happens in the background.
+func (r *rig) until(what string, happened func() bool) {
+	r.tb.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !happened() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			r.tb.Fatalf("waited in vain: %s", what)
+		}
+	}
+}

@@ -91,7 +91,7 @@ func (s *Store) removeIf(ctx context.Context, key Key, when func(*record) bool) 
 	if newest == nil || !when(newest) {
 		return nil
 	}
-	s.access.forget(o.digest)
+	s.changed(&o)
 	return s.removeAll(context.WithoutCancel(ctx), &o, &now)
 }
 

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/OneOfOne/xxhash"
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -52,7 +52,7 @@ func (r *idRecord) sum() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%016x", xxhash.Checksum64(data)), nil
+	return fmt.Sprintf("%016x", xxhash.Sum64(data)), nil
 }
 
 func (r *idRecord) encode() ([]byte, error) {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -34,6 +33,7 @@ type Mountpath struct {
 	slots     chan struct{}
 	workCount atomic.Uint64
 	workRun   string // random, one a start: old work files are told by it
+	process   int64  // this one's id
 }
 
 // Filesystem is the filesystem that the mountpath lies on; mountpaths of one
@@ -164,8 +164,8 @@ func (mp *Mountpath) NewWork(b wire.Bck, tag string) (path string, f File, err e
 	if len(tag) > maxWorkTag {
 		tag = tag[:maxWorkTag]
 	}
-	buf := make([]byte, 0, len(mp.Path)+len(b.Name)+96)
-	buf = appendBucketPath(append(buf, mp.Path...), b)
+	var stack [pathBuffer]byte
+	buf := appendBucketPath(append(stack[:0], mp.Path...), b)
 	buf = append(buf, "/"+ContentWork+"/"...)
 	buf = append(buf, tag...)
 	buf = append(buf, '.')
@@ -173,7 +173,7 @@ func (mp *Mountpath) NewWork(b wire.Bck, tag string) (path string, f File, err e
 	buf = append(buf, '.')
 	buf = strconv.AppendUint(buf, mp.workCount.Add(1), 16)
 	buf = append(buf, '.')
-	buf = strconv.AppendInt(buf, int64(os.Getpid()), 16)
+	buf = strconv.AppendInt(buf, mp.process, 16)
 	path = string(buf)
 	f, err = mp.system.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, fileMode)
 	if err != nil {

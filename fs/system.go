@@ -85,6 +85,25 @@ type File interface {
 	OSFile() *os.File
 }
 
+// Reopener is a System that can use a closed File again, so that opening does
+// not allocate.
+type Reopener interface {
+	// Reopen is Open. It may return f, which is closed and which nobody else
+	// uses, as the new File.
+	Reopen(f File, path string, flags int, mode uint32) (File, error)
+}
+
+// Reopen opens a file like System.Open, and uses f again if it can: a closed
+// File of the same System, or nil.
+func Reopen(s System, f File, path string, flags int, mode uint32) (File, error) {
+	if f != nil {
+		if r, ok := s.(Reopener); ok {
+			return r.Reopen(f, path, flags, mode)
+		}
+	}
+	return s.Open(path, flags, mode)
+}
+
 // EntryKind is the type of a directory entry.
 type EntryKind uint8
 
@@ -105,6 +124,7 @@ type FileInfo struct {
 	Links uint64
 	Atime int64
 	Mtime int64
+	Ctime int64  // last change of content, attributes or name
 	Mode  uint32 // permissions only
 	Kind  EntryKind
 }

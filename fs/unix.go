@@ -47,22 +47,35 @@ func pathError(op, path string, err error) error {
 	return &os.PathError{Op: op, Path: path, Err: err}
 }
 
-// openat without the allocation of a NUL-terminated copy for usual paths.
-func openat(path string, flags int, mode uint32) (int, error) {
-	var stack [320]byte
-	var buf []byte
-	if len(path) < len(stack) {
-		buf = stack[:len(path)+1]
-	} else {
-		buf = make([]byte, len(path)+1)
+// pathStack holds a usual path with its NUL on the stack; longer ones are
+// copied to the heap.
+const pathStack = 320
+
+// cString makes a NUL-terminated copy of s, in stack if it fits. A string that
+// contains NUL is EINVAL.
+func cString(stack *[pathStack]byte, s string) (*byte, error) {
+	if strings.IndexByte(s, 0) >= 0 {
+		return nil, unix.EINVAL
 	}
-	copy(buf, path)
-	if strings.IndexByte(path, 0) >= 0 {
-		return -1, unix.EINVAL
+	if len(s) < len(stack) {
+		copy(stack[:], s)
+		stack[len(s)] = 0
+		return &stack[0], nil
+	}
+	buf := make([]byte, len(s)+1)
+	copy(buf, s)
+	return &buf[0], nil
+}
+
+func openat(path string, flags int, mode uint32) (int, error) {
+	var stack [pathStack]byte
+	name, err := cString(&stack, path)
+	if err != nil {
+		return -1, err
 	}
 	dirfd := unix.AT_FDCWD
 	for {
-		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dirfd), uintptr(unsafe.Pointer(&buf[0])),
+		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dirfd), uintptr(unsafe.Pointer(name)),
 			uintptr(flags|unix.O_CLOEXEC|unix.O_LARGEFILE), uintptr(mode), 0, 0)
 		if errno == 0 {
 			return int(fd), nil
@@ -81,8 +94,22 @@ func (*unixSystem) Open(path string, flags int, mode uint32) (File, error) {
 	return &unixFile{fd: fd, path: path}, nil
 }
 
+// Reopen implements Reopener.
+func (u *unixSystem) Reopen(f File, path string, flags int, mode uint32) (File, error) {
+	own, ok := f.(*unixFile)
+	if !ok || own.fd >= 0 {
+		return u.Open(path, flags, mode)
+	}
+	fd, err := openat(path, flags, mode)
+	if err != nil {
+		return nil, pathError("open", path, err)
+	}
+	own.fd, own.path = fd, path
+	return own, nil
+}
+
 func (*unixSystem) Rename(oldpath, newpath string) error {
-	if err := unix.Rename(oldpath, newpath); err != nil {
+	if err := renameat(oldpath, newpath); err != nil {
 		return &os.LinkError{Op: "rename", Old: oldpath, New: newpath, Err: err}
 	}
 	return nil
@@ -95,8 +122,34 @@ func (*unixSystem) Link(oldpath, newpath string) error {
 	return nil
 }
 
+func renameat(oldpath, newpath string) error {
+	var oldStack, newStack [pathStack]byte
+	from, err := cString(&oldStack, oldpath)
+	if err != nil {
+		return err
+	}
+	to, err := cString(&newStack, newpath)
+	if err != nil {
+		return err
+	}
+	dirfd := unix.AT_FDCWD
+	if _, _, errno := unix.Syscall6(unix.SYS_RENAMEAT2, uintptr(dirfd), uintptr(unsafe.Pointer(from)),
+		uintptr(dirfd), uintptr(unsafe.Pointer(to)), 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 func (*unixSystem) Unlink(path string) error {
-	return pathError("unlink", path, unix.Unlink(path))
+	var stack [pathStack]byte
+	name, err := cString(&stack, path)
+	if err == nil {
+		dirfd := unix.AT_FDCWD
+		if _, _, errno := unix.Syscall(unix.SYS_UNLINKAT, uintptr(dirfd), uintptr(unsafe.Pointer(name)), 0); errno != 0 {
+			err = errno
+		}
+	}
+	return pathError("unlink", path, err)
 }
 
 func (*unixSystem) Rmdir(path string) error {
@@ -108,11 +161,24 @@ func (*unixSystem) Mkdir(path string, mode uint32) error {
 }
 
 func (*unixSystem) Stat(path string) (FileInfo, error) {
-	var st unix.Stat_t
-	if err := ignoringEINTR(func() error { return unix.Lstat(path, &st) }); err != nil {
+	var stack [pathStack]byte
+	name, err := cString(&stack, path)
+	if err != nil {
 		return FileInfo{}, pathError("stat", path, err)
 	}
-	return infoOf(&st), nil
+	var st unix.Stat_t
+	dirfd := unix.AT_FDCWD
+	for {
+		_, _, errno := unix.Syscall6(unix.SYS_NEWFSTATAT, uintptr(dirfd), uintptr(unsafe.Pointer(name)),
+			uintptr(unsafe.Pointer(&st)), unix.AT_SYMLINK_NOFOLLOW, 0, 0)
+		switch errno {
+		case 0:
+			return infoOf(&st), nil
+		case unix.EINTR:
+		default:
+			return FileInfo{}, pathError("stat", path, errno)
+		}
+	}
 }
 
 func (s *unixSystem) ReadDir(path string, fn func(name []byte, kind EntryKind) error) error {
@@ -176,8 +242,25 @@ func direntKind(kind byte) EntryKind {
 }
 
 func (*unixSystem) GetXattr(path, name string, dst []byte) (int, error) {
-	n, err := unix.Lgetxattr(path, name, dst)
-	return n, pathError("getxattr", path, err)
+	if len(dst) == 0 {
+		n, err := unix.Lgetxattr(path, name, nil)
+		return n, pathError("getxattr", path, err)
+	}
+	var pathBytes, nameBytes [pathStack]byte
+	file, err := cString(&pathBytes, path)
+	if err != nil {
+		return 0, pathError("getxattr", path, err)
+	}
+	attribute, err := cString(&nameBytes, name)
+	if err != nil {
+		return 0, pathError("getxattr", path, err)
+	}
+	n, _, errno := unix.Syscall6(unix.SYS_LGETXATTR, uintptr(unsafe.Pointer(file)), uintptr(unsafe.Pointer(attribute)),
+		uintptr(unsafe.Pointer(&dst[0])), uintptr(len(dst)), 0, 0)
+	if errno != 0 {
+		return 0, pathError("getxattr", path, errno)
+	}
+	return int(n), nil
 }
 
 func (*unixSystem) SetXattr(path, name string, value []byte) error {
@@ -249,7 +332,7 @@ func infoOf(st *unix.Stat_t) FileInfo {
 	}
 	return FileInfo{
 		Size: st.Size, Dev: st.Dev, Inode: st.Ino, Links: uint64(st.Nlink),
-		Atime: st.Atim.Nano(), Mtime: st.Mtim.Nano(), Mode: st.Mode & 0o7777, Kind: kind,
+		Atime: st.Atim.Nano(), Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano(), Mode: st.Mode & 0o7777, Kind: kind,
 	}
 }
 
@@ -401,7 +484,18 @@ func (f *unixFile) GetXattr(name string, dst []byte) (int, error) {
 }
 
 func (f *unixFile) SetXattr(name string, value []byte) error {
-	return pathError("fsetxattr", f.path, unix.Fsetxattr(f.fd, name, value, 0))
+	if len(value) == 0 {
+		return pathError("fsetxattr", f.path, unix.Fsetxattr(f.fd, name, nil, 0))
+	}
+	var stack [pathStack]byte
+	attribute, err := cString(&stack, name)
+	if err == nil {
+		if _, _, errno := unix.Syscall6(unix.SYS_FSETXATTR, uintptr(f.fd), uintptr(unsafe.Pointer(attribute)),
+			uintptr(unsafe.Pointer(&value[0])), uintptr(len(value)), 0, 0); errno != 0 {
+			err = errno
+		}
+	}
+	return pathError("fsetxattr", f.path, err)
 }
 
 func (f *unixFile) SetTimes(atime, mtime int64) error {

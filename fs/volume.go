@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/OneOfOne/xxhash"
+	"github.com/cespare/xxhash/v2"
 )
 
 const (
@@ -129,7 +129,7 @@ func (r *volumeRecord) sum() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%016x", xxhash.Checksum64(data)), nil
+	return fmt.Sprintf("%016x", xxhash.Sum64(data)), nil
 }
 
 // seal sets format and checksum.

@@ -2,7 +2,9 @@ package node
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/naming"
@@ -26,7 +28,7 @@ func (n *Node) registerOwnActions() {
 	n.HandleDaemonAction(wire.ActResetStats, Clients, plain(n.resetStats))
 	n.HandleDaemonItem(wire.ItemLoadX509, []string{http.MethodPut}, Clients, n.reloadCertificates)
 	if n.role == meta.RoleTarget {
-		n.HandleDaemonAction(wire.ActClearLcache, Clients, plain(checkClearLcache))
+		n.HandleDaemonAction(wire.ActClearLcache, Clients, plain(n.clearMetadata))
 		n.HandleDaemonAction(wire.ActReloadCreds, Clients, plain(checkReloadCreds))
 		n.HandleDaemonItem(wire.ItemEnableBackend, []string{http.MethodPut}, Nodes, refuseBackend)
 		n.HandleDaemonItem(wire.ItemDisableBackend, []string{http.MethodPut}, Nodes, refuseBackend)
@@ -39,7 +41,7 @@ func (n *Node) registerOwnActions() {
 		}
 		return n.onAll(w, r, msg)
 	})
-	n.HandleClusterAction(wire.ActClearLcache, true, plain(checkClearLcache))
+	n.HandleClusterAction(wire.ActClearLcache, true, n.clearAllMetadata)
 	n.HandleClusterAction(wire.ActReloadCreds, true, plain(checkReloadCreds))
 	n.HandleClusterAction(wire.ActStart, true, n.startJob)
 	n.HandleClusterAction(wire.ActStop, true, n.stopJob)
@@ -83,9 +85,35 @@ func (n *Node) resetStats(msg *ActMsg) error {
 	return nil
 }
 
-// checkClearLcache answers the request to drop cached metadata of objects.
-// Nothing of the kind is cached: every request reads what is on disk, and so
-// it is as it would be after dropping.
+// clearMetadata drops the object metadata that this target has in memory.
+func (n *Node) clearMetadata(msg *ActMsg) error {
+	if err := checkClearLcache(msg); err != nil {
+		return err
+	}
+	if clear := n.clear.Load(); clear != nil {
+		(*clear)()
+	}
+	return nil
+}
+
+// clearAllMetadata has every target drop what it has in memory.
+func (n *Node) clearAllMetadata(w http.ResponseWriter, r *http.Request, msg *ActMsg) error {
+	if err := checkClearLcache(msg); err != nil {
+		return err
+	}
+	body, err := json.Marshal(msg)
+	if err != nil {
+		return err
+	}
+	targets := slices.Collect(maps.Values(n.View().Smap.Tmap))
+	if err := n.Broadcast(r.Context(), targets, http.MethodPut, wire.PathDaemon, body); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// checkClearLcache refuses to drop the metadata of one bucket.
 func checkClearLcache(msg *ActMsg) error {
 	if msg.Name != "" {
 		return apierr.NotImplemented("action %q for one bucket (name %.64q) is not built yet: leave the name empty", msg.Action, msg.Name)

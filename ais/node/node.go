@@ -124,6 +124,7 @@ type Node struct {
 
 	control atomic.Pointer[ControlPlane]
 	status  atomic.Pointer[StatusSource]
+	clear   atomic.Pointer[func()]
 	routes  atomic.Pointer[routeTables]
 	actions actions
 
@@ -234,6 +235,10 @@ func (n *Node) Control() ControlPlane {
 
 // SetStatusSource hands over what a target knows of its disks.
 func (n *Node) SetStatusSource(s StatusSource) { n.status.Store(&s) }
+
+// OnClearMetadata hands over what drops the object metadata that a target has
+// in memory.
+func (n *Node) OnClearMetadata(clear func()) { n.clear.Store(&clear) }
 
 // View returns the cluster's documents as this node has them; never nil, and
 // with a nil Smap before the node belongs to a cluster.

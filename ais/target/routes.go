@@ -6,6 +6,7 @@ import (
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/ais/node/objreq"
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/wire"
 )
 
@@ -33,6 +34,11 @@ func (t *Target) Register() {
 	n.Public(wire.PathETL, nil, func(http.ResponseWriter, *http.Request) error { return objreq.ErrETL() })
 	n.Intra(wire.PathIntra, []string{http.MethodGet, http.MethodHead, http.MethodPost}, t.intra)
 	t.registerMountpaths()
+	n.OnClearMetadata(t.store.ClearMetadata)
+	t.metrics.SetCache(func() metrics.CacheCounts {
+		s := t.store.MetadataStats()
+		return metrics.CacheCounts{Hits: s.Hits, Misses: s.Misses, Evicted: s.Evicted, Expired: s.Expired, Collisions: s.Collisions}
+	})
 }
 
 func notBuilt(what string) node.Handler {

@@ -15,6 +15,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/config"
 	"github.com/aistore-go/aistore/cmn/logging"
 	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/sysinfo"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
@@ -119,6 +120,8 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		FS: t.disks, NodeID: id, Memory: memory, Logger: t.log.Logger("ios"),
 		OnDamage: func(core.Damage) { disks.damaged.Add(1) },
 		Guard:    t.guard, Epoch: t.guard.Epoch,
+		MetadataCache: metadataCache(),
+		MetadataAge:   func() time.Duration { return s.Config().Timeout.ObjectMD.D() },
 	})
 	t.role = New(Options{
 		Node: t.Node, Control: t.Agent, Store: t.Store, FS: t.disks, Memory: memory, Logger: t.log.Logger("ais"),
@@ -133,11 +136,20 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	t.Agent.Start(context.Background())
 	t.repeated = []func(){
 		s.Every(func(c *config.Cluster) time.Duration { return c.Disk.IostatLong.D() }, disks.sample),
+		s.Every(func(c *config.Cluster) time.Duration { return c.Timeout.ObjectMD.D() / 4 }, t.Store.ExpireMetadata),
 		s.LogStats(t.log, t.metrics),
 		s.Every(func(*config.Cluster) time.Duration { return min(s.Config().Memsys.HousekeepTime.D(), memoryLook) }, func() { pressure.Look() }),
 	}
 	t.Node.MarkStarted()
 	return t, nil
+}
+
+// metadataCache is how many bytes the records of objects may take in memory:
+// a 512th of what this process may use, within bounds.
+func metadataCache() int64 {
+	const least, most = 8 << 20, 512 << 20
+	_, total := sysinfo.New().Memory()
+	return int64(min(max(total/512, least), most))
 }
 
 // checkState tells whose a state file is, and whether it can be relied on.

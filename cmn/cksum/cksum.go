@@ -11,7 +11,7 @@ import (
 	"hash"
 	"hash/crc32"
 
-	"github.com/OneOfOne/xxhash"
+	"github.com/cespare/xxhash/v2"
 )
 
 // Types, in the order in which they are listed to users.
@@ -75,7 +75,7 @@ func New(kind string) (hash.Hash, error) {
 	case None:
 		return nil, nil
 	case XXHash, XXHash2:
-		return xxhash.New64(), nil
+		return xxhash.New(), nil
 	case MD5:
 		return md5.New(), nil
 	case CRC32C:

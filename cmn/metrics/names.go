@@ -68,6 +68,11 @@ const (
 	keepaliveNanos
 	getRedirect
 	putRedirect
+	cacheHits
+	cacheMisses
+	cacheEvicted
+	cacheExpired
+	cacheCollisions
 	numCounters
 )
 
@@ -126,6 +131,12 @@ var catalog = [numCounters]counter{
 	keepaliveNanos: {name: "kalive.ns", kind: KindLatency},
 	getRedirect:    {name: "get.redir.ns", kind: KindLatency, targetOnly: true},
 	putRedirect:    {name: "put.redir.ns", kind: KindLatency, targetOnly: true},
+
+	cacheHits:       {name: "lcache.hit.n", kind: KindCounter, prom: "lcache_hit_count", targetOnly: true, help: "number of reads whose object metadata was in memory"},
+	cacheMisses:     {name: "lcache.miss.n", kind: KindCounter, prom: "lcache_miss_count", targetOnly: true, help: "number of reads whose object metadata was not in memory"},
+	cacheEvicted:    {name: "lcache.evicted.n", kind: KindCounter, prom: "lcache_evicted_count", targetOnly: true, help: "number of object metadata entries that made room for others"},
+	cacheExpired:    {name: "lcache.flush.cold.n", kind: KindCounter, prom: "lcache_flush_cold_count", targetOnly: true, help: "number of object metadata entries dropped because of their age"},
+	cacheCollisions: {name: "lcache.collision.n", kind: KindCounter, prom: "lcache_collision_count", targetOnly: true, help: "number of object metadata entries replaced by those of another object with the same digest"},
 }
 
 // derived are names that repeat the value of a counter under another kind.

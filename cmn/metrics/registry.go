@@ -30,6 +30,7 @@ type Registry struct {
 	primary       atomic.Pointer[string]
 	disks         atomic.Pointer[diskValues]
 	lastLine      atomic.Pointer[string]
+	cache         atomic.Pointer[func() CacheCounts]
 
 	prom        *prometheus.Registry
 	descriptors descriptors

@@ -49,6 +49,7 @@ func (r *Registry) Disks() map[string]wire.DiskStats {
 // Tracker returns all values by their dotted names. Counters, sizes and
 // totals are absent while they are 0; the other kinds are always there.
 func (r *Registry) Tracker() map[string]int64 {
+	r.countCache()
 	values := make(map[string]int64, 64)
 	var current [numCounters]int64
 	for c := range numCounters {
@@ -124,6 +125,7 @@ func (r *Registry) Kinds() map[string]string {
 // that begin with "err.". The uptime stays; the alert mask and the disks show
 // 0 until their next update. Prometheus series are never reset.
 func (r *Registry) Reset(errorsOnly bool) {
+	r.countCache()
 	for c := range numCounters {
 		if !errorsOnly || strings.HasPrefix(catalog[c].name, errPrefix) {
 			r.base[c].Store(r.value(c))
