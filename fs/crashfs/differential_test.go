@@ -59,6 +59,10 @@ func TestAnswersLikeTheKernel(t *testing.T) {
 				p, q := filepath.Join(root, path.Draw(rt, "from")), filepath.Join(root, path.Draw(rt, "to"))
 				both("rename "+p+" "+q, func(s fs.System) (string, error) { return "", s.Rename(p, q) })
 			},
+			"link": func(rt *rapid.T) {
+				p, q := filepath.Join(root, path.Draw(rt, "from")), filepath.Join(root, path.Draw(rt, "to"))
+				both("link "+p+" "+q, func(s fs.System) (string, error) { return "", s.Link(p, q) })
+			},
 			"unlink": func(rt *rapid.T) {
 				p := filepath.Join(root, path.Draw(rt, "path"))
 				both("unlink "+p, func(s fs.System) (string, error) { return "", s.Unlink(p) })

@@ -115,6 +115,36 @@ func (s *System) rename(oldpath, newpath string) error {
 	return nil
 }
 
+// Link makes newpath a further name of the file oldpath.
+func (s *System) Link(oldpath, newpath string) error {
+	return s.call(faultfs.Call{Op: faultfs.OpLink, Path: oldpath, NewPath: newpath}, func() error {
+		if err := checkPath(newpath); err != nil {
+			return err
+		}
+		n, err := s.find(oldpath)
+		if err != nil {
+			return err
+		}
+		to, name, err := s.parent(newpath)
+		if err != nil {
+			return err
+		}
+		switch _, err := to.child(name); {
+		case err == nil:
+			return unix.EEXIST
+		case err != unix.ENOENT: //nolint:errorlint // bare, of this package
+			return err
+		case to.disk != n.disk:
+			return unix.EXDEV
+		case n.kind == fs.KindDir:
+			return unix.EPERM
+		}
+		to.change(&change{kind: changeEntry, name: name, target: n})
+		n.links++
+		return nil
+	}, nil)
+}
+
 // unlinked takes a name away.
 func (n *node) unlinked() {
 	n.links--
