@@ -18,8 +18,8 @@ const (
 )
 
 // watchMemory makes the monitor that keeps the memory as the configuration
-// says: what it was when the node started.
-func watchMemory(c *config.Cluster, pool *memsys.Pool, logger *slog.Logger) *memsys.Monitor {
+// said when the node started. Under extreme pressure dropCaches is called.
+func watchMemory(c *config.Cluster, pool *memsys.Pool, logger *slog.Logger, dropCaches func()) *memsys.Monitor {
 	sampler := sysinfo.New()
 	limits := memsys.Limits{
 		MinFree: int64(c.Memsys.MinFree), PctTotal: c.Memsys.MinPctTotal, PctFree: c.Memsys.MinPctFree, ToGC: int64(c.Memsys.SizeToGC),
@@ -39,5 +39,8 @@ func watchMemory(c *config.Cluster, pool *memsys.Pool, logger *slog.Logger) *mem
 			level = slog.LevelWarn
 		}
 		logger.Log(context.Background(), level, "memory pressure", "level", p.String(), "available", available, "total", total)
+		if p >= memsys.PressureExtreme {
+			dropCaches()
+		}
 	}, pool)
 }

@@ -114,7 +114,6 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	}
 
 	memory := memsys.New(keptMemory)
-	pressure := watchMemory(s.Config(), memory, t.log.Logger(logging.ModuleMemsys))
 	t.guard = NewGuard(t.Node.Name(), id, t.Agent)
 	t.Store = core.NewStore(core.Options{
 		FS: t.disks, NodeID: id, Memory: memory, Logger: t.log.Logger("ios"),
@@ -123,6 +122,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		MetadataCache: metadataCache(),
 		MetadataAge:   func() time.Duration { return s.Config().Timeout.ObjectMD.D() },
 	})
+	pressure := watchMemory(s.Config(), memory, t.log.Logger(logging.ModuleMemsys), t.Store.ClearMetadata)
 	t.role = New(Options{
 		Node: t.Node, Control: t.Agent, Store: t.Store, FS: t.disks, Memory: memory, Logger: t.log.Logger("ais"),
 	})
