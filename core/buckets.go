@@ -34,13 +34,16 @@ type bucket struct {
 type bucketDirs struct {
 	mp      *fsys.Mountpath
 	objects string       // ".../%ob/"
-	escaped atomic.Int32 // may the escaped place hold anything: escapedUnknown, ...
+
+	// Whether there may be anything in the escaped place, and noncurrent
+	// versions: holdsUnknown, ...
+	escaped, versions atomic.Int32
 }
 
 const (
-	escapedUnknown = iota
-	escapedNone
-	escapedSome
+	holdsUnknown = iota
+	holdsNone
+	holdsSome
 )
 
 func newBucket(bck wire.Bck, bid uint64) *bucket {
@@ -75,22 +78,27 @@ func (b *bucket) on(set *fsys.Set, mp *fsys.Mountpath) *bucketDirs {
 	return d
 }
 
-// mayHoldEscaped tells whether the escaped place may hold anything. The first
-// call looks; after that only this process adds to it.
+// mayHoldEscaped tells whether the escaped place may hold anything.
 func (d *bucketDirs) mayHoldEscaped(b wire.Bck) bool {
-	state := d.escaped.Load()
-	if state == escapedUnknown {
-		state = escapedNone
+	return d.mayHold(&d.escaped, b, fsys.ContentEscaped)
+}
+
+// mayHold tells whether a content type may have any files. The first call
+// looks; after that only this process adds to it.
+func (d *bucketDirs) mayHold(known *atomic.Int32, b wire.Bck, content string) bool {
+	state := known.Load()
+	if state == holdsUnknown {
+		state = holdsNone
 		found := errors.New("found")
-		err := d.mp.System().ReadDir(d.mp.BucketDir(b, fsys.ContentEscaped), func([]byte, fsys.EntryKind) error { return found })
+		err := d.mp.System().ReadDir(d.mp.BucketDir(b, content), func([]byte, fsys.EntryKind) error { return found })
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			state = escapedSome // an entry, or an error: look at each name
+			state = holdsSome // an entry, or an error: look at each name
 		}
-		if !d.escaped.CompareAndSwap(escapedUnknown, state) {
-			state = d.escaped.Load()
+		if !known.CompareAndSwap(holdsUnknown, state) {
+			state = known.Load()
 		}
 	}
-	return state == escapedSome
+	return state == holdsSome
 }
 
 // ApplyBMD makes the target's buckets those of the new bucket metadata: it

@@ -102,7 +102,7 @@ func (e *existing) sameAs(o *existing) bool {
 
 // identical tells that the object already is what the client sends.
 func (w *write) identical(now *existing) bool {
-	if !now.found || now.newest() != &now.rec || w.opts.SkipVC || now.rec.kind != KindObject || now.rec.size != w.size ||
+	if !now.found || now.newest() != &now.rec || w.opts.SkipVC || w.opts.Keep != KeepNothing || now.rec.kind != KindObject || now.rec.size != w.size ||
 		!now.rec.checksum.Equal(w.opts.Checksum) {
 		return false
 	}
@@ -189,7 +189,7 @@ func (w *write) nextRecord(now *existing) (record, error) {
 	var last Stamp
 	if newest := now.newest(); newest != nil {
 		last = newest.stamp
-		if !w.opts.SkipVC && newest.kind != KindTombstone {
+		if !w.opts.SkipVC && !newest.kind.IsDeleted() {
 			inherited, stored = newest.custom, newest.version
 		}
 	}
@@ -199,7 +199,10 @@ func (w *write) nextRecord(now *existing) (record, error) {
 		return rec, err
 	}
 	rec.custom = custom
-	if w.Props.Versioning.Enabled && !w.tombstone {
+	if w.opts.Keep == KeepVersion {
+		rec.flags |= flagVersioned
+	}
+	if w.Props.Versioning.Enabled && !rec.kind.IsDeleted() {
 		rec.version = nextVersion(stored, w.opts.Version, w.opts.SkipVC, custom)
 	}
 	switch {
@@ -300,6 +303,9 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	}
 	noted := w.s.note(&w.object)
 	defer noted.settle()
+	if err := w.settleReplaced(ctx, now); err != nil {
+		return err
+	}
 	path, sidecar, err := w.rename(ctx, now, rec)
 	if err != nil {
 		return err
@@ -319,6 +325,9 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	noted.publish(rec)
 	w.s.removeGeneration(&w.object, now)
 	w.s.removeElsewhere(ctx, now)
+	if w.opts.Keep == KeepNull {
+		w.removeNulls(ctx, rec)
+	}
 	return nil
 }
 
@@ -332,7 +341,7 @@ func (w *write) rename(ctx context.Context, now *existing, rec *record) (path, s
 		path, sidecar = w.plain, ""
 		if rec.place == PlaceEscaped {
 			path = w.escapedPath()
-			w.dirs.escaped.Store(escapedSome)
+			w.dirs.escaped.Store(holdsSome)
 		}
 		if rec.sidecar {
 			sidecar = sidecarPath(w.mp, &w.object, rec.stamp)
@@ -390,7 +399,7 @@ func (s *Store) removeGeneration(o *object, now *existing) {
 }
 
 func (s *Store) removeSidecars(o *object, now *existing) {
-	if now.found && now.rec.sidecar {
+	if now.found && now.rec.sidecar && !now.kept {
 		s.unlinkGarbage(o, sidecarPath(o.mp, o, now.rec.stamp))
 	}
 	if now.olderRec.sidecar {
@@ -436,7 +445,7 @@ func (s *Store) committed(o *object, attrs *Attrs) {
 func (r *record) attrs(mp *fsys.Mountpath) Attrs {
 	return Attrs{
 		Size: r.size, Checksum: r.checksum, Version: r.version, Atime: r.atime, Mtime: r.mtime, Custom: r.custom,
-		Stamp: r.stamp, BID: r.bid, Place: r.place, Mountpath: mp, Copies: 1 + len(r.copies),
+		Versioned: r.flags&flagVersioned != 0, Stamp: r.stamp, BID: r.bid, Place: r.place, Mountpath: mp, Copies: 1 + len(r.copies),
 	}
 }
 

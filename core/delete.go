@@ -10,7 +10,8 @@ import (
 
 // Delete removes an object. When it returns nil the removal is on stable
 // storage if the bucket's durability says so. It never removes directories and
-// needs no free space. A damaged object goes to quarantine, which counts as
+// needs no free space, unless the name has noncurrent versions: then a delete
+// marker takes its place. A damaged object goes to quarantine, which counts as
 // removed.
 //
 // Errors: 400 bad name; 404 no such bucket, or "<object> doesn't exist"; 500
@@ -44,7 +45,7 @@ func (s *Store) deleteLocked(ctx context.Context, o *object) error {
 	if err != nil {
 		return err
 	}
-	if newest := now.newest(); now.nothing() || newest != nil && newest.kind == KindTombstone {
+	if newest := now.newest(); now.nothing() || newest != nil && newest.kind.IsDeleted() {
 		return apierr.New(apierr.StatusNotFound, "", "%s doesn't exist", o.Cname())
 	}
 	if now.damaged != "" {
@@ -53,6 +54,19 @@ func (s *Store) deleteLocked(ctx context.Context, o *object) error {
 		}
 	}
 	s.changed(o)
+	former, err := s.noncurrentOf(o, now.newest())
+	if err != nil {
+		return err
+	}
+	if len(former) > 0 {
+		now.damaged = "" // it is in quarantine
+		return s.replaceByMarker(context.WithoutCancel(ctx), o, &now)
+	}
+	if holder, at := now.newestHolder(o); holder != nil {
+		if err := s.dropSecondName(ctx, at, holder.rec.stamp, o.Props.SyncWrites()); err != nil {
+			return err
+		}
+	}
 	return s.removeAll(context.WithoutCancel(ctx), o, &now)
 }
 

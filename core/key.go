@@ -38,6 +38,10 @@ type Attrs struct {
 	Mtime    int64       // when the content was stored, nanoseconds since the epoch
 	Custom   []KV        // sorted by key
 	Stamp    Stamp
+
+	// Versioned: the generation has a version id of its own, see VersionID.
+	Versioned bool
+
 	BID      uint64 // incarnation of the bucket
 	Place    Place
 	Copies   int // copies on this target, this one included

@@ -257,7 +257,7 @@ func (l *listing) entry(mp *fsys.Mountpath, found *fsys.WalkEntry, proof bool) (
 		return item, false, nil //nolint:nilerr // Open answers with an error, not with an object
 	}
 	item.Name, item.Flags = found.Name, wire.EntryPresent
-	if form == formInline && isTombstone(content) {
+	if form == formInline && isDeleted(content) {
 		item.Tombstone, item.hidden = true, !l.opts.Stamps
 		if proof {
 			return item, false, nil
@@ -279,7 +279,7 @@ func (l *listing) entry(mp *fsys.Mountpath, found *fsys.WalkEntry, proof bool) (
 	if l.opts.Stamps {
 		item.Attrs.Stamp = rec.stamp
 	}
-	if rec.kind == KindTombstone { // also one whose record is in a sidecar
+	if rec.kind.IsDeleted() { // also one whose record is in a sidecar
 		item.Tombstone, item.hidden = true, !l.opts.Stamps
 		return item, !proof, nil
 	}

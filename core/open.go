@@ -121,7 +121,7 @@ func (s *Store) openWhole(ctx context.Context, o *object, validate bool) (candid
 		if err != nil {
 			return candidate{}, err
 		}
-		if c.file != nil && c.damage == nil && c.rec.kind == KindTombstone {
+		if c.file != nil && c.damage == nil && c.rec.kind.IsDeleted() {
 			_ = c.file.Close() // it has no content
 			return candidate{}, s.notFound(o.Key)
 		}

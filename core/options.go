@@ -71,6 +71,7 @@ type PutOptions struct {
 	Checksum cksum.Value // of the client; verified. Type without value: none
 	Custom   []KV        // keys to set; others of an existing object survive
 	Version  string      // base of the new version instead of the stored one
+	Keep     Keep        // what becomes of the generation that is replaced
 	SkipVC   bool        // do not look at the previous object: version restarts, old custom keys go
 }
 

@@ -36,6 +36,9 @@ type existing struct {
 	// other place, "" if there is none.
 	older    string
 	olderRec record
+	// kept: the newest generation has become a noncurrent version, and what
+	// belongs to it stays.
+	kept bool
 	// others are what the name holds on other mountpaths, if any can hold it.
 	others []other
 }

@@ -38,6 +38,7 @@ type write struct {
 	object
 	opts      PutOptions
 	tombstone bool // nothing is stored but that the name was deleted
+	marker    bool // the same, as a version of the name
 
 	sync bool // the bucket's writes are acknowledged when they are durable
 

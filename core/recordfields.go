@@ -156,16 +156,16 @@ func (r *record) setField(tag uint64, value string) bool {
 		r.copies = append(r.copies, value)
 	case tagFlags:
 		r.flags = number
-		return number == 0 // none is defined: an unknown one changes the meaning
+		return number&^flagVersioned == 0 // an unknown one changes the meaning
 	default:
 		return tag%2 == 1
 	}
 	return true
 }
 
-// isTombstone tells the kind from a body without decoding the rest.
-func isTombstone(body []byte) bool {
-	return len(body) > 2 && body[0] == tagKind && body[1] == 1 && Kind(body[2]) == KindTombstone
+// isDeleted tells the kind from a body without decoding the rest.
+func isDeleted(body []byte) bool {
+	return len(body) > 2 && body[0] == tagKind && body[1] == 1 && Kind(body[2]).IsDeleted()
 }
 
 // peek finds stamp, bucket id and place in a body without decoding the rest.

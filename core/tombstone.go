@@ -14,8 +14,11 @@ import (
 
 // kind is what the write leaves.
 func (w *write) kind() Kind {
-	if w.tombstone {
+	switch {
+	case w.tombstone:
 		return KindTombstone
+	case w.marker:
+		return KindDeleteMarker
 	}
 	return KindObject
 }

@@ -62,7 +62,7 @@ type findings struct {
 }
 
 // none tells that nobody who answered has an object.
-func (f *findings) none() bool { return f.best.Kind == 0 || f.best.Kind == core.KindTombstone }
+func (f *findings) none() bool { return f.best.Kind == 0 || f.best.Kind.IsDeleted() }
 
 // formerOwners returns the ids of other targets that may hold something of a
 // name; none if the placement is settled.
@@ -154,7 +154,7 @@ func (t *Target) readMoving(w http.ResponseWriter, r *http.Request, req *objectR
 		return false, nil //nolint:nilerr // what is here is the best there is
 	case there.Kind == 0 || there.Stamp.Compare(local.Stamp) <= 0:
 		return false, nil
-	case there.Kind == core.KindTombstone:
+	case there.Kind.IsDeleted():
 		return true, apierr.ObjectNotFound(t.node.Name() + ": " + req.key.Cname())
 	}
 	return true, t.relay(w, r, req, next)

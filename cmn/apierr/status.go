@@ -7,6 +7,7 @@ import "net/http"
 const (
 	StatusBadRequest            = http.StatusBadRequest
 	StatusNotFound              = http.StatusNotFound
+	StatusMethodNotAllowed      = http.StatusMethodNotAllowed
 	StatusConflict              = http.StatusConflict
 	StatusRequestEntityTooLarge = http.StatusRequestEntityTooLarge
 	StatusInternalServerError   = http.StatusInternalServerError

@@ -1,0 +1,323 @@
+package core
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/OneOfOne/xxhash"
+	"golang.org/x/sys/unix"
+
+	"github.com/aistore-go/aistore/cmn/wire"
+	fsys "github.com/aistore-go/aistore/fs"
+)
+
+// What an object was before lies in one directory a name, a file a generation;
+// docs/on_disk_layout.md, section 7, has the names and the order of steps.
+
+const (
+	// versionsNameFile holds the true name of a directory of versions.
+	versionsNameFile = "name"
+	versionsMagic    = "ANAM"
+)
+
+// versionsDir is where the noncurrent versions of a name lie on its mountpath.
+func (o *object) versionsDir() string {
+	return o.mp.HashedPath(o.Bck, fsys.ContentVersion, o.Name, "")
+}
+
+func (o *object) versionPath(stamp Stamp) string { return o.versionsDir() + "/" + stamp.inverted() }
+
+// noncurrent is one former generation of a name.
+type noncurrent struct {
+	at   object
+	path string
+	rec  record
+	// damage is why the record cannot be read; rec has the stamp alone then.
+	damage error
+}
+
+// noncurrentOf returns the former generations of a name, the newest first,
+// without such as are garbage. current is the record of the current
+// generation, nil if there is none. The name lock must be held.
+func (s *Store) noncurrentOf(o *object, current *record) ([]noncurrent, error) {
+	all, err := s.noncurrentHere(o, current, nil)
+	if err != nil || !o.set.Unsettled {
+		return s.countNulls(all, current), err
+	}
+	err = s.elsewhere(context.Background(), o, func(at *object) error {
+		all, err = s.noncurrentHere(at, current, all)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(all, func(a, b noncurrent) int { return b.rec.stamp.Compare(a.rec.stamp) })
+	all = slices.CompactFunc(all, func(a, b noncurrent) bool { return a.rec.stamp == b.rec.stamp })
+	return s.countNulls(all, current), nil
+}
+
+// countNulls leaves out all null versions but the newest one.
+func (s *Store) countNulls(all []noncurrent, current *record) []noncurrent {
+	seen := current != nil && current.flags&flagVersioned == 0
+	return slices.DeleteFunc(all, func(v noncurrent) bool {
+		if v.damage != nil || v.rec.flags&flagVersioned != 0 {
+			return false
+		}
+		garbage := seen
+		seen = true
+		return garbage
+	})
+}
+
+// noncurrentHere appends the former generations on the object's mountpath.
+func (s *Store) noncurrentHere(o *object, current *record, all []noncurrent) ([]noncurrent, error) {
+	if !o.dirs.mayHoldVersions(o.Bck) {
+		return all, nil
+	}
+	dir := o.versionsDir()
+	var names []string
+	err := s.system.ReadDir(dir, func(name []byte, _ fsys.EntryKind) error {
+		names = append(names, string(name))
+		return nil
+	})
+	if err != nil {
+		if isNotExist(err) {
+			return all, nil
+		}
+		return all, o.mp.IOError("read "+dir, err)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		stamp, ok := stampOfInverted(name)
+		if !ok || current != nil && stamp.Compare(current.stamp) >= 0 {
+			continue // a second name of the current generation
+		}
+		v := noncurrent{at: *o, path: dir + "/" + name}
+		found, err := s.loadVersion(&v, stamp)
+		if err != nil {
+			return all, err
+		}
+		if found {
+			all = append(all, v)
+		}
+	}
+	return all, nil
+}
+
+// loadVersion reads the record of a former generation.
+func (s *Store) loadVersion(v *noncurrent, stamp Stamp) (found bool, err error) {
+	buf := s.memory.Get(recordBuffer)
+	defer buf.Free()
+	n, err := s.system.GetXattr(v.path, XattrRecord, buf.Bytes())
+	switch {
+	case err == nil:
+		err = s.decodeRecord(v.at.mp, &v.at, buf.Bytes()[:n], &v.rec)
+	case isNotExist(err):
+		return false, nil
+	case errors.Is(err, unix.ENODATA):
+		err = damaged("there is none")
+	case errors.Is(err, unix.ERANGE):
+		err = damaged("attribute is too long")
+	default:
+		return false, v.at.mp.IOError("read the record of "+v.path, err)
+	}
+	if err == nil && v.rec.bid != v.at.Props.BID {
+		return false, nil
+	}
+	if err == nil && v.rec.stamp != stamp {
+		err = damaged("it is of another generation")
+	}
+	if err != nil {
+		if !errors.Is(err, errRecordDamaged) {
+			return false, err
+		}
+		v.rec, v.damage = record{stamp: stamp}, badRecord(&v.at, err)
+	}
+	return true, nil
+}
+
+// mayHoldVersions tells whether the bucket may hold noncurrent versions on this
+// mountpath.
+func (d *bucketDirs) mayHoldVersions(b wire.Bck) bool {
+	return d.mayHold(&d.versions, b, fsys.ContentVersion)
+}
+
+// keeps tells whether a write makes what it replaces a noncurrent version.
+func (w *write) keeps(replaced *record) bool {
+	switch {
+	case replaced == nil || replaced.kind == KindTombstone:
+		return false
+	case w.opts.Keep == KeepNull:
+		return replaced.flags&flagVersioned != 0
+	}
+	return w.opts.Keep == KeepVersion
+}
+
+// settleReplaced keeps the current generation, if it is to be kept, or makes
+// sure that it cannot come to light again. It is called under the exclusive
+// lock, before the new generation gets its name; until then it changes nothing
+// that a reader sees.
+func (w *write) settleReplaced(ctx context.Context, now *existing) error {
+	e, at := now.newestHolder(&w.object)
+	if e == nil {
+		return nil
+	}
+	if !w.keeps(&e.rec) {
+		return w.s.dropSecondName(ctx, at, e.rec.stamp, w.sync)
+	}
+	if err := w.s.link(ctx, at, e, w.sync); err != nil {
+		return err
+	}
+	e.kept = true
+	return nil
+}
+
+// newestHolder is what holds the newest generation of a name, and where; nil
+// if there is none.
+func (e *existing) newestHolder(o *object) (*existing, *object) {
+	newest := e.newest()
+	if newest == nil {
+		return nil, nil
+	}
+	for i := range e.others {
+		if newest == &e.others[i].rec {
+			return &e.others[i].existing, &e.others[i].at
+		}
+	}
+	return e, o
+}
+
+// link gives the current file its second name, that of a noncurrent version.
+func (s *Store) link(ctx context.Context, at *object, e *existing, durable bool) error {
+	if err := at.enter(); err != nil {
+		return err
+	}
+	defer at.bucket.gate.RUnlock()
+	dir := at.versionsDir()
+	if err := s.nameVersions(ctx, at, dir, durable); err != nil {
+		return err
+	}
+	at.dirs.versions.Store(holdsSome)
+	err := s.system.Link(e.path, at.versionPath(e.rec.stamp))
+	if err != nil && !errors.Is(err, fs.ErrExist) { // exists: of a write that failed after it
+		return at.mp.IOError("keep the version of "+at.Cname(), err)
+	}
+	if !durable {
+		return nil
+	}
+	return at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: []string{dir}})
+}
+
+// nameVersions makes the directory of a name's versions, and the file in it
+// that says whose they are.
+func (s *Store) nameVersions(ctx context.Context, at *object, dir string, durable bool) error {
+	path := dir + "/" + versionsNameFile
+	if _, err := s.system.Stat(path); !isNotExist(err) {
+		return err
+	}
+	work, f, err := at.mp.NewWork(at.Bck, "name")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(encodeVersionsName(at.Name))
+	if err == nil && durable {
+		err = at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Files: []fsys.File{f}})
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = s.publish(at, work, path)
+	}
+	if err != nil {
+		_ = s.system.Unlink(work) // else the next start does it
+	}
+	return err
+}
+
+// dropSecondName removes the name of a noncurrent version that a write which
+// failed, or a crash, has left to the current generation.
+func (s *Store) dropSecondName(ctx context.Context, at *object, stamp Stamp, durable bool) error {
+	if !at.dirs.mayHoldVersions(at.Bck) {
+		return nil
+	}
+	path := at.versionPath(stamp)
+	if err := s.system.Unlink(path); err != nil {
+		if isNotExist(err) {
+			return nil
+		}
+		return at.mp.IOError("remove "+path, err)
+	}
+	if !durable {
+		return nil
+	}
+	return at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: []string{filepath.Dir(path)}})
+}
+
+// removeNulls removes the null versions that a new null version has replaced.
+// A failure leaves garbage: only the newest null version counts.
+func (w *write) removeNulls(ctx context.Context, rec *record) {
+	err := w.s.eachVersionDir(&w.object, func(at *object) error {
+		all, err := w.s.noncurrentHere(at, rec, nil)
+		if err != nil {
+			return err
+		}
+		for i := range all {
+			if v := &all[i]; v.damage == nil && v.rec.flags&flagVersioned == 0 {
+				if err := w.s.removeNoncurrent(ctx, v); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		w.s.log.Warn("a replaced null version stays until cleanup", "object", w.Cname(), "err", err)
+	}
+}
+
+// eachVersionDir calls do for every mountpath that may hold versions of a name.
+func (s *Store) eachVersionDir(o *object, do func(at *object) error) error {
+	if err := do(o); err != nil || !o.set.Unsettled {
+		return err
+	}
+	return s.elsewhere(context.Background(), o, do)
+}
+
+// removeNoncurrent removes a noncurrent version and what belongs to it. A slot
+// of its mountpath must be held.
+func (s *Store) removeNoncurrent(ctx context.Context, v *noncurrent) error {
+	if err := s.system.Unlink(v.path); err != nil && !isNotExist(err) {
+		return v.at.mp.IOError("remove "+v.path, err)
+	}
+	if v.at.Props.SyncWrites() {
+		if err := v.at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: []string{filepath.Dir(v.path)}}); err != nil {
+			return v.at.mp.IOError("remove "+v.path, err)
+		}
+	}
+	s.removeGeneration(&v.at, &existing{found: true, rec: v.rec, path: v.path})
+	return nil
+}
+
+// encodeVersionsName is the content of the file that names a directory of
+// versions.
+func encodeVersionsName(name string) []byte {
+	file := binary.LittleEndian.AppendUint32([]byte(versionsMagic), uint32(len(name)))
+	file = append(file, name...)
+	return appendSum(file, 0)
+}
+
+func decodeVersionsName(file []byte) (name string, err error) {
+	end := len(file) - frameSum
+	const head = len(versionsMagic) + 4
+	if end < head || !strings.HasPrefix(string(file), versionsMagic) || int64(binary.LittleEndian.Uint32(file[4:])) != int64(end-head) ||
+		xxhash.Checksum64(file[:end]) != binary.LittleEndian.Uint64(file[end:]) {
+		return "", damaged("name of versions")
+	}
+	return string(file[head:end]), nil
+}

@@ -1,0 +1,77 @@
+package core
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+)
+
+// Keep says what becomes of the generation that a write replaces, and whether
+// the new one has a version id of its own.
+type Keep uint8
+
+// Modes of keeping.
+const (
+	// KeepNothing replaces the current generation. Noncurrent versions stay.
+	KeepNothing Keep = iota
+	// KeepVersion makes the current generation a noncurrent version; the new
+	// one has an id of its own. (S3: versioning is enabled.)
+	KeepVersion
+	// KeepNull makes the new generation the null version, which replaces the
+	// null version that there is, current or not; a current generation with
+	// an id becomes a noncurrent version. (S3: versioning is suspended.)
+	KeepNull
+)
+
+// NullVersion is the id of generations that were written without one.
+const NullVersion = "null"
+
+// flagVersioned in a record: the generation has a version id of its own.
+const flagVersioned = 1
+
+// versionID is the id of a generation.
+func (r *record) versionID() string {
+	if r.flags&flagVersioned == 0 {
+		return NullVersion
+	}
+	return r.stamp.fileSuffix()
+}
+
+// VersionID is the id of a generation: NullVersion, or 48 hex digits that only
+// this generation of the name has.
+func (a *Attrs) VersionID() string {
+	if !a.Versioned {
+		return NullVersion
+	}
+	return a.Stamp.fileSuffix()
+}
+
+// parseVersionID returns the stamp of a version with an id of its own; null
+// tells that the null version is meant.
+func parseVersionID(id string) (stamp Stamp, null bool, err error) {
+	if id == NullVersion {
+		return stamp, true, nil
+	}
+	raw, err := hex.DecodeString(id)
+	if err != nil || len(raw) != stampSize {
+		return stamp, false, apierr.BadRequest("invalid version id %.64q: expecting %q or %d hex digits", id, NullVersion, 2*stampSize)
+	}
+	be := binary.BigEndian
+	return Stamp{Epoch: be.Uint64(raw), Clock: be.Uint64(raw[8:]), Node: be.Uint64(raw[16:])}, false, nil
+}
+
+// inverted is the stamp with every bit flipped, in 48 hex digits: names of
+// noncurrent versions, of which the newest sorts first.
+func (s Stamp) inverted() string {
+	return Stamp{Epoch: ^s.Epoch, Clock: ^s.Clock, Node: ^s.Node}.fileSuffix()
+}
+
+// stampOfInverted is the reverse of inverted.
+func stampOfInverted(name string) (s Stamp, ok bool) {
+	flipped, null, err := parseVersionID(name)
+	if err != nil || null || flipped.fileSuffix() != name {
+		return s, false
+	}
+	return Stamp{Epoch: ^flipped.Epoch, Clock: ^flipped.Clock, Node: ^flipped.Node}, true
+}
