@@ -325,7 +325,7 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	noted.publish(rec)
 	w.s.removeGeneration(&w.object, now)
 	w.s.removeElsewhere(ctx, now)
-	if w.opts.Keep == KeepNull {
+	if rec.flags&flagVersioned == 0 {
 		w.removeNulls(ctx, rec)
 	}
 	return nil

@@ -262,23 +262,28 @@ func (s *Store) dropSecondName(ctx context.Context, at *object, stamp Stamp, dur
 // removeNulls removes the null versions that a new null version has replaced.
 // A failure leaves garbage: only the newest null version counts.
 func (w *write) removeNulls(ctx context.Context, rec *record) {
-	err := w.s.eachVersionDir(&w.object, func(at *object) error {
-		all, err := w.s.noncurrentHere(at, rec, nil)
+	if err := w.s.removeNullsBefore(ctx, &w.object, rec.stamp, false); err != nil {
+		w.s.log.Warn("a replaced null version stays until cleanup", "object", w.Cname(), "err", err)
+	}
+}
+
+// removeNullsBefore removes the noncurrent null versions that are older than a
+// stamp. The exclusive lock must be held.
+func (s *Store) removeNullsBefore(ctx context.Context, o *object, stamp Stamp, durable bool) error {
+	return s.eachVersionDir(o, func(at *object) error {
+		all, err := s.noncurrentHere(at, &record{stamp: stamp}, nil)
 		if err != nil {
 			return err
 		}
 		for i := range all {
 			if v := &all[i]; v.damage == nil && v.rec.flags&flagVersioned == 0 {
-				if err := w.s.removeNoncurrent(ctx, v); err != nil {
+				if err := s.removeNoncurrent(ctx, v, durable); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		w.s.log.Warn("a replaced null version stays until cleanup", "object", w.Cname(), "err", err)
-	}
 }
 
 // eachVersionDir calls do for every mountpath that may hold versions of a name.
@@ -291,11 +296,11 @@ func (s *Store) eachVersionDir(o *object, do func(at *object) error) error {
 
 // removeNoncurrent removes a noncurrent version and what belongs to it. A slot
 // of its mountpath must be held.
-func (s *Store) removeNoncurrent(ctx context.Context, v *noncurrent) error {
+func (s *Store) removeNoncurrent(ctx context.Context, v *noncurrent, durable bool) error {
 	if err := s.system.Unlink(v.path); err != nil && !isNotExist(err) {
 		return v.at.mp.IOError("remove "+v.path, err)
 	}
-	if v.at.Props.SyncWrites() {
+	if durable {
 		if err := v.at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: []string{filepath.Dir(v.path)}}); err != nil {
 			return v.at.mp.IOError("remove "+v.path, err)
 		}

@@ -13,14 +13,15 @@ type Keep uint8
 
 // Modes of keeping.
 const (
-	// KeepNothing replaces the current generation. Noncurrent versions stay.
+	// KeepNothing replaces the current generation. The new one is the null
+	// version; noncurrent versions with an id stay.
 	KeepNothing Keep = iota
 	// KeepVersion makes the current generation a noncurrent version; the new
 	// one has an id of its own. (S3: versioning is enabled.)
 	KeepVersion
-	// KeepNull makes the new generation the null version, which replaces the
-	// null version that there is, current or not; a current generation with
-	// an id becomes a noncurrent version. (S3: versioning is suspended.)
+	// KeepNull makes a current generation with an id a noncurrent version; the
+	// new one is the null version and replaces that which there is, current
+	// or not. (S3: versioning is suspended.)
 	KeepNull
 )
 

@@ -199,6 +199,12 @@ func (s *Store) deleteVersionLocked(ctx context.Context, o *object, id string) (
 		return Version{}, err
 	}
 	s.changed(o)
+	durable := o.Props.SyncWrites()
+	if id == NullVersion { // older ones, if a crash has left any, must not come to light
+		if err := s.removeNullsBefore(ctx, o, v.rec.stamp, durable); err != nil {
+			return Version{}, err
+		}
+	}
 	switch {
 	case v.Current:
 		return *v, s.deleteCurrentVersion(ctx, o, all)
@@ -206,7 +212,7 @@ func (s *Store) deleteVersionLocked(ctx context.Context, o *object, id string) (
 		_, err := s.quarantine(&v.at, v.path, v.Damage)
 		return *v, err
 	}
-	return *v, s.removeNoncurrent(ctx, &noncurrent{at: v.at, path: v.path, rec: v.rec})
+	return *v, s.removeNoncurrent(ctx, &noncurrent{at: v.at, path: v.path, rec: v.rec}, durable)
 }
 
 // deleteCurrentVersion removes the current generation; the newest one of the

@@ -1,0 +1,182 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aistore-go/aistore/cmn/naming"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+	fsys "github.com/aistore-go/aistore/fs"
+)
+
+// VersionListOptions selects a page of the versions of a bucket.
+type VersionListOptions struct {
+	Prefix string // names must begin with it
+	Limit  int    // at most so many versions; <= 0: DefaultListLimit
+
+	// After is the name of the last version of the page before, AfterStamp
+	// its stamp; without a stamp all versions of that name are left out.
+	After      string
+	AfterStamp Stamp
+}
+
+// ListBucketVersions returns one page of all generations that this target
+// holds, delete markers included, by name in bytewise order, and of one name
+// the newest first. Fewer versions than the limit mean that there are no more.
+//
+// It reads the directories of all noncurrent versions for every page.
+//
+// Errors: 400 a prefix that is too long; 404 no such bucket; 500 I/O; 503 a
+// mountpath is busy.
+func (s *Store) ListBucketVersions(ctx context.Context, bck wire.Bck, props *meta.Bprops, opts VersionListOptions) ([]Version, error) {
+	if opts.Limit <= 0 {
+		opts.Limit = DefaultListLimit
+	}
+	var page []Version
+	after := opts.After
+	if after != "" && !opts.AfterStamp.IsZero() && strings.HasPrefix(after, opts.Prefix) {
+		all, err := s.ListVersions(ctx, Key{Bck: bck, Props: props, Name: after})
+		if err != nil {
+			return nil, err
+		}
+		page = slices.DeleteFunc(all, func(v Version) bool { return v.Attrs.Stamp.Compare(opts.AfterStamp) >= 0 })
+	}
+	for len(page) < opts.Limit {
+		names, err := s.namesWithVersions(ctx, bck, props, opts.Prefix, after, opts.Limit)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			all, err := s.ListVersions(ctx, Key{Bck: bck, Props: props, Name: name})
+			if err != nil {
+				return nil, err
+			}
+			if page = append(page, all...); len(page) >= opts.Limit {
+				break
+			}
+		}
+		if len(names) < opts.Limit {
+			break
+		}
+		after = names[len(names)-1]
+	}
+	return page[:min(len(page), opts.Limit)], nil
+}
+
+// namesWithVersions returns the smallest names behind one that have any
+// generation.
+func (s *Store) namesWithVersions(ctx context.Context, bck wire.Bck, props *meta.Bprops, prefix, after string, limit int) ([]string, error) {
+	current, err := s.List(ctx, bck, props, ListOptions{Prefix: prefix, After: after, Limit: limit, Stamps: true})
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(current))
+	for i := range current {
+		names = append(names, current[i].Name)
+	}
+	cut := func() {
+		slices.Sort(names)
+		names = slices.Compact(names)
+		names = names[:min(len(names), limit)]
+	}
+	for _, mp := range s.options.FS.Available().All() {
+		err := s.acquire(ctx, mp)
+		if errors.Is(err, errLeft) {
+			continue
+		}
+		if err == nil {
+			err = s.namesOfVersions(ctx, mp, bck, func(name string) {
+				if name > after && strings.HasPrefix(name, prefix) {
+					if names = append(names, name); len(names) > 2*limit+1024 {
+						cut()
+					}
+				}
+			})
+			mp.Release()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	cut()
+	return names, nil
+}
+
+// namesOfVersions calls yield for every name that has a directory of versions
+// on a mountpath, in no order. One whose name cannot be read is left out:
+// verification finds it.
+func (s *Store) namesOfVersions(ctx context.Context, mp *fsys.Mountpath, bck wire.Bck, yield func(name string)) error {
+	return s.eachHashed(ctx, mp, bck, fsys.ContentVersion, func(dir string) error {
+		name, err := s.readVersionsName(dir + "/" + versionsNameFile)
+		switch {
+		case err == nil:
+			yield(name)
+		case isNotExist(err), errors.Is(err, unix.ENOTDIR), errors.Is(err, errRecordDamaged):
+		default:
+			return mp.IOError("read "+dir, err)
+		}
+		return nil
+	})
+}
+
+// eachHashed calls visit for every entry of the groups of a content type whose
+// files or directories are named by hashes.
+func (s *Store) eachHashed(ctx context.Context, mp *fsys.Mountpath, bck wire.Bck, content string, visit func(path string) error) error {
+	root := mp.BucketDir(bck, content)
+	names := func(dir string) (names []string, err error) {
+		err = s.system.ReadDir(dir, func(name []byte, _ fsys.EntryKind) error {
+			names = append(names, string(name))
+			return nil
+		})
+		if isNotExist(err) || errors.Is(err, unix.ENOTDIR) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, mp.IOError("read "+dir, err)
+		}
+		slices.Sort(names)
+		return names, nil
+	}
+	groups, err := names(root)
+	if err != nil {
+		return err
+	}
+	for _, group := range groups {
+		entries, err := names(root + "/" + group)
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := visit(root + "/" + group + "/" + entry); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readVersionsName reads the file that names a directory of versions.
+func (s *Store) readVersionsName(path string) (name string, err error) {
+	f, err := s.system.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return "", err
+	}
+	buf := make([]byte, len(versionsMagic)+4+naming.MaxObjectName+frameSum+1)
+	n, err := f.ReadAt(buf, 0)
+	if closed := f.Close(); closed != nil {
+		return "", closed
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return decodeVersionsName(buf[:n])
+}
