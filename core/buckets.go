@@ -33,7 +33,7 @@ type bucket struct {
 // bucketDirs is a bucket on one mountpath.
 type bucketDirs struct {
 	mp      *fsys.Mountpath
-	objects string       // ".../%ob/"
+	objects string // ".../%ob/"
 
 	// Whether there may be anything in the escaped place, and noncurrent
 	// versions: holdsUnknown, ...

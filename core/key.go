@@ -42,9 +42,9 @@ type Attrs struct {
 	// Versioned: the generation has a version id of its own, see VersionID.
 	Versioned bool
 
-	BID      uint64 // incarnation of the bucket
-	Place    Place
-	Copies   int // copies on this target, this one included
+	BID    uint64 // incarnation of the bucket
+	Place  Place
+	Copies int // copies on this target, this one included
 
 	// Mountpath is where the object lies; its String is what clients see in
 	// Ais-Location after the target's name.
