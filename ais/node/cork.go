@@ -26,8 +26,27 @@ const (
 // sendfile. Only the goroutine of the request writes.
 type servedConn struct {
 	*net.TCPConn
-	held *[]byte // not nil: corked
-	used bool    // a request has come; see limitListener.connState
+	replay []byte  // is read before all that comes
+	held   *[]byte // not nil: corked
+	used   bool    // a request has come; see limitListener.connState
+}
+
+// TCP implements fastpath.Connection.
+func (c *servedConn) TCP() *net.TCPConn { return c.TCPConn }
+
+// Replay implements fastpath.Connection.
+func (c *servedConn) Replay(head []byte) { c.replay = head }
+
+// Read implements net.Conn.
+func (c *servedConn) Read(p []byte) (int, error) {
+	if len(c.replay) > 0 {
+		n := copy(p, c.replay)
+		if c.replay = c.replay[n:]; len(c.replay) == 0 {
+			c.replay = nil
+		}
+		return n, nil
+	}
+	return c.TCPConn.Read(p)
 }
 
 // Files go out by sendfile only if net/http finds this method.

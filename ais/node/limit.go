@@ -2,8 +2,10 @@ package node
 
 import (
 	"crypto/tls"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -82,8 +84,9 @@ func (l *limitListener) connState(conn net.Conn, state http.ConnState) {
 func (l *limitListener) closeUnused() {
 	time.Sleep(unusedGrace)
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for conn := range l.unused {
+	unused := slices.Collect(maps.Keys(l.unused))
+	l.mu.Unlock()
+	for _, conn := range unused {
 		_ = conn.Close() // nothing was asked, nothing is owed
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aistore-go/aistore/ais/node/fastpath"
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/config"
 	"github.com/aistore-go/aistore/cmn/logging"
@@ -60,6 +61,9 @@ type Limits struct {
 	HeaderBytes       int           // of one request's header; default 64 KiB
 	ReadHeaderTimeout time.Duration // default that of the environment
 	IdleTimeout       time.Duration // of a connection between requests; default 90 s
+	SendTimeout       time.Duration // without a byte of an answer going out; default timeout.send_file_time
+	BodyBytes         int64         // that a request's body must bring in every BodyWithin; default 1 KiB
+	BodyWithin        time.Duration // default 30 s; a body that is slower, or silent for so long, ends with 408
 	Connections       int           // open at a time, each listener; default 8192
 	ControlBody       int64         // of a control request; default 16 MiB
 	ControlTimeout    time.Duration // of a control request with its way to the primary; default 20 s
@@ -78,6 +82,12 @@ func (l Limits) withDefaults(env config.Env) Limits {
 	if l.IdleTimeout == 0 {
 		l.IdleTimeout = 90 * time.Second
 	}
+	if l.BodyBytes == 0 {
+		l.BodyBytes = 1 << 10
+	}
+	if l.BodyWithin == 0 {
+		l.BodyWithin = 30 * time.Second
+	}
 	if l.Connections == 0 {
 		l.Connections = 8192
 	}
@@ -94,6 +104,10 @@ func (l Limits) withDefaults(env config.Env) Limits {
 		l.SmapWait = 8 * time.Second
 	}
 	return l
+}
+
+func (l *Limits) progress() fastpath.Progress {
+	return fastpath.Progress{Bytes: l.BodyBytes, Within: l.BodyWithin}
 }
 
 // Node is one node's share that does not depend on its role.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aistore-go/aistore/ais/node/fastpath"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
@@ -19,6 +20,7 @@ type server struct {
 	network  string
 	http     *http.Server
 	listener net.Listener
+	loop     *fastpath.Server // in front of http; nil: there is none
 }
 
 // listen opens every address of the node and makes its Snode.
@@ -97,7 +99,12 @@ func (n *Node) open(ep endpoint, h http.Handler, serverTLS *tls.Config) (port st
 	if serverTLS != nil {
 		outer = tls.NewListener(limited, serverTLS)
 	}
-	n.servers = append(n.servers, &server{network: ep.network, http: srv, listener: outer})
+	made := &server{network: ep.network, http: srv, listener: outer}
+	if ep.network == networkPublic && serverTLS == nil && !n.env.HTTPLoopOff {
+		made.loop = n.newLoop(limited, h)
+		made.listener = made.loop.Outgoing()
+	}
+	n.servers = append(n.servers, made)
 	return port, nil
 }
 
@@ -105,6 +112,9 @@ func (n *Node) open(ep endpoint, h http.Handler, serverTLS *tls.Config) (port st
 func (n *Node) closeListeners() {
 	for _, s := range n.servers {
 		_ = s.listener.Close() // nothing was accepted
+		if s.loop != nil {
+			s.loop.Close()
+		}
 	}
 }
 
@@ -114,17 +124,20 @@ func (n *Node) Serve(ctx context.Context) error {
 	defer close(n.served)
 	n.logger.Info("listening", "node", n.name, "public", n.snode.Public.URL,
 		"intra_control", n.snode.IntraControl.URL, "intra_data", n.snode.IntraData.URL)
-	failed := make(chan error, len(n.servers))
+	failed := make(chan error, 2*len(n.servers))
 	var wg sync.WaitGroup
 	for _, s := range n.servers {
-		wg.Go(func() {
-			err := s.http.Serve(s.listener)
+		report := func(err error) {
 			if !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("%s network: %w", s.network, err)
 				return
 			}
 			failed <- nil
-		})
+		}
+		wg.Go(func() { report(s.http.Serve(s.listener)) })
+		if s.loop != nil {
+			wg.Go(func() { report(s.loop.Serve()) })
+		}
 	}
 	var err error
 	select {
@@ -134,6 +147,9 @@ func (n *Node) Serve(ctx context.Context) error {
 	if err != nil {
 		for _, s := range n.servers {
 			_ = s.http.Close() // the first error is the one to report
+			if s.loop != nil {
+				s.loop.Close()
+			}
 		}
 	}
 	if ctx.Err() != nil && !n.Stopping() {
@@ -176,6 +192,17 @@ func (n *Node) shutdown(ctx context.Context) error {
 // while other nodes can still be called. It is not called after Shutdown.
 func (n *Node) OnDrained(f func()) { n.drained = f }
 
+// shutdown waits for the requests in flight of one server.
+func (s *server) shutdown(ctx context.Context) error {
+	if s.loop == nil {
+		return s.http.Shutdown(ctx)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.loop.Shutdown(ctx) }()
+	err := s.http.Shutdown(ctx)
+	return errors.Join(<-ended, err)
+}
+
 // drain ends the chosen servers at the same time.
 func (n *Node) drain(ctx context.Context, which func(*server) bool) error {
 	var wg sync.WaitGroup
@@ -185,11 +212,14 @@ func (n *Node) drain(ctx context.Context, which func(*server) bool) error {
 			continue
 		}
 		wg.Go(func() {
-			err := s.http.Shutdown(ctx)
+			err := s.shutdown(ctx)
 			if err != nil {
 				// out of time: break off what is still in flight
 				n.logger.Warn("requests in flight are broken off", "network", s.network, "err", err)
 				err = s.http.Close()
+				if s.loop != nil {
+					s.loop.Close()
+				}
 			}
 			if closeErr := s.listener.Close(); closeErr != nil && !errors.Is(closeErr, net.ErrClosed) {
 				err = errors.Join(err, closeErr)

@@ -16,6 +16,7 @@ const (
 	EnvHostPort          = "AIS_HOST_PORT"
 	EnvPublicHostname    = "AIS_PUBLIC_HOSTNAME"
 	EnvReadHeaderTimeout = "AIS_READ_HEADER_TIMEOUT"
+	EnvHTTPLoop          = "AIS_HTTP_LOOP"
 	EnvPodName           = "MY_POD"
 )
 
@@ -31,6 +32,7 @@ type Env struct {
 	HostPort          string        // public port; wins over host_net.port
 	PublicHostname    string        // public host name; wins over HostIP
 	ReadHeaderTimeout time.Duration // 0: no limit
+	HTTPLoopOff       bool          // clients are served by net/http alone
 	PodName           string        // of the node in Kubernetes, shown only
 }
 
@@ -66,6 +68,13 @@ func ReadEnv(getenv func(string) string) (Env, error) {
 			return Env{}, apierr.BadRequest("invalid %s: %q (expecting a duration such as 10s, or 0s for no limit)", EnvReadHeaderTimeout, clip(text))
 		}
 		env.ReadHeaderTimeout = d
+	}
+	switch text := strings.TrimSpace(getenv(EnvHTTPLoop)); text {
+	case "", "on":
+	case "off":
+		env.HTTPLoopOff = true
+	default:
+		return Env{}, apierr.BadRequest("invalid %s: %q (expecting on or off)", EnvHTTPLoop, clip(text))
 	}
 	return env, nil
 }
