@@ -16,6 +16,7 @@ func (p *Proxy) Register() {
 	for _, easy := range []string{wire.PathEasyAIS, wire.PathEasyGCP, wire.PathEasyAzure} {
 		n.Public(easy, objects, p.easyURL, http.MethodPatch)
 	}
+	n.SetFast(fastRedirect{p})
 	p.registerMembership()
 	n.Public(wire.PathDownload, []string{http.MethodDelete, http.MethodGet, http.MethodPost}, p.downloads)
 	n.Public(wire.PathSort, []string{http.MethodDelete, http.MethodGet, http.MethodPost}, p.sorts)

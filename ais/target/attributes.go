@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aistore-go/aistore/ais/node/fastpath"
 	"github.com/aistore-go/aistore/cmn/cksum"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
@@ -23,10 +24,12 @@ var (
 // customETag is the key of custom metadata that holds a backend's ETag.
 const customETag = "ETag"
 
-// headers sets headers of one answer: keys are canonical already, and all
-// values share one allocation.
+// headers sets headers of one answer: of an http.ResponseWriter, or in the
+// bytes that the loop sends. Keys are canonical already. In the first case all
+// values share one allocation, in the second nothing is allocated.
 type headers struct {
-	h      http.Header
+	h      http.Header // nil: raw is appended to
+	raw    []byte
 	values [12]string
 	used   int
 }
@@ -35,23 +38,45 @@ func newHeaders(w http.ResponseWriter) *headers { return &headers{h: w.Header()}
 
 // set sets a header to one value.
 func (s *headers) set(key, value string) {
-	if s.used == len(s.values) {
+	switch {
+	case s.h == nil:
+		s.raw = fastpath.AppendField(s.raw, key, value)
+	case s.used == len(s.values):
 		s.h[key] = []string{value}
-		return
+	default:
+		s.values[s.used] = value
+		s.h[key] = s.values[s.used : s.used+1 : s.used+1]
+		s.used++
 	}
-	s.values[s.used] = value
-	s.h[key] = s.values[s.used : s.used+1 : s.used+1]
-	s.used++
 }
 
-func (s *headers) setInt(key string, value int64) { s.set(key, strconv.FormatInt(value, 10)) }
+// setInt sets a header to a number.
+func (s *headers) setInt(key string, value int64) {
+	if s.h != nil {
+		s.set(key, strconv.FormatInt(value, 10))
+		return
+	}
+	s.raw = append(append(s.raw, key...), ':', ' ')
+	s.raw = append(strconv.AppendInt(s.raw, value, 10), '\r', '\n')
+}
+
+// setAll sets a header to values that are not changed afterwards.
+func (s *headers) setAll(key string, values []string) {
+	if s.h != nil {
+		s.h[key] = values
+		return
+	}
+	for _, value := range values {
+		s.set(key, value)
+	}
+}
 
 // attributes sets what GET, PUT and HEAD tell of an object.
 func (s *headers) attributes(a *core.Attrs) {
 	s.checksum(a.Checksum)
 	s.atime(a)
 	s.version(a)
-	s.custom(a)
+	s.custom(a, true)
 }
 
 func (s *headers) checksum(sum cksum.Value) {
@@ -73,19 +98,20 @@ func (s *headers) version(a *core.Attrs) {
 	}
 }
 
-// custom sets one line for each pair, and the ETag if a backend gave one.
-func (s *headers) custom(a *core.Attrs) {
+// custom sets one line for each pair, and, if wanted, the ETag that a backend
+// gave.
+func (s *headers) custom(a *core.Attrs, withETag bool) {
 	if len(a.Custom) == 0 {
 		return
 	}
 	lines := make([]string, len(a.Custom))
 	for i, kv := range a.Custom {
 		lines[i] = kv.Key + "=" + kv.Value
-		if kv.Key == customETag {
+		if withETag && kv.Key == customETag {
 			s.set(wire.HeaderETag, quoted(kv.Value))
 		}
 	}
-	s.h[wire.HeaderObjCustomMD] = lines
+	s.setAll(wire.HeaderObjCustomMD, lines)
 }
 
 // etag is the entity tag of an object: that of the backend it came from, its

@@ -24,7 +24,7 @@ import (
 // the owner is down any target answers reads as well as it can, see
 // readInstead.
 func (t *Target) admit(w http.ResponseWriter, r *http.Request, req *objectRequest) (served bool, err error) {
-	wanted, err := t.mapOfClient(r, req)
+	wanted, err := t.mapOfClient(r.Method, first(r.Header[wire.HeaderSmapVersion]), req)
 	if err != nil {
 		return false, err
 	}
@@ -60,20 +60,19 @@ func (t *Target) admit(w http.ResponseWriter, r *http.Request, req *objectReques
 
 // mapOfClient returns the version of the map by which the request came here,
 // 0 if that is not known; the error is that of a direct write without it.
-func (t *Target) mapOfClient(r *http.Request, req *objectRequest) (int64, error) {
+func (t *Target) mapOfClient(method, header string, req *objectRequest) (int64, error) {
 	if req.marker.Present {
 		return req.marker.SmapVersion, nil
 	}
-	value := r.Header[wire.HeaderSmapVersion]
-	if len(value) == 0 || value[0] == "" {
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+	if header == "" {
+		if method == http.MethodGet || method == http.MethodHead {
 			return 0, nil
 		}
-		return 0, apierr.BadRequest("%s: %s(obj) is expected to be redirected", t.node.Name(), r.Method)
+		return 0, apierr.BadRequest("%s: %s(obj) is expected to be redirected", t.node.Name(), method)
 	}
-	version, err := strconv.ParseInt(value[0], 10, 64)
+	version, err := strconv.ParseInt(header, 10, 64)
 	if err != nil || version <= 0 {
-		return 0, apierr.BadRequest("invalid header %s=%.40q: expecting the decimal version of a cluster map", wire.HeaderSmapVersion, value[0])
+		return 0, apierr.BadRequest("invalid header %s=%.40q: expecting the decimal version of a cluster map", wire.HeaderSmapVersion, header)
 	}
 	return version, nil
 }

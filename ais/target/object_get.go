@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -78,18 +77,17 @@ type content struct {
 }
 
 // begin sets all headers and returns the status.
-func (c *content) begin(w http.ResponseWriter, a *core.Attrs) int {
-	set := newHeaders(w)
-	set.h[wire.HeaderContentType] = binaryType
-	set.set(wire.HeaderContentLength, strconv.FormatInt(c.length, 10))
+func (c *content) begin(set *headers, a *core.Attrs) int {
+	set.setAll(wire.HeaderContentType, binaryType)
+	set.setInt(wire.HeaderContentLength, c.length)
 	set.checksum(c.sum)
 	set.atime(a)
 	set.version(a)
-	set.custom(a)
+	set.custom(a, true)
 	if !c.ranged {
 		return http.StatusOK
 	}
-	set.h[wire.HeaderAcceptRanges] = acceptBytes
+	set.setAll(wire.HeaderAcceptRanges, acceptBytes)
 	set.set(wire.HeaderContentRange, httprange.FormatContentRange(c.start, c.length, a.Size))
 	return http.StatusPartialContent
 }
@@ -109,7 +107,7 @@ func (t *Target) sendBuffered(w http.ResponseWriter, reader *core.Reader, part *
 	if err := reader.Close(); err != nil {
 		return t.readFailed(reader, err)
 	}
-	w.WriteHeader(part.begin(w, &reader.Attrs))
+	w.WriteHeader(part.begin(newHeaders(w), &reader.Attrs))
 	if _, err := w.Write(body); err != nil {
 		t.metrics.HTTPWriteFailed()
 	}
@@ -126,7 +124,7 @@ func (t *Target) sendFile(w http.ResponseWriter, reader *core.Reader, part *cont
 			return t.readFailed(reader, err)
 		}
 	}
-	w.WriteHeader(part.begin(w, &reader.Attrs))
+	w.WriteHeader(part.begin(newHeaders(w), &reader.Attrs))
 	sent, err := io.Copy(w, &io.LimitedReader{R: file, N: part.length})
 	var network *net.OpError
 	switch {

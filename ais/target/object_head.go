@@ -63,8 +63,8 @@ func (t *Target) headAll(set *headers, req *objectRequest, a *core.Attrs) {
 	if bck.Ns.Name != "" {
 		set.set(wire.HeaderBucketNsName, bck.Ns.Name)
 	}
-	set.h[wire.HeaderObjPresent] = isPresent
-	set.h[wire.HeaderObjMirrorCopies] = oneCopy
+	set.setAll(wire.HeaderObjPresent, isPresent)
+	set.setAll(wire.HeaderObjMirrorCopies, oneCopy)
 	if a.Mountpath != nil {
 		set.set(wire.HeaderObjLocation, t.location(a))
 		set.set(wire.HeaderObjMirrorPaths, "["+a.Mountpath.Path+"]")
@@ -120,7 +120,7 @@ next:
 // headSome sets presence and size, and of the rest what was asked for and has
 // a value. No object has slices or chunks here.
 func (t *Target) headSome(set *headers, req *objectRequest, a *core.Attrs, props headProps) {
-	set.h[wire.HeaderObjPresent] = isPresent
+	set.setAll(wire.HeaderObjPresent, isPresent)
 	set.setInt(wire.HeaderContentLength, a.Size)
 	if props&headName != 0 {
 		set.set(wire.HeaderObjName, naming.Native(req.key.Name))
@@ -135,8 +135,7 @@ func (t *Target) headSome(set *headers, req *objectRequest, a *core.Attrs, props
 		set.version(a)
 	}
 	if props&headCustom != 0 {
-		set.custom(a)
-		delete(set.h, wire.HeaderETag) // a property of its own
+		set.custom(a, false) // the tag is a property of its own
 	}
 	if props&headLastModified != 0 {
 		set.set(wire.HeaderLastModified, lastModified(a.Mtime))
@@ -151,7 +150,7 @@ func (t *Target) headSome(set *headers, req *objectRequest, a *core.Attrs, props
 		set.set(wire.HeaderObjLocation, t.location(a))
 	}
 	if props&headCopies != 0 {
-		set.h[wire.HeaderObjMirrorCopies] = oneCopy
+		set.setAll(wire.HeaderObjMirrorCopies, oneCopy)
 		set.set(wire.HeaderObjMirrorPaths, a.Mountpath.Path)
 	}
 }

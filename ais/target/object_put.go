@@ -35,7 +35,7 @@ func (t *Target) putObject(w http.ResponseWriter, r *http.Request, req *objectRe
 	}
 	set := newHeaders(w)
 	set.attributes(&attrs)
-	set.h[wire.HeaderContentLength] = zeroLength
+	set.setAll(wire.HeaderContentLength, zeroLength)
 	delete(set.h, "Connection") // the body has been read to its end: no reason to close
 	w.WriteHeader(http.StatusOK)
 	t.metrics.Done(metrics.Put, req.key.Bck, body.read, time.Since(req.began))

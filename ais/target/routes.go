@@ -33,6 +33,7 @@ func (t *Target) Register() {
 	n.Intra(wire.PathHeld, []string{http.MethodGet}, t.held)
 	n.Public(wire.PathETL, nil, func(http.ResponseWriter, *http.Request) error { return objreq.ErrETL() })
 	n.Intra(wire.PathIntra, []string{http.MethodGet, http.MethodHead, http.MethodPost}, t.intra)
+	n.SetFast(fastObjects{t})
 	t.registerMountpaths()
 	n.OnClearMetadata(t.store.ClearMetadata)
 	t.metrics.SetCache(func() metrics.CacheCounts {

@@ -48,7 +48,8 @@ type Conn struct {
 	drained bool // the last read took all there was
 	next    action
 
-	in      *bufio.Reader // nil while the connection is idle
+	buffers *buffers      // nil while the connection is idle
+	in      *bufio.Reader // that of buffers
 	seen    int           // bytes in it without the end of a header
 	request Request
 	kind    verdict
@@ -61,7 +62,6 @@ type Conn struct {
 	saved    []byte
 	body     body
 
-	head  []byte // for the header of an answer
 	write writing
 }
 
@@ -86,9 +86,18 @@ const (
 	handOver
 )
 
-const readBuffer = 8 << 10
+const (
+	readBuffer = 8 << 10
+	headBuffer = 1 << 10
+)
 
-var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readBuffer) }}
+// buffers are what a connection needs while it is not idle.
+type buffers struct {
+	in   *bufio.Reader
+	head [headBuffer]byte // for the header of an answer
+}
+
+var pool = sync.Pool{New: func() any { return &buffers{in: bufio.NewReaderSize(nil, readBuffer)} }}
 
 // errAgain tells that a read would have to wait.
 var errAgain = errors.New("nothing to read")
@@ -182,7 +191,8 @@ func (c *Conn) run(fd uintptr) bool {
 	c.parked.Store(false)
 	for {
 		if c.in == nil {
-			c.in = readers.Get().(*bufio.Reader)
+			c.buffers = pool.Get().(*buffers)
+			c.in = c.buffers.in
 			c.in.Reset(input{c})
 			c.seen = 0
 		}
@@ -394,8 +404,8 @@ func (c *Conn) leaveWith(read []byte) {
 func (c *Conn) release() {
 	if c.in != nil {
 		c.in.Reset(nil)
-		readers.Put(c.in)
-		c.in = nil
+		pool.Put(c.buffers)
+		c.buffers, c.in = nil, nil
 	}
 }
 

@@ -47,7 +47,7 @@ func (c *Conn) FromLoopback() bool { return c.loopback }
 
 // Header returns an empty buffer for the header of an answer. It is valid
 // until the answer was sent.
-func (c *Conn) Header() []byte { return c.head[:0] }
+func (c *Conn) Header() []byte { return c.buffers.head[:0] }
 
 // AppendStatus appends a status line and the date. status is the code with its
 // text, such as "200 OK".
@@ -91,7 +91,6 @@ func (c *Conn) Body() io.Reader {
 // Reply sends an answer in one write: the header, made with Header, and the
 // content in one buffer, or in two.
 func (c *Conn) Reply(header, content []byte) Outcome {
-	c.keepHead(header)
 	if c.send(header, content) != nil {
 		return Broken
 	}
@@ -102,7 +101,6 @@ func (c *Conn) Reply(header, content []byte) Outcome {
 // offset on by sendfile. The error says why the answer is not whole; of the
 // client's going away it is a *net.OpError.
 func (c *Conn) ReplyFile(header []byte, file uintptr, offset, length int64) (Outcome, error) {
-	c.keepHead(header)
 	if err := c.send(header, nil); err != nil {
 		return Broken, err
 	}
@@ -115,15 +113,6 @@ func (c *Conn) ReplyFile(header []byte, file uintptr, offset, length int64) (Out
 	}
 	return Served, nil
 }
-
-// keepHead keeps a buffer that has grown.
-func (c *Conn) keepHead(header []byte) {
-	if cap(header) <= maxKeptHead {
-		c.head = header[:0]
-	}
-}
-
-const maxKeptHead = 2 << 10
 
 // Fail has the server answer with an error as it does for other requests.
 func (c *Conn) Fail(err error) Outcome {

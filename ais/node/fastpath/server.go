@@ -134,7 +134,6 @@ func (s *Server) take(conn net.Conn) {
 	}
 	c := &Conn{server: s, conn: own, tcp: own.TCP(), remote: own.RemoteAddr().String(), loopback: isLoopback(own.RemoteAddr())}
 	c.step, c.write.send, c.write.sendFile = c.run, c.sendStep, c.sendFileStep
-	c.head = make([]byte, 0, 512)
 	var err error
 	if c.raw, err = c.tcp.SyscallConn(); err != nil {
 		_ = conn.Close() // it is closed already

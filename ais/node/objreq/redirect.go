@@ -70,28 +70,44 @@ type Request struct {
 	Ring     *trust.Ring // signs the marker; nil or empty: it is not signed
 }
 
-// Send answers with the address of the owner: 301 for GET, 307 for all else,
-// so that clients keep method and body. The body is left alone until the
-// answer is out. A loopback address is handed only to clients that came over
-// loopback themselves.
-func Send(w http.ResponseWriter, r *http.Request, req *Request) error {
-	if isLoopback(req.Owner.Public.Host) && !isLoopbackAddr(r.RemoteAddr) {
-		return apierr.New(http.StatusServiceUnavailable, "",
-			"%s advertises %s, a loopback address, which is of no use to %s: its host_net.hostname must be configured",
-			req.Owner, req.Owner.Public.URL, r.RemoteAddr)
-	}
+// Reaches tells that the owner's address is of use to a client, which came over
+// loopback or not.
+func (req *Request) Reaches(fromLoopback bool) bool {
+	return fromLoopback || !isLoopback(req.Owner.Public.Host)
+}
+
+// AppendLocation appends the address of the owner; rawQuery is the query of
+// the request.
+func (req *Request) AppendLocation(dst []byte, rawQuery string) []byte {
 	path := req.Path
 	if path == "" {
 		path = naming.Native(req.Object)
 	}
 	buf := scratch.Get().(*[]byte)
-	uname := req.Bck.AppendUname((*buf)[:0], req.Object)
+	uname := req.Bck.AppendUname((*buf)[:0], req.Object) // which the signature covers
 	to := location{
-		base: req.Owner.Public.URL, bucket: req.Bck.Name, object: path, query: r.URL.RawQuery, provider: req.Provider,
+		base: req.Owner.Public.URL, bucket: req.Bck.Name, object: path, query: rawQuery, provider: req.Provider,
 		nodeID: req.NodeID, smapVersion: req.Smap.Version, now: req.Now, uname: uname, ring: req.Ring,
 	}
-	*buf = to.appendTo(uname) // behind the name, which the signature covers
-	value := string((*buf)[len(uname):])
+	dst = to.appendTo(dst)
+	*buf = uname
+	scratch.Put(buf)
+	return dst
+}
+
+// Send answers with the address of the owner: 301 for GET, 307 for all else,
+// so that clients keep method and body. The body is left alone until the
+// answer is out. A loopback address is handed only to clients that came over
+// loopback themselves.
+func Send(w http.ResponseWriter, r *http.Request, req *Request) error {
+	if !req.Reaches(isLoopbackAddr(r.RemoteAddr)) {
+		return apierr.New(http.StatusServiceUnavailable, "",
+			"%s advertises %s, a loopback address, which is of no use to %s: its host_net.hostname must be configured",
+			req.Owner, req.Owner.Public.URL, r.RemoteAddr)
+	}
+	buf := scratch.Get().(*[]byte)
+	*buf = req.AppendLocation((*buf)[:0], r.URL.RawQuery)
+	value := string(*buf)
 	scratch.Put(buf)
 
 	header := w.Header()

@@ -1,0 +1,260 @@
+package target
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/aistore-go/aistore/ais/node/fastpath"
+	"github.com/aistore-go/aistore/ais/node/objreq"
+	"github.com/aistore-go/aistore/cmn/cksum"
+	"github.com/aistore-go/aistore/cmn/httprange"
+	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core"
+)
+
+// fastObjects reads, probes and writes objects in the loop.
+type fastObjects struct{ t *Target }
+
+// fastRequest is all that one request needs. It is pooled.
+type fastRequest struct {
+	objectRequest
+	simple  objreq.Simple
+	reader  core.Reader
+	content content
+	set     headers
+}
+
+var fastRequests = sync.Pool{New: func() any { return new(fastRequest) }}
+
+// ServeFast implements fastpath.Fast: it decides as objects does. A request
+// that this target does not serve by itself and at once is left to that.
+func (f fastObjects) ServeFast(c *fastpath.Conn, r *fastpath.Request) fastpath.Outcome {
+	q := fastRequests.Get().(*fastRequest)
+	outcome := f.t.serveFast(c, r, q)
+	q.objectRequest, q.set.h = objectRequest{}, nil
+	fastRequests.Put(q)
+	return outcome
+}
+
+func (t *Target) serveFast(c *fastpath.Conn, r *fastpath.Request, q *fastRequest) fastpath.Outcome {
+	s := &q.simple
+	if !s.Parse(r) {
+		return fastpath.Slow
+	}
+	q.objectRequest = objectRequest{
+		key: core.Key{Bck: s.Bck, Name: s.Object}, path: s.Path, marker: objreq.ReadMarker(&s.Query), began: time.Now(),
+	}
+	if !t.admitFast(r, q) {
+		return fastpath.Slow
+	}
+	switch r.Method {
+	case fastpath.Get:
+		return t.getFast(c, r, q)
+	case fastpath.Head:
+		return t.headFast(c, q)
+	default:
+		return t.putFast(c, r, q)
+	}
+}
+
+// admitFast tells that a request is this target's, by the marker or by the map
+// that its client used, and that no other target can have anything newer.
+func (t *Target) admitFast(r *fastpath.Request, q *fastRequest) bool {
+	req := &q.objectRequest
+	if req.marker.Present {
+		ring := t.node.Ring()
+		if !req.marker.Known(ring) || req.marker.Check(ring, req.key.Bck, req.key.Name, req.began) != nil {
+			return false
+		}
+	}
+	var header string
+	if len(r.SmapVersion) > 0 {
+		header = string(r.SmapVersion)
+	}
+	wanted, err := t.mapOfClient(q.simple.Method, header, req)
+	view := t.control.View()
+	if err != nil || view.Smap == nil || wanted > view.Smap.Version || view.Transition.Now() != nil || !view.Placement.Settled() {
+		return false
+	}
+	if r.Method != fastpath.Put && (t.control.Stale() || !t.control.LeaseValid()) {
+		return false // the answer says that it may be stale
+	}
+	owner, err := objreq.Owner(view.Smap, req.key.Bck, req.key.Name)
+	if err != nil || owner.ID != t.node.ID() {
+		return false
+	}
+	props, known := view.BMD.Get(req.key.Bck)
+	if !known || !props.Access.Allows(neededAccess(q.simple.Method)) {
+		return false
+	}
+	req.key.Props = props
+	return true
+}
+
+// getFast is getObject.
+func (t *Target) getFast(c *fastpath.Conn, r *fastpath.Request, q *fastRequest) fastpath.Outcome {
+	req := &q.objectRequest
+	if r.Range != nil && req.key.Props.Checksum.EnableReadRange {
+		return fastpath.Slow
+	}
+	if err := t.store.OpenInto(c.Context(), req.key, &q.reader); err != nil {
+		return c.Fail(t.done(metrics.Get, req, err))
+	}
+	part := &q.content
+	*part = content{length: q.reader.Size, sum: q.reader.Checksum}
+	if r.Range != nil {
+		var err error
+		part.start, part.length, part.ranged, err = httprange.Parse(string(r.Range), q.reader.Size)
+		if err != nil {
+			_ = q.reader.Close() // nothing was read
+			return fastpath.Slow
+		}
+		if !part.ranged {
+			part.length = q.reader.Size
+		}
+	}
+	var outcome fastpath.Outcome
+	var err error
+	if part.length <= wholeRead && !t.memory.Tight() {
+		outcome, err = t.replyWhole(c, q)
+	} else {
+		outcome, err = t.replyFile(c, q)
+	}
+	switch {
+	case err != nil && outcome == fastpath.Broken:
+		_ = t.done(metrics.Get, req, err) // it is counted; nobody can be told
+		t.logger.Warn("answer broken off", "object", req.key.Cname(), "err", err)
+		return outcome
+	case err != nil:
+		return c.Fail(t.done(metrics.Get, req, err))
+	}
+	t.metrics.Done(metrics.Get, req.key.Bck, part.length, time.Since(req.began))
+	if req.marker.Sent > 0 {
+		t.metrics.Redirected(metrics.Get, time.Duration(req.began.UnixNano()-req.marker.Sent))
+	}
+	return outcome
+}
+
+// header makes the header of a read.
+func (q *fastRequest) header(c *fastpath.Conn, dst []byte) []byte {
+	status := "200 OK"
+	if q.content.ranged {
+		status = "206 Partial Content"
+	}
+	q.set.raw = c.AppendStatus(dst, status)
+	q.content.begin(&q.set, &q.reader.Attrs)
+	header := append(q.set.raw, '\r', '\n')
+	q.set.raw = nil
+	return header
+}
+
+// headerRoom is how many bytes a header usually needs.
+const headerRoom = 512
+
+// replyWhole sends header and content in one write, from one buffer if both
+// fit. The content is read before the answer begins, so that a failed read is
+// an error and not a broken connection.
+func (t *Target) replyWhole(c *fastpath.Conn, q *fastRequest) (fastpath.Outcome, error) {
+	part := &q.content
+	buf := t.memory.Get(headerRoom + part.length)
+	defer buf.Free()
+	slab := buf.Bytes()
+	header := q.header(c, slab[:0])
+	var whole, body []byte
+	if n := int64(len(header)); n+part.length <= int64(len(slab)) {
+		body, whole = slab[n:n+part.length], slab[:n+part.length]
+	} else {
+		body = make([]byte, part.length) // the header has moved away: it is a long one
+	}
+	if part.length > 0 {
+		if _, err := q.reader.ReadAt(body, part.start); err != nil {
+			_ = q.reader.Close() // the error of reading counts
+			return 0, t.readFailed(&q.reader, err)
+		}
+	}
+	if err := q.reader.Close(); err != nil {
+		return 0, t.readFailed(&q.reader, err)
+	}
+	outcome := fastpath.Broken
+	if whole != nil {
+		outcome = c.Reply(whole, nil)
+	} else {
+		outcome = c.Reply(header, body)
+	}
+	if outcome == fastpath.Broken {
+		t.metrics.HTTPWriteFailed()
+	}
+	return outcome, nil
+}
+
+// replyFile sends the content by sendfile. What fails after the answer began
+// shows as a connection that ends before the announced length.
+func (t *Target) replyFile(c *fastpath.Conn, q *fastRequest) (fastpath.Outcome, error) {
+	part := &q.content
+	defer func() { _ = q.reader.Close() }() // was only read
+	outcome, err := c.ReplyFile(q.header(c, c.Header()), q.reader.Fd(), part.start, part.length)
+	var network *net.OpError
+	switch {
+	case err == nil:
+		return outcome, nil
+	case errors.As(err, &network), errors.Is(err, net.ErrClosed):
+		t.metrics.HTTPWriteFailed()
+		return outcome, nil
+	}
+	return outcome, t.readFailed(&q.reader, err)
+}
+
+// headFast is headObject.
+func (t *Target) headFast(c *fastpath.Conn, q *fastRequest) fastpath.Outcome {
+	req := &q.objectRequest
+	if req.isDirectory() {
+		return fastpath.Slow
+	}
+	attrs, err := t.store.Head(c.Context(), req.key)
+	if err != nil {
+		return c.Fail(t.done(metrics.Head, req, err))
+	}
+	q.set.raw = c.AppendStatus(c.Header(), "200 OK")
+	t.headAll(&q.set, req, &attrs)
+	header := append(q.set.raw, '\r', '\n')
+	q.set.raw = nil
+	outcome := c.Reply(header, nil)
+	t.metrics.Done(metrics.Head, req.key.Bck, 0, time.Since(req.began))
+	return outcome
+}
+
+// putFast is putObject.
+func (t *Target) putFast(c *fastpath.Conn, r *fastpath.Request, q *fastRequest) fastpath.Outcome {
+	req := &q.objectRequest
+	if limit := int64(req.key.Props.Chunks.MaxMonolithicSize); limit > 0 && r.ContentLength > limit || t.fs.OutOfSpace() != nil {
+		return fastpath.Slow
+	}
+	opts := core.PutOptions{Size: r.ContentLength}
+	if len(r.ChecksumType) > 0 {
+		opts.Checksum = cksum.Value{Type: string(r.ChecksumType), Value: string(r.ChecksumValue)}
+		if cksum.Validate(opts.Checksum.Type) != nil {
+			return fastpath.Slow
+		}
+	}
+	if !c.BodyReady() {
+		return c.Await()
+	}
+	length := r.ContentLength
+	attrs, err := t.store.Put(c.Context(), req.key, c.Body(), opts)
+	if err != nil {
+		return c.Fail(t.done(metrics.Put, req, err))
+	}
+	q.set.raw = c.AppendStatus(c.Header(), "200 OK")
+	q.set.attributes(&attrs)
+	header := append(q.set.raw, wire.HeaderContentLength+": 0\r\n\r\n"...)
+	q.set.raw = nil
+	outcome := c.Reply(header, nil)
+	t.metrics.Done(metrics.Put, req.key.Bck, length, time.Since(req.began))
+	if req.marker.Sent > 0 {
+		t.metrics.Redirected(metrics.Put, time.Duration(req.began.UnixNano()-req.marker.Sent))
+	}
+	return outcome
+}
