@@ -245,7 +245,10 @@ func (s *Store) deleteCurrentVersion(ctx context.Context, o *object, all []Versi
 		return nil
 	}
 	if at.mp == o.mp {
-		return s.remove(ctx, o, &current.existing)
+		err := s.remove(ctx, o, &current.existing)
+		noted := s.note(o)
+		noted.settle() // the other place of the mountpath holds the version
+		return err
 	}
 	return s.removeOther(ctx, &current, o.Props.SyncWrites())
 }
@@ -274,7 +277,10 @@ func (s *Store) removeSuperseded(ctx context.Context, o *object, now, newest *ex
 	if left.path == "" && left.older == "" {
 		return nil
 	}
-	return s.remove(ctx, o, &left)
+	err := s.remove(ctx, o, &left)
+	noted := s.note(o)
+	noted.settle() // the newest generation is still there
+	return err
 }
 
 // promote gives a noncurrent version the place of its record and returns it.
@@ -288,6 +294,8 @@ func (s *Store) promote(ctx context.Context, o *object, v *Version) (path string
 		path = v.at.escapedPath()
 		v.at.dirs.escaped.Store(holdsSome)
 	}
+	noted := s.note(&v.at)
+	defer noted.settle()
 	if err := s.publish(&v.at, v.path, path); err != nil {
 		if fsys.IsNameProblem(err) {
 			// The object itself holds the place, unless it is on another
@@ -297,11 +305,12 @@ func (s *Store) promote(ctx context.Context, o *object, v *Version) (path string
 		return "", v.at.mp.IOError("restore a version of "+o.Cname(), err)
 	}
 	if o.Props.SyncWrites() {
-		flush := fsys.FlushRequest{Dirs: []string{filepath.Dir(path), filepath.Dir(v.path)}}
+		flush := fsys.FlushRequest{Dirs: []string{filepath.Dir(path), filepath.Dir(v.path)}, Journal: noted.journal()}
 		if err := v.at.mp.Filesystem().Flush(ctx, flush); err != nil {
 			s.verifyAfterFailedFlush(&v.at, err)
 			return "", v.at.mp.IOError("restore a version of "+o.Cname(), err)
 		}
 	}
+	noted.publish(&v.rec)
 	return path, nil
 }

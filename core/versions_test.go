@@ -19,24 +19,24 @@ import (
 	"github.com/aistore-go/aistore/fs/faultfs"
 )
 
-// generation is what the model knows of one version.
-type generation struct {
+// versionModel is what the model knows of one version.
+type versionModel struct {
 	id      string
 	content string
 	marker  bool
 }
 
-func (g generation) null() bool { return g.id == NullVersion }
+func (g versionModel) null() bool { return g.id == NullVersion }
 
 // putModel is what a write does to the generations of a name, newest first.
-func putModel(all []generation, next generation, keep Keep) []generation {
+func putModel(all []versionModel, next versionModel, keep Keep) []versionModel {
 	if len(all) > 0 && (keep == KeepNothing || keep == KeepNull && all[0].null()) {
 		all = all[1:]
 	}
 	if keep != KeepVersion {
-		all = slices.DeleteFunc(slices.Clone(all), generation.null)
+		all = slices.DeleteFunc(slices.Clone(all), versionModel.null)
 	}
-	return append([]generation{next}, all...)
+	return append([]versionModel{next}, all...)
 }
 
 // readVersion returns the content of a version.
@@ -54,7 +54,7 @@ func (r *rig) readVersion(name, id string) (string, error) {
 }
 
 // versionsOf is what the store says of a name.
-func (r *rig) versionsOf(name string) []generation {
+func (r *rig) versionsOf(name string) []versionModel {
 	r.tb.Helper()
 	all, err := r.store.ListVersions(context.Background(), r.key(name))
 	if err != nil {
@@ -63,15 +63,15 @@ func (r *rig) versionsOf(name string) []generation {
 	return r.contents(all)
 }
 
-func (r *rig) contents(all []Version) []generation {
+func (r *rig) contents(all []Version) []versionModel {
 	r.tb.Helper()
-	var found []generation
+	var found []versionModel
 	for i := range all {
 		v := &all[i]
 		if v.Current && i > 0 && all[i-1].Name == v.Name {
 			r.tb.Fatalf("%q: the current version is number %d", v.Name, i)
 		}
-		g := generation{id: v.Attrs.VersionID(), marker: v.Kind == KindDeleteMarker}
+		g := versionModel{id: v.Attrs.VersionID(), marker: v.Kind == KindDeleteMarker}
 		content, err := r.readVersion(v.Name, g.id)
 		switch {
 		case g.marker && statusOf(err) == 405:
@@ -128,7 +128,7 @@ func TestRandomVersions(t *testing.T) {
 
 func runVersions(rt *rapid.T, r *rig) {
 	ctx := context.Background()
-	model := map[string][]generation{}
+	model := map[string][]versionModel{}
 	names := rapid.SliceOfNDistinct(rapid.SampledFrom(hardNames), 2, 4, rapid.ID).Draw(rt, "names")
 	name := rapid.SampledFrom(names)
 	keep := rapid.SampledFrom([]Keep{KeepNothing, KeepVersion, KeepVersion, KeepNull})
@@ -144,7 +144,7 @@ func runVersions(rt *rapid.T, r *rig) {
 			if err != nil {
 				rt.Fatalf("PUT %q: %v", n, err)
 			}
-			model[n] = putModel(model[n], generation{id: attrs.VersionID(), content: content}, k)
+			model[n] = putModel(model[n], versionModel{id: attrs.VersionID(), content: content}, k)
 		},
 		"marker": func(rt *rapid.T) {
 			n, k := name.Draw(rt, "name"), keep.Draw(rt, "keep")
@@ -152,7 +152,7 @@ func runVersions(rt *rapid.T, r *rig) {
 			if err != nil {
 				rt.Fatalf("delete marker of %q: %v", n, err)
 			}
-			model[n] = putModel(model[n], generation{id: attrs.VersionID(), marker: true}, k)
+			model[n] = putModel(model[n], versionModel{id: attrs.VersionID(), marker: true}, k)
 		},
 		"delete": func(rt *rapid.T) {
 			n := name.Draw(rt, "name")
@@ -165,7 +165,7 @@ func runVersions(rt *rapid.T, r *rig) {
 				return
 			}
 			if all = all[1:]; len(all) > 0 {
-				all = putModel(append([]generation{{id: "x"}}, all...), generation{id: NullVersion, marker: true}, KeepNothing)
+				all = putModel(append([]versionModel{{id: "x"}}, all...), versionModel{id: NullVersion, marker: true}, KeepNothing)
 			}
 			model[n] = all
 		},
@@ -187,7 +187,7 @@ func runVersions(rt *rapid.T, r *rig) {
 		"restart": func(*rapid.T) { r.restart() },
 		"": func(rt *rapid.T) {
 			var visible []string
-			var everything []generation
+			var everything []versionModel
 			for _, n := range slices.Sorted(slices.Values(names)) {
 				all := model[n]
 				if got := r.versionsOf(n); !slices.Equal(got, all) {
@@ -228,7 +228,7 @@ func runVersions(rt *rapid.T, r *rig) {
 // versionRig is a rig with what a name held before an operation.
 type versionRig struct {
 	*rig
-	before []generation
+	before []versionModel
 }
 
 // TestVersionFaultAtEveryCall makes every system call of an operation on
@@ -344,7 +344,7 @@ func TestVersionFaultAtEveryCall(t *testing.T) {
 func TestVersionsAcrossMountpaths(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{root: memoryDir(t), props: durable})
-	want := map[string][]generation{}
+	want := map[string][]versionModel{}
 	for i := range 20 {
 		n := fmt.Sprint("o", i)
 		for _, content := range []string{"1", "2", "3"} {
@@ -352,7 +352,7 @@ func TestVersionsAcrossMountpaths(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want[n] = append([]generation{{id: attrs.VersionID(), content: content}}, want[n]...)
+			want[n] = append([]versionModel{{id: attrs.VersionID(), content: content}}, want[n]...)
 		}
 	}
 	added := filepath.Join(filepath.Dir(r.dirs[0]), "added")
@@ -379,7 +379,7 @@ func TestVersionsAcrossMountpaths(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want[n] = append([]generation{{id: attrs.VersionID(), content: "4"}}, want[n]...)
+		want[n] = append([]versionModel{{id: attrs.VersionID(), content: "4"}}, want[n]...)
 	}
 	check()
 	for range 3 {

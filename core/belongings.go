@@ -1,0 +1,279 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	fsys "github.com/aistore-go/aistore/fs"
+)
+
+// BelongingKind tells what a file is to the name that it belongs to.
+type BelongingKind uint8
+
+// Kinds of belongings.
+const (
+	BelongsObject      BelongingKind = iota + 1 // the file of the current generation
+	BelongsCopy                                 // the current generation, on another mountpath
+	BelongsOlder                                // an older generation that a write has superseded
+	BelongsDamaged                              // a file at a place of the name, with a record that cannot be read
+	BelongsSidecar                              // a record that did not fit its attribute
+	BelongsVersion                              // a noncurrent version or delete marker
+	BelongsVersionName                          // the file that says whose the versions are
+	BelongsChunk                                // a chunk of a chunked object, or a part of an upload
+	BelongsManifest                             // the manifest of a chunked object
+	BelongsUpload                               // an upload that is neither completed nor aborted
+)
+
+var belongingNames = [...]string{
+	"", "object", "copy", "older generation", "damaged", "sidecar", "version", "name of versions", "chunk", "manifest", "upload",
+}
+
+func (k BelongingKind) String() string { return belongingNames[k] }
+
+// Belonging is one file that belongs to a name.
+type Belonging struct {
+	Kind      BelongingKind
+	Path      string
+	Mountpath *fsys.Mountpath
+	Size      int64 // bytes of the file
+
+	// Stamp of the generation that the file is, or belongs to; zero for
+	// files of uploads and for the name of versions.
+	Stamp Stamp
+	// Record is the kind of the record, for files that have one.
+	Record Kind
+	// Upload is the upload id of chunks, manifests and uploads.
+	Upload string
+	// Damage is why the record of the file cannot be read.
+	Damage error
+}
+
+// Belongings returns every file on the mountpaths in use that belongs to a
+// name, in the order of mountpaths and, of each, of kinds and paths. Files of
+// work under way, which no reader can reach, are not among them.
+//
+// Who needs to know "everything that belongs to an object" asks here: moves,
+// verification, cleanup. Errors: 400 bad name; 404 no such bucket; 500 I/O;
+// 503 a mountpath is busy.
+func (s *Store) Belongings(ctx context.Context, key Key) ([]Belonging, error) {
+	o, err := s.resolve(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.lock(ctx, &o, false); err != nil {
+		return nil, err
+	}
+	defer s.unlock(&o, false)
+	return s.belongings(&o)
+}
+
+// belongings is Belongings under the name lock.
+func (s *Store) belongings(o *object) ([]Belonging, error) {
+	all, err := s.belongingsHere(o)
+	if err != nil {
+		return nil, err
+	}
+	// Copies and chunks lie on mountpaths that are not the place of the name,
+	// whether or not these are settled.
+	err = s.elsewhere(context.Background(), o, func(at *object) error {
+		more, err := s.belongingsHere(at)
+		all = append(all, more...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	classify(all, o.mp)
+	slices.SortStableFunc(all, func(a, b Belonging) int {
+		if c := strings.Compare(a.Mountpath.Path, b.Mountpath.Path); c != 0 {
+			return c
+		}
+		if a.Kind != b.Kind {
+			return int(a.Kind) - int(b.Kind)
+		}
+		return strings.Compare(a.Path, b.Path)
+	})
+	return all, nil
+}
+
+// classify tells the file of the current generation from copies and from what
+// it has superseded.
+func classify(all []Belonging, home *fsys.Mountpath) {
+	current := -1
+	for i := range all {
+		b := &all[i]
+		if b.Kind != BelongsObject {
+			continue
+		}
+		c := 1
+		if current >= 0 {
+			c = b.Stamp.Compare(all[current].Stamp)
+		}
+		if c > 0 || c == 0 && b.Mountpath == home {
+			current = i
+		}
+	}
+	for i := range all {
+		b := &all[i]
+		switch {
+		case i == current || current < 0:
+		case b.Kind == BelongsObject && b.Stamp == all[current].Stamp:
+			b.Kind = BelongsCopy
+		case b.Kind == BelongsObject:
+			b.Kind = BelongsOlder
+		case b.Kind == BelongsVersion && b.Stamp == all[current].Stamp:
+			b.Kind = BelongsOlder // a second name, which a write that failed has left
+		}
+	}
+}
+
+// belongingsHere returns what belongs to a name on one mountpath; a slot of it
+// must be held.
+func (s *Store) belongingsHere(at *object) (all []Belonging, err error) {
+	if at.plain != "" {
+		if all, err = s.belongingAt(at, at.plain, all); err != nil {
+			return nil, err
+		}
+	}
+	if all, err = s.belongingAt(at, at.escapedPath(), all); err != nil {
+		return nil, err
+	}
+	for _, read := range []func(*object, []Belonging) ([]Belonging, error){s.sidecarsHere, s.versionsHere, s.chunksHere, s.manifestsHere} {
+		if all, err = read(at, all); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// belongingAt appends the file at a place of the name, if it is an object of
+// this bucket.
+func (s *Store) belongingAt(at *object, path string, all []Belonging) ([]Belonging, error) {
+	buf := s.memory.Get(recordBuffer)
+	defer buf.Free()
+	var rec record
+	b := Belonging{Kind: BelongsObject, Path: path, Mountpath: at.mp}
+	n, err := s.system.GetXattr(path, XattrRecord, buf.Bytes())
+	switch {
+	case err == nil:
+		err = s.decodeRecord(at.mp, at, buf.Bytes()[:n], &rec)
+	case isNotExist(err), errors.Is(err, unix.ENODATA), fsys.IsNameProblem(err), errors.Is(err, unix.ELOOP):
+		return all, nil
+	case errors.Is(err, unix.ERANGE):
+		err = damaged("attribute is too long")
+	default:
+		return nil, at.mp.IOError("read the record of "+path, err)
+	}
+	switch {
+	case errors.Is(err, errRecordDamaged):
+		b.Kind, b.Damage = BelongsDamaged, err
+	case err != nil:
+		return nil, err
+	case rec.bid != at.Props.BID || rec.name != "" && rec.name != at.Name:
+		return all, nil
+	}
+	b.Stamp, b.Record = rec.stamp, rec.kind
+	return s.sized(b, all)
+}
+
+// sized appends a belonging with the size of its file, unless that is gone.
+func (s *Store) sized(b Belonging, all []Belonging) ([]Belonging, error) {
+	info, err := s.system.Stat(b.Path)
+	if err != nil {
+		if isNotExist(err) {
+			return all, nil
+		}
+		return nil, b.Mountpath.IOError("stat "+b.Path, err)
+	}
+	b.Size = info.Size
+	return append(all, b), nil
+}
+
+// filesOf calls visit for the entries of a directory whose names begin with a
+// prefix, in the order of names.
+func (s *Store) filesOf(mp *fsys.Mountpath, dir, prefix string, visit func(name, path string) error) error {
+	var names []string
+	err := s.system.ReadDir(dir, func(name []byte, kind fsys.EntryKind) error {
+		if kind != fsys.KindDir && strings.HasPrefix(string(name), prefix) {
+			names = append(names, string(name))
+		}
+		return nil
+	})
+	if err != nil {
+		if isNotExist(err) {
+			return nil
+		}
+		return mp.IOError("read "+dir, err)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := visit(name, dir+"/"+name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) sidecarsHere(at *object, all []Belonging) ([]Belonging, error) {
+	base := at.mp.HashedPath(at.Bck, fsys.ContentSidecar, at.Name, ".")
+	err := s.filesOf(at.mp, filepath.Dir(base), filepath.Base(base), func(name, path string) (err error) {
+		stamp, null, err := parseVersionID(name[len(filepath.Base(base)):])
+		if err != nil || null {
+			return nil //nolint:nilerr // no sidecar of ours has such a name
+		}
+		all, err = s.sized(Belonging{Kind: BelongsSidecar, Path: path, Mountpath: at.mp, Stamp: stamp}, all)
+		return err
+	})
+	return all, err
+}
+
+func (s *Store) versionsHere(at *object, all []Belonging) ([]Belonging, error) {
+	err := s.filesOf(at.mp, at.versionsDir(), "", func(name, path string) (err error) {
+		if name == versionsNameFile {
+			all, err = s.sized(Belonging{Kind: BelongsVersionName, Path: path, Mountpath: at.mp}, all)
+			return err
+		}
+		stamp, ok := stampOfInverted(name)
+		if !ok {
+			return nil
+		}
+		v := noncurrent{at: *at, path: path}
+		if ok, err = s.loadVersion(&v, stamp); err != nil || !ok {
+			return err
+		}
+		all, err = s.sized(Belonging{
+			Kind: BelongsVersion, Path: path, Mountpath: at.mp, Stamp: stamp, Record: v.rec.kind, Damage: v.damage,
+		}, all)
+		return err
+	})
+	return all, err
+}
+
+// chunksHere appends the chunks and the parts of a name: "<upload id>.<number>".
+func (s *Store) chunksHere(at *object, all []Belonging) ([]Belonging, error) {
+	err := s.filesOf(at.mp, at.mp.HashedPath(at.Bck, fsys.ContentChunk, at.Name, ""), "", func(name, path string) (err error) {
+		upload, _, _ := strings.Cut(name, ".")
+		all, err = s.sized(Belonging{Kind: BelongsChunk, Path: path, Mountpath: at.mp, Upload: upload}, all)
+		return err
+	})
+	return all, err
+}
+
+// manifestsHere appends the manifests of a name, "<upload id>.done", and its
+// open uploads, "<upload id>".
+func (s *Store) manifestsHere(at *object, all []Belonging) ([]Belonging, error) {
+	err := s.filesOf(at.mp, at.mp.HashedPath(at.Bck, fsys.ContentManifest, at.Name, ""), "", func(name, path string) (err error) {
+		b := Belonging{Kind: BelongsUpload, Path: path, Mountpath: at.mp, Upload: name}
+		if upload, ok := strings.CutSuffix(name, ".done"); ok {
+			b.Kind, b.Upload = BelongsManifest, upload
+		}
+		all, err = s.sized(b, all)
+		return err
+	})
+	return all, err
+}
