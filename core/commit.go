@@ -182,7 +182,7 @@ func (s *Store) end(t Ticket) error {
 func (w *write) nextRecord(now *existing) (record, error) {
 	at := w.s.options.Clock().UnixNano()
 	rec := record{
-		kind: w.kind(), size: w.size, bid: w.Props.BID, checksum: w.sum, mtime: at, atime: at,
+		kind: w.kind(), size: w.size, bid: w.Props.BID, checksum: w.sum, mtime: at, atime: at, chunks: w.chunkRef(),
 	}
 	var inherited []KV
 	stored := ""
@@ -221,6 +221,9 @@ func (w *write) nextRecord(now *existing) (record, error) {
 // and flushes both if asked to.
 func (w *write) attach(ctx context.Context, rec *record, flush bool) error {
 	w.discardSidecar()
+	if err := w.attachManifest(ctx); err != nil {
+		return err
+	}
 	if w.file == nil { // closed by an earlier step: the record changed since
 		var err error
 		if w.file, err = w.s.system.Open(w.work, unix.O_RDWR|unix.O_NOFOLLOW, 0); err != nil {
@@ -323,6 +326,7 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 		w.mp.Filesystem().AddDirty(w.size)
 	}
 	noted.publish(rec)
+	now.keepChunks(rec)
 	w.s.removeGeneration(&w.object, now)
 	w.s.removeElsewhere(ctx, now)
 	if rec.flags&flagVersioned == 0 {
@@ -353,7 +357,7 @@ func (w *write) rename(ctx context.Context, now *existing, rec *record) (path, s
 		}
 		err := w.s.publish(&w.object, w.work, path)
 		if err == nil {
-			w.work, w.sidecarWork = "", ""
+			w.named()
 			return path, sidecar, nil
 		}
 		if rec.place != PlacePlain || !fsys.IsNameProblem(err) {
@@ -377,19 +381,22 @@ func (w *write) rename(ctx context.Context, now *existing, rec *record) (path, s
 func (w *write) afterFailedRename(old *existing, rec *record) {
 	now, err := w.s.current(&w.object)
 	if err != nil {
-		// Unknown: the sidecar stays, garbage at worst.
-		w.sidecarWork = ""
+		// Unknown: sidecar and chunks stay, garbage at worst.
+		work := w.work
+		w.named()
+		w.work = work
 		return
 	}
 	if now.found && now.rec.stamp == rec.stamp {
-		w.work, w.sidecarWork = "", ""
+		w.named()
+		old.keepChunks(rec)
 		w.s.removeGeneration(&w.object, old)
 		w.s.changed(&w.object)
 	}
 }
 
-// removeGeneration removes what a commit has made superfluous: the sidecars of
-// the replaced records and the older generation in the other place. A failure
+// removeGeneration removes what a commit has made superfluous: the sidecars and
+// chunks of the replaced records and the older generation in the other place. A failure
 // leaves garbage that nobody can see; cleanup takes it.
 func (s *Store) removeGeneration(o *object, now *existing) {
 	if now.older != "" {
@@ -404,6 +411,11 @@ func (s *Store) removeSidecars(o *object, now *existing) {
 	}
 	if now.olderRec.sidecar {
 		s.unlinkGarbage(o, sidecarPath(o.mp, o, now.olderRec.stamp))
+	}
+	for _, rec := range [...]*record{&now.rec, &now.olderRec} {
+		if rec.kind == KindChunked && rec.chunks.upload != now.keep {
+			s.dropChunks(o, rec)
+		}
 	}
 }
 
@@ -446,6 +458,7 @@ func (r *record) attrs(mp *fsys.Mountpath) Attrs {
 	return Attrs{
 		Size: r.size, Checksum: r.checksum, Version: r.version, Atime: r.atime, Mtime: r.mtime, Custom: r.custom,
 		Versioned: r.flags&flagVersioned != 0, Stamp: r.stamp, BID: r.bid, Place: r.place, Mountpath: mp, Copies: 1 + len(r.copies),
+		Chunks: int(r.chunks.count), LargestChunk: r.chunks.largest,
 	}
 }
 

@@ -38,20 +38,19 @@ func (s *Store) Verify(ctx context.Context, key Key) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.openOnce(ctx, &o)
+	c, err := s.openOnce(ctx, &o, true)
 	switch {
 	case err != nil:
 		return err
 	case c.file == nil && c.damage == nil:
 		return s.notFound(key)
+	case c.held:
+		c.damage, err = s.openContent(ctx, &o, &c, true)
 	case c.damage == nil:
 		at := o.on(c.mp)
 		c.damage, err = s.verifyContent(ctx, &at, &c)
 	}
-	if c.file != nil {
-		err = errors.Join(err, c.file.Close())
-	}
-	if err != nil {
+	if err = errors.Join(err, c.close(s)); err != nil {
 		return err
 	}
 	return c.damage
@@ -152,6 +151,9 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 		if err := s.system.Rename(sidecar, filepath.Join(dir, "sidecar")); err != nil && !isNotExist(err) {
 			s.log.Warn("sidecar of a quarantined object stays", "object", o.Cname(), "path", sidecar, "err", err)
 		}
+	}
+	if errors.Is(finding, errRecordDamaged) {
+		s.quarantineChunks(o, filepath.Base(dir))
 	}
 	text, err := json.MarshalIndent(why{
 		Bucket: o.Bck.String(), Name: o.Name, Path: path, Time: now.UTC().Format(time.RFC3339Nano), Finding: finding.Error(),

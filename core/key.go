@@ -46,6 +46,9 @@ type Attrs struct {
 	Place  Place
 	Copies int // copies on this target, this one included
 
+	Chunks       int   // 0: the object is one file
+	LargestChunk int64 // bytes; 0 if the object is one file
+
 	// Mountpath is where the object lies; its String is what clients see in
 	// Ais-Location after the target's name.
 	Mountpath *fs.Mountpath

@@ -257,11 +257,14 @@ func (l *listing) entry(mp *fsys.Mountpath, found *fsys.WalkEntry, proof bool) (
 		return item, false, nil //nolint:nilerr // Open answers with an error, not with an object
 	}
 	item.Name, item.Flags = found.Name, wire.EntryPresent
-	if form == formInline && isDeleted(content) {
+	if form == formInline && kindOf(content).IsDeleted() {
 		item.Tombstone, item.hidden = true, !l.opts.Stamps
 		if proof {
 			return item, false, nil
 		}
+	}
+	if form == formInline && kindOf(content) == KindChunked {
+		item.Flags |= wire.EntryIsChunked
 	}
 	if form == formInline && (proof || l.opts.Props == 0) {
 		stamp, bid, place, ok := peek(content)
@@ -282,6 +285,9 @@ func (l *listing) entry(mp *fsys.Mountpath, found *fsys.WalkEntry, proof bool) (
 	if rec.kind.IsDeleted() { // also one whose record is in a sidecar
 		item.Tombstone, item.hidden = true, !l.opts.Stamps
 		return item, !proof, nil
+	}
+	if rec.kind == KindChunked {
+		item.Flags |= wire.EntryIsChunked
 	}
 	if proof || l.opts.Props == 0 {
 		return item, true, nil

@@ -15,29 +15,35 @@ import (
 // the moment of opening. An overwrite or a delete that follows does not touch
 // it. The caller must Close it, once. The zero Reader is ready for
 // Store.OpenInto, and so is a closed one, which costs no allocation.
+//
+// File is the content, or the first chunk of it: see IsChunked, and Prepare
+// before anything is sent.
 type Reader struct {
 	Attrs
-	File fsys.File // positioned at 0; ReadAt, sendfile through OSFile; nil once closed
+	File fsys.File // positioned at 0; sendfile through OSFile; nil once closed
 
-	spare fsys.File // closed, for the next OpenInto
+	spare   fsys.File       // closed, for the next OpenInto
+	chunked *chunkedContent // nil: the content is one file
 }
 
-// Close releases the file. A second call does nothing.
+// Close releases the files. A second call does nothing.
 func (r *Reader) Close() error {
 	if r.File == nil {
 		return nil
 	}
 	f := r.File
 	r.File, r.spare = nil, f
+	if r.chunked != nil {
+		c := r.chunked
+		r.chunked = nil
+		return errors.Join(f.Close(), c.close())
+	}
 	return f.Close()
 }
 
 // Fd is the open file's descriptor, for sendfile with an offset of the
 // caller's. It is the Reader's until Close.
 func (r *Reader) Fd() uintptr { return r.File.Fd() }
-
-// ReadAt reads the object's content at an offset, as io.ReaderAt says.
-func (r *Reader) ReadAt(p []byte, off int64) (int, error) { return r.File.ReadAt(p, off) }
 
 // Open opens an object for reading. No lock is held when it returns. Atime is
 // the time of the access before this one, which counts from now.
@@ -65,11 +71,11 @@ func (s *Store) OpenInto(ctx context.Context, key Key, r *Reader) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.openWhole(ctx, &o, validate)
+	c, err := s.openWhole(ctx, &o, validate, true)
 	if err != nil {
 		return err
 	}
-	r.Attrs, r.File = c.attrs(s, &o), c.file
+	r.Attrs, r.File, r.chunked = c.attrs(s, &o), c.file, c.content
 	s.access.touch(o.digest, c.file.Path(), s.options.Clock().UnixNano(), r.Atime)
 	return nil
 }
@@ -85,7 +91,7 @@ func (s *Store) Head(ctx context.Context, key Key) (Attrs, error) {
 	if err != nil {
 		return Attrs{}, err
 	}
-	c, err := s.openWhole(ctx, &o, false)
+	c, err := s.openWhole(ctx, &o, false, false)
 	if err != nil {
 		return Attrs{}, err
 	}
@@ -105,6 +111,26 @@ type candidate struct {
 	// damage is why the file cannot be served; path is where it lies.
 	damage error
 	path   string
+	// held: the files of a chunked generation stay until it is released;
+	// content has taken that over.
+	held    bool
+	content *chunkedContent
+}
+
+// close gives up what was opened, none of which was written to.
+func (c *candidate) close(s *Store) error {
+	var err error
+	if c.file != nil {
+		err = c.file.Close()
+	}
+	switch {
+	case c.content != nil:
+		err = errors.Join(err, c.content.close())
+	case c.held:
+		s.generations.release(c.rec.chunks.upload)
+	}
+	c.file, c.content, c.held = nil, nil, false
+	return err
 }
 
 func (c *candidate) attrs(s *Store, o *object) Attrs {
@@ -114,12 +140,23 @@ func (c *candidate) attrs(s *Store, o *object) Attrs {
 }
 
 // openWhole opens the object and repairs it, or takes it out of the way, if it
-// is damaged.
-func (s *Store) openWhole(ctx context.Context, o *object, validate bool) (candidate, error) {
+// is damaged. Only with content can more than the record be read of what is
+// chunked.
+func (s *Store) openWhole(ctx context.Context, o *object, validate, content bool) (candidate, error) {
 	for attempt := 0; ; attempt++ {
-		c, err := s.openOnce(ctx, o)
+		c, err := s.openOnce(ctx, o, content)
 		if err != nil {
 			return candidate{}, err
+		}
+		if c.held {
+			if found, err := s.openContent(ctx, o, &c, validate); found != nil || err != nil {
+				_ = c.close(s) // the error is the one to report
+				if found != nil && attempt == 0 && s.restore(ctx, o) {
+					continue
+				}
+				return candidate{}, errors.Join(found, err)
+			}
+			return c, nil
 		}
 		if c.file != nil && c.damage == nil && c.rec.kind.IsDeleted() {
 			_ = c.file.Close() // it has no content
@@ -158,12 +195,20 @@ func (s *Store) openWhole(ctx context.Context, o *object, validate bool) (candid
 	}
 }
 
-// openOnce opens the file of a name under the shared lock.
-func (s *Store) openOnce(ctx context.Context, o *object) (c candidate, err error) {
+// openOnce opens the file of a name under the shared lock. With hold, what is
+// found of a chunked object is held and must be closed with candidate.close.
+func (s *Store) openOnce(ctx context.Context, o *object, hold bool) (c candidate, err error) {
 	if err := s.lock(ctx, o, false); err != nil {
 		return c, err
 	}
 	defer s.unlock(o, false)
+	if hold {
+		defer func() {
+			if c.held = err == nil && c.file != nil && c.damage == nil && c.rec.kind == KindChunked; c.held {
+				s.generations.hold(c.rec.chunks.upload)
+			}
+		}()
+	}
 	buf := s.memory.Get(recordBuffer)
 	defer buf.Free()
 	if c, err = s.openHere(o, buf.Bytes()); err != nil {

@@ -41,6 +41,17 @@ type existing struct {
 	kept bool
 	// others are what the name holds on other mountpaths, if any can hold it.
 	others []other
+	// keep is the upload id of chunks that stay when the rest goes: those of
+	// a record that takes the place of another with the same content.
+	keep string
+}
+
+// keepChunks says that the chunks of a new record are not garbage.
+func (e *existing) keepChunks(rec *record) {
+	e.keep = rec.chunks.upload
+	for i := range e.others {
+		e.others[i].keep = rec.chunks.upload
+	}
 }
 
 // current looks at all places of a name. It reads records, not content.

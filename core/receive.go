@@ -55,6 +55,8 @@ type write struct {
 
 	sidecarWork string
 	sidecarFile fs.File
+
+	chunks *chunkWriter // nil: the object is one file
 }
 
 // receive reads the body, counts and checks it. Bodies that fit one buffer
@@ -75,7 +77,7 @@ func (w *write) receive(ctx context.Context, body io.Reader) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if ended {
+	if ended && int64(n) <= w.monolithic() {
 		w.data, w.size = slab[:n], int64(n)
 		if err := w.checkSize(); err != nil {
 			return err
@@ -205,10 +207,10 @@ func (w *write) stream(ctx context.Context, body io.Reader, head []byte) error {
 		if theirs != nil {
 			_, _ = theirs.Write(chunk) // hashes never fail
 		}
-		if err := w.append(ctx, chunk); err != nil {
+		if err := w.deliver(ctx, chunk); err != nil {
 			return err
 		}
-		if w.size-started >= writeBackEvery {
+		if w.chunks == nil && w.size-started >= writeBackEvery {
 			if err := w.startWriteback(ctx, started); err != nil {
 				return err
 			}
@@ -244,6 +246,13 @@ func (w *write) stream(ctx context.Context, body io.Reader, head []byte) error {
 		if err := w.verify(computed); err != nil {
 			return err
 		}
+	}
+	if w.chunks != nil {
+		if err := w.endChunks(ctx); err != nil {
+			return err
+		}
+		w.listChunks()
+		return nil
 	}
 	if w.sync && w.size >= ownFlush {
 		return w.onDisk(ctx, func() error {
@@ -318,6 +327,7 @@ func (w *write) discard() {
 		_ = w.file.Close() // of a file that is given up
 		w.file = nil
 	}
+	w.discardChunks()
 	w.removeWork(&w.work)
 	w.discardSidecar()
 }

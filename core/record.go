@@ -39,8 +39,8 @@ const (
 // Kind tells what a record describes.
 type Kind uint8
 
-// Kinds of records. Only KindObject and KindTombstone are written by this
-// release.
+// Kinds of records. This release writes KindObject, KindChunked and
+// KindTombstone.
 const (
 	KindObject       Kind = 1 // the file is the content
 	KindChunked      Kind = 2 // the file is the first chunk, the rest in %ch
@@ -73,6 +73,7 @@ type record struct {
 	custom   []KV // sorted by key
 	name     string
 	copies   []string // ids of the mountpaths with further copies
+	chunks   chunkRef // of KindChunked, else zero
 	sidecar  bool     // it was read from, or belongs to, a sidecar
 }
 

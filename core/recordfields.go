@@ -23,6 +23,7 @@ const (
 	tagCustom   = 18 // may repeat
 	tagCopy     = 19 // may repeat
 	tagFlags    = 20
+	tagChunks   = 22
 )
 
 // appendBody encodes the fields. Fields with a zero value are left out.
@@ -46,7 +47,8 @@ func (r *record) appendBody(dst []byte) []byte {
 	for _, id := range r.copies {
 		dst = appendText(dst, tagCopy, id)
 	}
-	return appendNumber(dst, tagFlags, r.flags)
+	dst = appendNumber(dst, tagFlags, r.flags)
+	return r.chunks.append(dst)
 }
 
 func zigzag(v int64) uint64   { return uint64(v)<<1 ^ uint64(v>>63) }
@@ -103,8 +105,8 @@ func (r *record) decodeBody(body []byte) error {
 		}
 		rest = after
 	}
-	if r.kind < KindObject || r.kind > KindTombstone || r.place > PlaceEscaped || r.size < 0 {
-		return damaged("kind %d, place %d, size %d", r.kind, r.place, r.size)
+	if r.kind < KindObject || r.kind > KindTombstone || r.place > PlaceEscaped || r.size < 0 || (r.kind == KindChunked) != (r.chunks.upload != "") {
+		return damaged("kind %d, place %d, size %d, chunks of %q", r.kind, r.place, r.size, r.chunks.upload)
 	}
 	return nil
 }
@@ -157,15 +159,20 @@ func (r *record) setField(tag uint64, value string) bool {
 	case tagFlags:
 		r.flags = number
 		return number&^flagVersioned == 0 // an unknown one changes the meaning
+	case tagChunks:
+		return r.chunks.decode(value)
 	default:
 		return tag%2 == 1
 	}
 	return true
 }
 
-// isDeleted tells the kind from a body without decoding the rest.
-func isDeleted(body []byte) bool {
-	return len(body) > 2 && body[0] == tagKind && body[1] == 1 && Kind(body[2]).IsDeleted()
+// kindOf tells the kind from a body without decoding the rest.
+func kindOf(body []byte) Kind {
+	if len(body) > 2 && body[0] == tagKind && body[1] == 1 {
+		return Kind(body[2])
+	}
+	return 0
 }
 
 // peek finds stamp, bucket id and place in a body without decoding the rest.

@@ -68,7 +68,9 @@ func (w *write) relocate(ctx context.Context) error {
 	w.file, w.work, w.flushed = nil, "", false
 	defer func() {
 		_ = from.Close() // of a file that is given up
-		w.removeWork(&fromPath)
+		if w.chunks == nil || fromPath != w.chunks.borrowed {
+			w.removeWork(&fromPath)
+		}
 	}()
 	if err := w.create(ctx); err != nil {
 		return err
@@ -80,11 +82,11 @@ func (w *write) relocate(ctx context.Context) error {
 func (w *write) copyFrom(ctx context.Context, from fs.File) error {
 	buf := w.s.memory.Get(memsys.MaxSlab)
 	defer buf.Free()
-	for off := int64(0); off < w.size; {
+	for size, off := w.fileSize(), int64(0); off < size; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := from.ReadAt(buf.Bytes()[:min(int64(len(buf.Bytes())), w.size-off)], off)
+		n, err := from.ReadAt(buf.Bytes()[:min(int64(len(buf.Bytes())), size-off)], off)
 		if n == 0 && err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF

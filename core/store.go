@@ -32,6 +32,9 @@ type Store struct {
 	access   *accessTimes
 	meta     *metaCache
 
+	generations *generations
+	uploads     *uploadTable
+
 	openFlags atomic.Int32 // of reads; O_NOATIME until it is refused
 	applying  sync.Mutex   // one ApplyBMD at a time
 	buckets   atomic.Pointer[bucketTable]
@@ -59,6 +62,9 @@ func NewStore(o Options) *Store {
 		memory:   o.Memory,
 		system:   o.FS.System(),
 		locks:    newNameLocks(),
+
+		generations: newGenerations(),
+		uploads:     newUploadTable(),
 	}
 	s.access = newAccessTimes(s.system, s.log)
 	s.meta = newMetaCache(o.MetadataCache, o.MetadataAge)

@@ -189,8 +189,11 @@ func (r *rig) tryGet(name string) (string, Attrs, error) {
 	if err != nil {
 		return "", Attrs{}, err
 	}
+	if err := reader.Prepare(context.Background(), 0, reader.Size); err != nil {
+		return "", Attrs{}, errors.Join(err, reader.Close())
+	}
 	var buf bytes.Buffer
-	if _, err := io.Copy(&buf, struct{ io.Reader }{reader.File}); err != nil {
+	if _, err := io.Copy(&buf, io.NewSectionReader(reader, 0, reader.Size)); err != nil {
 		return "", Attrs{}, errors.Join(err, reader.Close())
 	}
 	return buf.String(), reader.Attrs, reader.Close()

@@ -19,6 +19,8 @@ func (w *write) kind() Kind {
 		return KindTombstone
 	case w.marker:
 		return KindDeleteMarker
+	case w.chunks != nil:
+		return KindChunked
 	}
 	return KindObject
 }
@@ -49,7 +51,7 @@ func (s *Store) Look(ctx context.Context, key Key) (attrs Attrs, kind Kind, err 
 	if err != nil {
 		return Attrs{}, 0, err
 	}
-	c, err := s.openOnce(ctx, &o)
+	c, err := s.openOnce(ctx, &o, false)
 	switch {
 	case err != nil:
 		return Attrs{}, 0, err

@@ -1,0 +1,320 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/wire"
+	fsys "github.com/aistore-go/aistore/fs"
+)
+
+// Segment is a piece of an object's content that lies in one file.
+type Segment struct {
+	File   fsys.File // open for reading
+	Offset int64     // in the file, bytes
+	Length int64     // bytes
+}
+
+// chunkedContent is what a Reader of a chunked object has beside the first
+// chunk.
+type chunkedContent struct {
+	s        *Store
+	o        object // where the first chunk lies
+	manifest *manifest
+	first    fsys.FileInfo // of the first chunk
+
+	mu     sync.Mutex
+	open   fsys.File // the chunk that ReadAt used last, if not the first
+	number int       // its index
+}
+
+// IsChunked tells that the content lies in several files: what is sent must go
+// through Segments, or be read with ReadAt.
+func (r *Reader) IsChunked() bool { return r.chunked != nil }
+
+// Prepare checks, before anything of a range is sent, that all of it is there.
+// The range must lie within the object. It costs nothing unless the object is
+// chunked. Errors: 500 with "truncated" in its text, 503.
+func (r *Reader) Prepare(ctx context.Context, start, length int64) error {
+	if r.chunked == nil {
+		return nil
+	}
+	c := r.chunked
+	err := c.check(ctx, start, length)
+	if err == nil || apierr.CodeOf(err) != wire.CodeBadChecksum {
+		return err
+	}
+	if c.s.restore(ctx, &c.o) && c.check(ctx, start, length) == nil {
+		return nil
+	}
+	c.s.log.Error("chunked object is damaged and stays in place", "object", c.o.Cname(), "finding", err)
+	return err
+}
+
+// Segments calls send for the pieces of a range, in order. A file is open
+// during the call only; send may take its descriptor with OSFile. An error of
+// send ends it and is returned as it is.
+func (r *Reader) Segments(start, length int64, send func(Segment) error) error {
+	if r.chunked == nil {
+		return send(Segment{File: r.File, Offset: start, Length: length})
+	}
+	return r.chunked.each(start, length, func(i int, off, n int64) error {
+		if i == 0 {
+			return send(Segment{File: r.File, Offset: off, Length: n})
+		}
+		f, err := r.chunked.openChunk(i)
+		if err != nil {
+			return err
+		}
+		err = send(Segment{File: f, Offset: off, Length: n})
+		return errors.Join(err, f.Close())
+	})
+}
+
+// ReadAt implements io.ReaderAt over the whole content.
+func (r *Reader) ReadAt(p []byte, off int64) (n int, err error) {
+	if r.chunked == nil {
+		return r.File.ReadAt(p, off)
+	}
+	want := len(p)
+	if off < 0 || off > r.Size {
+		return 0, io.EOF
+	}
+	if int64(len(p)) > r.Size-off {
+		p = p[:r.Size-off]
+	}
+	err = r.chunked.each(off, int64(len(p)), func(i int, at, length int64) error {
+		piece := p[n : n+int(length)]
+		m, err := r.chunked.readChunk(r.File, i, piece, at)
+		n += m
+		if m == len(piece) {
+			return nil
+		}
+		if err == nil || errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	})
+	if err == nil && n < want {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// each calls do for the chunks of a range: index, offset in the chunk, length.
+func (c *chunkedContent) each(start, length int64, do func(i int, off, n int64) error) error {
+	at := int64(0)
+	for i := range c.manifest.chunks {
+		if length <= 0 {
+			return nil
+		}
+		size := c.manifest.chunks[i].size
+		if start < at+size {
+			n := min(length, at+size-start)
+			if err := do(i, start-at, n); err != nil {
+				return err
+			}
+			start, length = start+n, length-n
+		}
+		at += size
+	}
+	return nil
+}
+
+// readChunk reads from one chunk. The chunk that was read last stays open: a
+// copy goes through a chunk in many steps.
+func (c *chunkedContent) readChunk(first fsys.File, i int, p []byte, off int64) (int, error) {
+	if i == 0 {
+		return first.ReadAt(p, off)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open == nil || c.number != i {
+		if c.open != nil {
+			_ = c.open.Close() // was only read
+			c.open = nil
+		}
+		f, err := c.openChunk(i)
+		if err != nil {
+			return 0, err
+		}
+		c.open, c.number = f, i
+	}
+	return c.open.ReadAt(p, off)
+}
+
+// check looks whether every chunk of a range is there and has its size.
+func (c *chunkedContent) check(ctx context.Context, start, length int64) error {
+	return c.each(start, length, func(i int, _, _ int64) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		want := &c.manifest.chunks[i]
+		if i == 0 {
+			if c.first.Size != want.size {
+				return c.truncated(i, c.first.Size)
+			}
+			return nil
+		}
+		_, info, err := c.find(want)
+		switch {
+		case err != nil:
+			return err
+		case info.Kind != fsys.KindFile:
+			return c.truncated(i, -1)
+		case info.Size != want.size:
+			return c.truncated(i, info.Size)
+		}
+		return nil
+	})
+}
+
+// find looks for a chunk: where the manifest says, then on all mountpaths. The
+// kind of info is zero if there is none.
+func (c *chunkedContent) find(want *chunk) (path string, info fsys.FileInfo, err error) {
+	all := c.s.options.FS.Available().All()
+	look := func(here bool) error {
+		for _, mp := range all {
+			if (mp.ID == want.mp) != here {
+				continue
+			}
+			err := c.s.withSlot(mp, nil, func() error {
+				path = chunkPath(mp, &c.o, c.manifest.upload, want.number)
+				info, err = c.s.system.Stat(path)
+				if err != nil && !isNotExist(err) {
+					return mp.IOError("stat "+path, err)
+				}
+				return nil
+			})
+			if err != nil || info.Kind == fsys.KindFile {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := look(true); err != nil || info.Kind == fsys.KindFile {
+		return path, info, err
+	}
+	return path, info, look(false)
+}
+
+// openChunk opens a chunk other than the first.
+func (c *chunkedContent) openChunk(i int) (fsys.File, error) {
+	path, info, err := c.find(&c.manifest.chunks[i])
+	if err != nil {
+		return nil, err
+	}
+	if info.Kind != fsys.KindFile {
+		return nil, c.truncated(i, -1)
+	}
+	return c.s.openFile(path)
+}
+
+// truncated is the 500 of a chunk that is missing (has is negative) or has a
+// wrong size. Clients look for the word.
+func (c *chunkedContent) truncated(i int, has int64) error {
+	want := &c.manifest.chunks[i]
+	what := "is missing"
+	if has >= 0 {
+		what = "has another size"
+	}
+	return apierr.New(apierr.StatusInternalServerError, wire.CodeBadChecksum,
+		"BAD DATA CHECKSUM: %s is truncated: chunk %d of %d %s (size(%d != %d))",
+		c.o.Cname(), i+1, len(c.manifest.chunks), what, want.size, max(has, 0))
+}
+
+// close gives back what ReadAt opened, and the hold on the generation.
+func (c *chunkedContent) close() (err error) {
+	c.mu.Lock()
+	if c.open != nil {
+		err = c.open.Close()
+		c.open = nil
+	}
+	c.mu.Unlock()
+	c.s.generations.release(c.manifest.upload)
+	return err
+}
+
+// openContent makes the rest of a reader for a chunked object whose generation
+// is held, and reads all of it if it is to be validated. found is damage, after
+// which the object stays where it is; err is a failure to find out.
+func (s *Store) openContent(ctx context.Context, o *object, c *candidate, validate bool) (found, err error) {
+	at := o.on(c.mp)
+	m, err := s.loadManifest(&at, &c.rec)
+	if err == nil {
+		c.content = &chunkedContent{s: s, o: at, manifest: m, first: c.info}
+		if !validate {
+			return nil, nil
+		}
+		if found, err = s.verifyChunks(ctx, c, c.content); found != nil {
+			s.log.Error("chunked object is damaged and stays in place", "object", o.Cname(), "finding", found)
+		}
+		return found, err
+	}
+	if apierr.CodeOf(err) == wire.CodeBadChecksum {
+		return err, nil
+	}
+	return nil, err
+}
+
+// loadManifest reads and checks the manifest that a record refers to.
+func (s *Store) loadManifest(o *object, rec *record) (*manifest, error) {
+	ref := &rec.chunks
+	path := manifestPath(o.mp, o, ref.upload)
+	var m *manifest
+	err := s.withSlot(o.mp, nil, func() error {
+		file, err := s.readWhole(o.mp, path, int64(ref.length))
+		if err != nil {
+			return err
+		}
+		if uint32(len(file)) != ref.length || xxhash.Sum64(file) != ref.sum {
+			return damaged("manifest does not match the record")
+		}
+		m, err = decodeManifest(file)
+		return err
+	})
+	switch {
+	case err == nil && m == nil:
+		return nil, apierr.Unavailable(time.Second, "%s: its mountpath is out of use", o.Cname())
+	case err == nil && (m.upload != ref.upload || m.size != rec.size || m.state != stateCompleted || len(m.chunks) != int(ref.count)):
+		err = damaged("manifest of another object")
+	}
+	if err == nil {
+		return m, nil
+	}
+	if !errors.Is(err, errRecordDamaged) && !isNotExist(err) {
+		return nil, o.mp.IOError("read "+path, err)
+	}
+	if m := s.rebuildManifest(o, rec); m != nil {
+		return m, nil
+	}
+	s.log.Error("chunked object without its manifest stays in place", "object", o.Cname(), "manifest", path, "err", err)
+	return nil, apierr.Wrap(err, apierr.StatusInternalServerError, wire.CodeBadChecksum,
+		"BAD DATA CHECKSUM: %s is truncated: its list of chunks is damaged or missing", o.Cname())
+}
+
+// readWhole reads a small file. One that is longer than the limit comes back
+// one byte longer than it.
+func (s *Store) readWhole(mp *fsys.Mountpath, path string, limit int64) ([]byte, error) {
+	f, err := s.system.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		if isNotExist(err) {
+			return nil, err
+		}
+		return nil, mp.IOError("open "+path, err)
+	}
+	buf := make([]byte, min(limit, maxManifest)+1)
+	n, err := f.ReadAt(buf, 0)
+	closeErr := f.Close()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, mp.IOError("read "+path, err)
+	}
+	return buf[:n], closeErr
+}

@@ -1,0 +1,182 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"path/filepath"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/cksum"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/fs"
+	"github.com/aistore-go/aistore/memsys"
+)
+
+// castagnoli is the polynomial of the checksum that every chunk has.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// rebuildManifest makes a lost manifest again from what the chunks say of
+// themselves; nil if that is not what the record refers to.
+func (s *Store) rebuildManifest(o *object, rec *record) *manifest {
+	m := &manifest{state: stateCompleted, upload: rec.chunks.upload, bid: rec.bid, name: o.Name}
+	found := map[int]chunk{}
+	add := func(mp *fs.Mountpath, path string) error {
+		p, ok, err := s.readPart(path)
+		if err == nil && ok && p.upload == m.upload && p.bid == m.bid {
+			found[p.number] = chunk{number: p.number, size: p.size, crc: p.crc, mp: mp.ID}
+		}
+		return err
+	}
+	first := o.plain
+	if rec.place == PlaceEscaped {
+		first = o.escapedPath()
+	}
+	err := s.withSlot(o.mp, nil, func() error { return add(o.mp, first) })
+	for _, mp := range s.options.FS.Available().All() {
+		if err != nil {
+			return nil
+		}
+		err = s.withSlot(mp, nil, func() error {
+			return s.eachChunk(mp, o, m.upload, func(path string, _ int) error { return add(mp, path) })
+		})
+	}
+	for _, c := range found {
+		m.chunks = append(m.chunks, c)
+		m.size += c.size
+	}
+	slices.SortFunc(m.chunks, func(a, b chunk) int { return a.number - b.number })
+	if len(m.chunks) > 0 {
+		m.chunks[0].mp = "" // the object's file
+	}
+	file := m.encode()
+	if err != nil || m.size != rec.size || uint32(len(file)) != rec.chunks.length || xxhash.Sum64(file) != rec.chunks.sum {
+		return nil
+	}
+	if err := s.writeManifest(context.Background(), o, manifestPath(o.mp, o, m.upload), file, o.Props.SyncWrites()); err != nil {
+		s.log.Warn("manifest was made again and cannot be written", "object", o.Cname(), "err", err)
+	} else {
+		s.log.Warn("lost manifest was made again", "object", o.Cname())
+	}
+	return m
+}
+
+// verifyChunks reads a chunked object and compares the checksum of each chunk
+// and of the whole. The object stays where it is, whatever is found.
+func (s *Store) verifyChunks(ctx context.Context, c *candidate, content *chunkedContent) (damage, err error) {
+	if err := content.check(ctx, 0, c.rec.size); err != nil {
+		if apierr.CodeOf(err) == wire.CodeBadChecksum {
+			return err, nil
+		}
+		return nil, err
+	}
+	whole, err := cksum.New(c.rec.checksum.Type)
+	if c.rec.checksum.IsNone() {
+		whole, err = nil, nil
+	}
+	if err != nil {
+		return badRecord(&content.o, err), nil
+	}
+	buf := s.memory.Get(memsys.MaxSlab)
+	defer buf.Free()
+	for i := range content.manifest.chunks {
+		damage, err := s.verifyChunk(ctx, c, content, i, whole, buf.Bytes())
+		if damage != nil || err != nil {
+			return damage, err
+		}
+	}
+	if whole == nil {
+		return nil, nil
+	}
+	if sum := cksum.Sum(c.rec.checksum.Type, whole); sum.Value != c.rec.checksum.Value {
+		return apierr.BadChecksum(sum.Type, c.rec.checksum.Value, sum.Value, content.o.Cname()), nil
+	}
+	return nil, nil
+}
+
+// verifyChunk reads one chunk, and adds it to the checksum of the whole.
+func (s *Store) verifyChunk(ctx context.Context, c *candidate, content *chunkedContent, i int, whole hash.Hash, buf []byte) (damage, err error) {
+	want := &content.manifest.chunks[i]
+	crc := uint32(0)
+	for off := int64(0); off < want.size; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		piece := buf[:min(int64(len(buf)), want.size-off)]
+		n, err := content.readChunk(c.file, i, piece, off)
+		if n < len(piece) {
+			if apierr.CodeOf(err) == wire.CodeBadChecksum {
+				return err, nil
+			}
+			return nil, content.o.mp.IOError("read a chunk of "+content.o.Cname(), err)
+		}
+		crc = crc32.Update(crc, castagnoli, piece)
+		if whole != nil {
+			_, _ = whole.Write(piece) // hashes never fail
+		}
+		off += int64(n)
+	}
+	if crc != want.crc {
+		return apierr.BadChecksum(cksum.CRC32C, hex32(want.crc), hex32(crc),
+			content.o.Cname()+", truncated or changed in chunk "+chunkName(content.manifest.upload, want.number)), nil
+	}
+	return nil, nil
+}
+
+func hex32(v uint32) string { return fmt.Sprintf("%08x", v) }
+
+// quarantineChunks moves the chunks and manifests of an object whose record
+// cannot be read to where its file went, each on its own mountpath. What may be
+// an upload, or is being read, stays.
+func (s *Store) quarantineChunks(o *object, base string) {
+	all := s.options.FS.Available().All()
+	var completed []string
+	uploads := map[string]bool{}
+	for _, mp := range all {
+		err := s.withSlot(mp, o.mp, func() error {
+			err := s.system.ReadDir(manifestDir(mp, o), func(name []byte, _ fs.EntryKind) error {
+				if id, done, ok := parseManifestName(string(name)); ok && done {
+					completed = append(completed, id)
+				} else if ok {
+					uploads[id] = true
+				}
+				return nil
+			})
+			if isNotExist(err) {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			s.log.Warn("chunks of a quarantined object cannot be looked for", "object", o.Cname(), "mountpath", mp.Path, "err", err)
+		}
+	}
+	for _, id := range completed {
+		if uploads[id] || s.generations.isHeld(id) {
+			continue
+		}
+		for _, mp := range all {
+			dir := filepath.Join(mp.Path, fs.QuarantineDir, base)
+			move := func(path string, _ int) error {
+				if _, err := s.system.Stat(path); isNotExist(err) {
+					return nil
+				}
+				if err := mp.MakeDirs(dir); err != nil {
+					return err
+				}
+				return s.system.Rename(path, filepath.Join(dir, filepath.Base(path)))
+			}
+			err := s.withSlot(mp, o.mp, func() error {
+				return errors.Join(move(manifestPath(mp, o, id), 0), s.eachChunk(mp, o, id, move))
+			})
+			if err != nil {
+				s.log.Warn("chunks of a quarantined object stay", "object", o.Cname(), "upload", id, "mountpath", mp.Path, "err", err)
+			}
+		}
+	}
+}

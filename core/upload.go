@@ -1,0 +1,395 @@
+package core
+
+import (
+	"cmp"
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/cksum"
+	"github.com/aistore-go/aistore/cmn/wire"
+	fsys "github.com/aistore-go/aistore/fs"
+)
+
+// upload is an object that comes in parts. All of it is on the disks: what is
+// in memory is made of that when it is asked for, and may be forgotten while
+// nobody uses it.
+type upload struct {
+	id      string
+	bck     wire.Bck
+	bid     uint64
+	name    string
+	created int64
+	custom  []KV
+
+	// gate is held shared while a part gets its name, and exclusively while
+	// the upload ends, so that a part is counted or refused.
+	gate  sync.RWMutex
+	ended bool
+
+	mu    sync.Mutex // for what follows
+	parts map[int]*storedPart
+	whole wholeSum
+
+	users int    // under the table's lock
+	used  uint64 // when somebody used it last; the same
+}
+
+// storedPart is a part that has its name.
+type storedPart struct {
+	partRecord
+	mp      *fsys.Mountpath
+	durable bool // it was flushed by this process
+}
+
+// keptParts is how many parts of unused uploads are remembered; more are read
+// from the disks when they are needed.
+const keptParts = 100_000
+
+// uploadTable is the uploads in memory.
+type uploadTable struct {
+	mu      sync.Mutex
+	byID    map[string]*upload
+	loading map[string]chan struct{} // closed when the load has ended
+	clock   uint64
+}
+
+func newUploadTable() *uploadTable {
+	return &uploadTable{byID: make(map[string]*upload), loading: make(map[string]chan struct{})}
+}
+
+// CreateOptions is what is known of an object whose parts are to come.
+type CreateOptions struct {
+	Custom []KV // custom metadata of the object
+}
+
+// CreateUpload begins an upload and returns its id. It is as durable as a
+// write, and stays until it is completed or aborted, across restarts.
+//
+// Errors: 400 bad name or custom metadata; 404 no such bucket; 501 remote
+// bucket; 507 out of space; 503.
+func (s *Store) CreateUpload(ctx context.Context, key Key, opts CreateOptions) (id string, err error) {
+	o, err := s.resolveUpload(key)
+	if err != nil {
+		return "", err
+	}
+	if err := ValidateCustom(opts.Custom); err != nil {
+		return "", err
+	}
+	if err := s.options.FS.OutOfSpace(); err != nil {
+		return "", err
+	}
+	custom, err := mergeCustom(nil, opts.Custom)
+	if err != nil {
+		return "", err
+	}
+	u := &upload{
+		id: newUploadID(), bck: key.Bck, bid: key.Props.BID, name: strings.Clone(key.Name),
+		created: s.options.Clock().UnixNano(), custom: custom, parts: map[int]*storedPart{},
+		whole: newWholeSum(key.Props.Checksum.Type),
+	}
+	m := manifest{state: stateUpload, upload: u.id, bid: u.bid, name: u.name, created: u.created, custom: u.custom}
+	path := uploadPath(o.mp, &o, u.id)
+	if err := s.writeManifest(context.WithoutCancel(ctx), &o, path, m.encode(), key.Props.SyncWrites()); err != nil {
+		s.removeChunks(&o, u.id, nil) // in case it took place all the same
+		return "", err
+	}
+	s.uploads.mu.Lock()
+	s.uploads.byID[u.id] = u
+	s.uploads.mu.Unlock()
+	return u.id, nil
+}
+
+func newWholeSum(kind string) wholeSum {
+	return wholeSum{kind: kind, next: 1, nobody: kind == cksum.None}
+}
+
+// resolveUpload is resolve for an object that may come in parts.
+func (s *Store) resolveUpload(key Key) (object, error) {
+	o, err := s.resolve(key)
+	if err == nil && o.Props.IsRemote(o.Bck) {
+		err = apierr.NotImplemented("writing to remote buckets (%s) is not built yet", o.Bck)
+	}
+	return o, err
+}
+
+// noUpload is the 404 of an upload that does not exist, or not any more.
+func noUpload(o *object, id string) error {
+	return apierr.New(apierr.StatusNotFound, wire.CodeNotFound, "multipart upload %.64q of %s does not exist", id, o.Cname())
+}
+
+// useUpload finds an upload of an object, in memory or on the disks. Every nil
+// error is followed by one doneWith.
+func (s *Store) useUpload(ctx context.Context, o *object, id string) (*upload, error) {
+	if !isUploadID(id) {
+		return nil, noUpload(o, id)
+	}
+	t := s.uploads
+	for {
+		t.mu.Lock()
+		u := t.byID[id]
+		if u != nil {
+			if u.bck != o.Bck || u.bid != o.Props.BID || u.name != o.Name {
+				t.mu.Unlock()
+				return nil, noUpload(o, id)
+			}
+			u.users++
+			t.mu.Unlock()
+			return u, nil
+		}
+		wait := t.loading[id]
+		if wait == nil {
+			wait = make(chan struct{})
+			t.loading[id] = wait
+			t.mu.Unlock()
+			u, err := s.loadUpload(ctx, o, id)
+			t.mu.Lock()
+			delete(t.loading, id)
+			close(wait)
+			if err == nil {
+				u.users++
+				t.byID[id] = u
+			}
+			t.mu.Unlock()
+			return u, err
+		}
+		t.mu.Unlock()
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// doneWith ends the use of an upload. One that has ended is forgotten, and so
+// are those that nobody has used for long when there are many.
+func (s *Store) doneWith(u *upload) {
+	t := s.uploads
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clock++
+	u.users--
+	u.used = t.clock
+	if u.users > 0 {
+		return
+	}
+	if u.ended { // nobody else is left to change it
+		if t.byID[u.id] == u {
+			delete(t.byID, u.id)
+		}
+		return
+	}
+	kept := 0
+	for _, other := range t.byID {
+		if other.users == 0 {
+			kept += 16 + len(other.parts)
+		}
+	}
+	if kept <= keptParts {
+		return
+	}
+	idle := make([]*upload, 0, len(t.byID))
+	for _, other := range t.byID {
+		if other.users == 0 {
+			idle = append(idle, other)
+		}
+	}
+	slices.SortFunc(idle, func(a, b *upload) int { return cmp.Compare(a.used, b.used) })
+	for _, other := range idle {
+		if kept <= keptParts/2 {
+			break
+		}
+		kept -= 16 + len(other.parts)
+		delete(t.byID, other.id)
+	}
+}
+
+// loadUpload reads an upload from the disks: that of an earlier run of this
+// process, or one that was forgotten.
+func (s *Store) loadUpload(ctx context.Context, o *object, id string) (*upload, error) {
+	m, err := s.findUpload(o, id)
+	if err != nil {
+		return nil, err
+	}
+	if m == nil {
+		return nil, noUpload(o, id)
+	}
+	u := &upload{
+		id: id, bck: o.Bck, bid: m.bid, name: m.name, created: m.created, custom: m.custom,
+		parts: map[int]*storedPart{}, whole: newWholeSum(o.Props.Checksum.Type),
+	}
+	// A crash between a commit and the end of its upload leaves both.
+	finished, err := s.isObject(ctx, o, id)
+	if err != nil {
+		return nil, err
+	}
+	if finished {
+		s.forgetUpload(o, id)
+		return nil, noUpload(o, id)
+	}
+	for _, mp := range s.options.FS.Available().All() {
+		err := s.withSlot(mp, nil, func() error {
+			return s.eachChunk(mp, o, id, func(path string, number int) error {
+				p, ok, err := s.readPart(path)
+				if err != nil || !ok || p.number != number || p.upload != id || p.bid != u.bid {
+					return err
+				}
+				if known := u.parts[number]; known == nil || known.clock < p.clock {
+					u.parts[number] = &storedPart{partRecord: p, mp: mp}
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			return nil, s.partError(o, mp, err)
+		}
+	}
+	u.continueWhole()
+	return u, nil
+}
+
+// continueWhole finds out whether the parts on the disks came in order, and so
+// where the checksum of the whole goes on.
+func (u *upload) continueWhole() {
+	w := &u.whole
+	last := uint64(0)
+	for n := 1; n <= len(u.parts); n++ {
+		p := u.parts[n]
+		if p == nil || p.clock <= last || p.wholeType != w.kind {
+			w.next = 0
+			return
+		}
+		last, w.state, w.next = p.clock, []byte(p.wholeState), n+1
+	}
+}
+
+// findUpload looks for the file of an upload on all mountpaths; nil if there
+// is none.
+func (s *Store) findUpload(o *object, id string) (found *manifest, err error) {
+	for _, mp := range s.options.FS.Available().All() {
+		err := s.withSlot(mp, nil, func() error {
+			path := uploadPath(mp, o, id)
+			file, err := s.readWhole(mp, path, maxManifest)
+			if isNotExist(err) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			m, err := decodeManifest(file)
+			if err != nil {
+				s.log.Warn("damaged upload", "path", path, "err", err)
+				return nil
+			}
+			if m.state == stateUpload && m.upload == id && m.bid == o.Props.BID && m.name == o.Name {
+				found = m
+			}
+			return nil
+		})
+		if err != nil || found != nil {
+			return found, err
+		}
+	}
+	return nil, nil
+}
+
+// isObject tells whether a name's object is the generation of an upload id.
+func (s *Store) isObject(ctx context.Context, o *object, id string) (bool, error) {
+	at := *o
+	if err := s.lock(ctx, &at, false); err != nil {
+		return false, err
+	}
+	defer s.unlock(&at, false)
+	now, err := s.current(&at)
+	return err == nil && now.refersTo(id), err
+}
+
+// refersTo tells whether anything that a name holds has chunks of an id.
+func (e *existing) refersTo(id string) bool {
+	if e.found && e.rec.chunks.upload == id || e.olderRec.chunks.upload == id {
+		return true
+	}
+	for i := range e.others {
+		if e.others[i].refersTo(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// forgetUpload removes the file of an upload that has ended.
+func (s *Store) forgetUpload(o *object, id string) {
+	for _, mp := range s.options.FS.Available().All() {
+		if err := s.withSlot(mp, nil, func() error { return s.unlinkIfThere(uploadPath(mp, o, id)) }); err != nil {
+			s.log.Warn("a finished upload stays until it is collected", "object", o.Cname(), "upload", id, "err", err)
+		}
+	}
+}
+
+// ListParts returns the parts of an upload that have arrived, by number.
+// Errors: 404 no such upload; 503.
+func (s *Store) ListParts(ctx context.Context, key Key, id string) ([]Part, error) {
+	o, err := s.resolveUpload(key)
+	if err != nil {
+		return nil, err
+	}
+	u, err := s.useUpload(ctx, &o, id)
+	if err != nil {
+		return nil, err
+	}
+	defer s.doneWith(u)
+	u.gate.RLock()
+	defer u.gate.RUnlock()
+	if u.ended {
+		return nil, noUpload(&o, id)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	parts := make([]Part, 0, len(u.parts))
+	for _, p := range u.parts {
+		parts = append(parts, p.part())
+	}
+	slices.SortFunc(parts, func(a, b Part) int { return a.Number - b.Number })
+	return parts, nil
+}
+
+// AbortUpload ends an upload and removes its parts. Errors: 404 no such
+// upload; 500 I/O: the upload may be there still; 503.
+func (s *Store) AbortUpload(ctx context.Context, key Key, id string) error {
+	o, err := s.resolveUpload(key)
+	if err != nil {
+		return err
+	}
+	u, err := s.useUpload(ctx, &o, id)
+	if err != nil {
+		return err
+	}
+	defer s.doneWith(u)
+	u.gate.Lock()
+	defer u.gate.Unlock()
+	if u.ended {
+		return noUpload(&o, id)
+	}
+	// First what makes the parts an upload: after a crash it must not come
+	// back with fewer of them.
+	for _, mp := range s.options.FS.Available().All() {
+		err := s.withSlot(mp, nil, func() error {
+			path := uploadPath(mp, &o, id)
+			err := s.system.Unlink(path)
+			if err == nil && o.Props.SyncWrites() {
+				err = mp.Filesystem().Flush(context.WithoutCancel(ctx), fsys.FlushRequest{Dirs: []string{filepath.Dir(path)}})
+			}
+			return err
+		})
+		if err != nil && !isNotExist(err) {
+			return s.partError(&o, mp, err)
+		}
+	}
+	u.ended = true
+	s.removeChunks(&o, id, nil)
+	return nil
+}

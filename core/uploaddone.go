@@ -1,0 +1,282 @@
+package core
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/cksum"
+	"github.com/aistore-go/aistore/fs"
+)
+
+// CompletePart names one part at completion.
+type CompletePart struct {
+	Number int
+	MD5    string // hex; "": not compared. Only with CompleteOptions.Listed
+}
+
+// CompleteOptions is what a client says when all parts have been sent.
+type CompleteOptions struct {
+	Parts []CompletePart
+
+	// Listed makes the object of the parts that are listed, in ascending
+	// order, with gaps between the numbers; others that were uploaded are
+	// dropped. Else the list, in any order, must be that of all uploaded
+	// parts, and they must be 1..N.
+	Listed bool
+
+	// Put is what applies to the object as to any other write: custom keys,
+	// the version to go on from, and whether to look at the object before.
+	// Its size and checksum do not count.
+	Put PutOptions
+}
+
+// CompleteUpload makes the parts of an upload the object of its name, at once.
+// When it returns nil all of it is on stable storage if the bucket's
+// durability says so, and the upload has ended. After an error it goes on,
+// unless the object was committed and only its last flush failed.
+//
+// The checksum of the object is of the bucket's type if the parts arrived one
+// after the other, else CRC-32C.
+//
+// Errors: 404 no such upload; 400 the list is not what was uploaded ("no
+// chunks", "partial completion", a gap); and those of Put.
+func (s *Store) CompleteUpload(ctx context.Context, key Key, id string, opts CompleteOptions) (Attrs, error) {
+	o, err := s.resolveUpload(key)
+	if err != nil {
+		return Attrs{}, err
+	}
+	u, err := s.useUpload(ctx, &o, id)
+	if err != nil {
+		return Attrs{}, err
+	}
+	defer s.doneWith(u)
+	if err := ValidateCustom(opts.Put.Custom); err != nil {
+		return Attrs{}, err
+	}
+	u.gate.Lock()
+	defer u.gate.Unlock()
+	if u.ended {
+		return Attrs{}, noUpload(&o, id)
+	}
+	parts, err := u.choose(&o, &opts)
+	if err != nil {
+		return Attrs{}, err
+	}
+	flushing := context.WithoutCancel(ctx)
+	if err := s.secureParts(flushing, &o, parts); err != nil {
+		return Attrs{}, err
+	}
+	if opts.Put.Custom, err = mergeCustom(u.custom, opts.Put.Custom); err != nil {
+		return Attrs{}, err
+	}
+	s.generations.hold(id) // nobody collects them while they become an object
+	defer s.generations.release(id)
+	return s.commitUpload(flushing, &o, u, parts, &opts.Put)
+}
+
+// choose checks the list of parts and returns those of the object, in order.
+func (u *upload) choose(o *object, opts *CompleteOptions) ([]*storedPart, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.parts) == 0 || opts.Listed && len(opts.Parts) == 0 {
+		return nil, apierr.BadRequest("%s: multipart upload %s has no chunks", o.Cname(), u.id)
+	}
+	if opts.Listed {
+		return u.chooseListed(o, opts)
+	}
+	chosen := make([]*storedPart, 0, len(u.parts))
+	for _, p := range u.parts {
+		chosen = append(chosen, p)
+	}
+	slices.SortFunc(chosen, func(a, b *storedPart) int { return cmp.Compare(a.number, b.number) })
+	listed := make(map[int]bool, len(opts.Parts))
+	for _, p := range opts.Parts {
+		if u.parts[p.Number] == nil || listed[p.Number] {
+			return nil, u.partial(o, "part %d is listed and was not uploaded, or is listed twice", p.Number)
+		}
+		listed[p.Number] = true
+	}
+	if len(listed) != len(chosen) {
+		return nil, u.partial(o, "%d parts are listed and %d were uploaded", len(listed), len(chosen))
+	}
+	for i, p := range chosen {
+		if p.number != i+1 {
+			return nil, apierr.BadRequest("%s: multipart upload %s: chunk at (%d) has invalid number %d (count=%d)",
+				o.Cname(), u.id, i, p.number, len(chosen))
+		}
+	}
+	return chosen, nil
+}
+
+func (u *upload) partial(o *object, format string, args ...any) error {
+	e := apierr.BadRequest(format, args...)
+	e.Message = o.Cname() + ": multipart upload " + u.id + ": partial completion is not allowed: " + e.Message
+	return e
+}
+
+func (u *upload) chooseListed(o *object, opts *CompleteOptions) ([]*storedPart, error) {
+	chosen := make([]*storedPart, 0, len(opts.Parts))
+	last := 0
+	for _, listed := range opts.Parts {
+		p := u.parts[listed.Number]
+		switch {
+		case listed.Number <= last:
+			return nil, apierr.New(apierr.StatusBadRequest, "InvalidPartOrder", "%s: multipart upload %s: part %d is listed after part %d",
+				o.Cname(), u.id, listed.Number, last)
+		case p == nil, listed.MD5 != "" && p.md5 != "" && listed.MD5 != p.part().MD5:
+			return nil, apierr.New(apierr.StatusBadRequest, "InvalidPart", "%s: multipart upload %s: part %d was not uploaded, or is another one",
+				o.Cname(), u.id, listed.Number)
+		}
+		last = listed.Number
+		chosen = append(chosen, p)
+	}
+	return chosen, nil
+}
+
+// secureParts looks whether every part is there, and makes durable what an
+// earlier process may not have.
+func (s *Store) secureParts(ctx context.Context, o *object, parts []*storedPart) error {
+	flushes := map[*fs.Filesystem]*fs.FlushRequest{}
+	var open []fs.File
+	defer func() {
+		for _, f := range open {
+			_ = f.Close() // was not written to
+		}
+	}()
+	flush := func() error {
+		for filesystem, request := range flushes {
+			if err := filesystem.Flush(ctx, *request); err != nil {
+				return s.partError(o, o.mp, err)
+			}
+		}
+		clear(flushes)
+		for len(open) > 0 {
+			if err := open[0].Close(); err != nil {
+				return s.partError(o, o.mp, err)
+			}
+			open = open[1:]
+		}
+		return nil
+	}
+	for _, p := range parts {
+		path := chunkPath(p.mp, o, p.upload, p.number)
+		there := false
+		err := s.withSlot(p.mp, nil, func() error {
+			info, err := s.system.Stat(path)
+			if there = err == nil && info.Size == p.size; !there || p.durable || !o.Props.SyncWrites() {
+				return err
+			}
+			f, err := s.openFile(path)
+			if err != nil {
+				return err
+			}
+			open = append(open, f)
+			request := flushes[p.mp.Filesystem()]
+			if request == nil {
+				request = &fs.FlushRequest{}
+				flushes[p.mp.Filesystem()] = request
+			}
+			request.Files = append(request.Files, f)
+			request.Bytes += p.size
+			if dir := chunkDir(p.mp, o); !slices.Contains(request.Dirs, dir) {
+				request.Dirs = append(request.Dirs, dir)
+			}
+			return nil
+		})
+		if err != nil && !isNotExist(err) {
+			return s.partError(o, p.mp, err)
+		}
+		if !there {
+			return apierr.New(apierr.StatusInternalServerError, "", "%s: part %d of multipart upload %s is lost (truncated or on a mountpath that is out of use)",
+				o.Cname(), p.number, p.upload)
+		}
+		if len(open) >= maxOpenParts {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// maxOpenParts bounds the files that one completion has open.
+const maxOpenParts = 256
+
+// commitUpload writes the manifest and commits the first part as the object's
+// file. It is called under the exclusive gate.
+func (s *Store) commitUpload(ctx context.Context, o *object, u *upload, parts []*storedPart, opts *PutOptions) (attrs Attrs, err error) {
+	opts.Size, opts.Checksum = -1, cksum.Value{}
+	if err := checkPut(o, opts); err != nil {
+		return Attrs{}, err
+	}
+	w := &write{s: s, object: *o, opts: *opts, sync: o.Props.SyncWrites(), flushed: true}
+	first := parts[0]
+	w.chunks = &chunkWriter{upload: u.id, firstSize: first.size, borrowed: chunkPath(first.mp, o, u.id, first.number)}
+	w.work, w.home = w.chunks.borrowed, first.mp
+	for _, p := range parts {
+		w.chunks.chunks = append(w.chunks.chunks, chunk{number: p.number, size: p.size, crc: p.crc, mp: p.mp.ID})
+		w.size += p.size
+	}
+	w.listChunks()
+	if w.sum, err = u.checksum(parts); err != nil {
+		return Attrs{}, err
+	}
+	defer w.discard()
+	attrs, err = w.commit(ctx)
+	if err != nil {
+		err = w.fail(err)
+		if is, lookErr := s.isObject(ctx, o, u.id); lookErr == nil && is {
+			u.ended = true // the object is there: only the acknowledgement failed
+			s.forgetUpload(o, u.id)
+		}
+		return Attrs{}, err
+	}
+	u.ended = true
+	s.forgetUpload(o, u.id)
+	u.dropUnused(s, o, parts)
+	return attrs, nil
+}
+
+// checksum is that of the whole: of the bucket's type if the parts came one
+// after the other, else put together from those of the parts.
+func (u *upload) checksum(parts []*storedPart) (cksum.Value, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	w := &u.whole
+	if w.kind != cksum.CRC32C && w.next == len(parts)+1 && len(u.parts) == len(parts) {
+		if w.nobody {
+			return cksum.Value{}, nil
+		}
+		h, err := w.hashOf(w.state)
+		if err != nil {
+			return cksum.Value{}, err
+		}
+		return cksum.Sum(w.kind, h), nil
+	}
+	crc := uint32(0)
+	for _, p := range parts {
+		crc = cksum.CombineCRC32C(crc, p.crc, p.size)
+	}
+	return cksum.Value{Type: cksum.CRC32C, Value: hex32(crc)}, nil
+}
+
+// dropUnused removes what of a completed upload is no chunk of the object:
+// parts that were not listed, and a first part that was copied to another
+// mountpath.
+func (u *upload) dropUnused(s *Store, o *object, used []*storedPart) {
+	keep := make(map[int]bool, len(used))
+	for _, p := range used[1:] {
+		keep[p.number] = true
+	}
+	for number, p := range u.parts {
+		if keep[number] {
+			continue
+		}
+		path := chunkPath(p.mp, o, u.id, number)
+		if err := s.withSlot(p.mp, nil, func() error { return s.unlinkIfThere(path) }); err != nil {
+			s.log.Warn("an unused part stays until it is collected", "path", path, "err", err)
+		}
+	}
+}
