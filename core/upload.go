@@ -248,6 +248,9 @@ func (s *Store) loadUpload(ctx context.Context, o *object, id string) (*upload, 
 			return nil, s.partError(o, mp, err)
 		}
 	}
+	for _, p := range u.parts {
+		s.clock.next(s.options.Clock(), p.clock) // what comes now is later
+	}
 	u.continueWhole()
 	return u, nil
 }
