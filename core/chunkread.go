@@ -242,12 +242,20 @@ func (c *chunkedContent) close() (err error) {
 	return err
 }
 
+// holdChunks keeps the files of what was found under the name lock, if it is
+// chunked.
+func (s *Store) holdChunks(c *candidate, err error) {
+	if c.held = err == nil && c.file != nil && c.damage == nil && c.rec.kind == KindChunked; c.held {
+		s.generations.hold(c.rec.chunks.upload)
+	}
+}
+
 // openContent makes the rest of a reader for a chunked object whose generation
 // is held, and reads all of it if it is to be validated. found is damage, after
 // which the object stays where it is; err is a failure to find out.
 func (s *Store) openContent(ctx context.Context, o *object, c *candidate, validate bool) (found, err error) {
 	at := o.on(c.mp)
-	m, err := s.loadManifest(&at, &c.rec)
+	m, err := s.loadManifest(&at, &c.rec, c.path)
 	if err == nil {
 		c.content = &chunkedContent{s: s, o: at, manifest: m, first: c.info}
 		if !validate {
@@ -264,8 +272,9 @@ func (s *Store) openContent(ctx context.Context, o *object, c *candidate, valida
 	return nil, err
 }
 
-// loadManifest reads and checks the manifest that a record refers to.
-func (s *Store) loadManifest(o *object, rec *record) (*manifest, error) {
+// loadManifest reads and checks the manifest that the record of the first chunk
+// refers to.
+func (s *Store) loadManifest(o *object, rec *record, first string) (*manifest, error) {
 	ref := &rec.chunks
 	path := manifestPath(o.mp, o, ref.upload)
 	var m *manifest
@@ -292,7 +301,7 @@ func (s *Store) loadManifest(o *object, rec *record) (*manifest, error) {
 	if !errors.Is(err, errRecordDamaged) && !isNotExist(err) {
 		return nil, o.mp.IOError("read "+path, err)
 	}
-	if m := s.rebuildManifest(o, rec); m != nil {
+	if m := s.rebuildManifest(o, rec, first); m != nil {
 		return m, nil
 	}
 	s.log.Error("chunked object without its manifest stays in place", "object", o.Cname(), "manifest", path, "err", err)

@@ -23,7 +23,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // rebuildManifest makes a lost manifest again from what the chunks say of
 // themselves; nil if that is not what the record refers to.
-func (s *Store) rebuildManifest(o *object, rec *record) *manifest {
+func (s *Store) rebuildManifest(o *object, rec *record, first string) *manifest {
 	m := &manifest{state: stateCompleted, upload: rec.chunks.upload, bid: rec.bid, name: o.Name}
 	found := map[int]chunk{}
 	add := func(mp *fs.Mountpath, path string) error {
@@ -32,10 +32,6 @@ func (s *Store) rebuildManifest(o *object, rec *record) *manifest {
 			found[p.number] = chunk{number: p.number, size: p.size, crc: p.crc, mp: mp.ID}
 		}
 		return err
-	}
-	first := o.plain
-	if rec.place == PlaceEscaped {
-		first = o.escapedPath()
 	}
 	err := s.withSlot(o.mp, nil, func() error { return add(o.mp, first) })
 	for _, mp := range s.options.FS.Available().All() {

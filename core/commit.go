@@ -412,8 +412,8 @@ func (s *Store) removeSidecars(o *object, now *existing) {
 	if now.olderRec.sidecar {
 		s.unlinkGarbage(o, sidecarPath(o.mp, o, now.olderRec.stamp))
 	}
-	for _, rec := range [...]*record{&now.rec, &now.olderRec} {
-		if rec.kind == KindChunked && rec.chunks.upload != now.keep {
+	for i, rec := range [...]*record{&now.rec, &now.olderRec} {
+		if rec.kind == KindChunked && rec.chunks.upload != now.keep && (i > 0 || !now.kept) {
 			s.dropChunks(o, rec)
 		}
 	}

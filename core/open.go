@@ -203,11 +203,7 @@ func (s *Store) openOnce(ctx context.Context, o *object, hold bool) (c candidate
 	}
 	defer s.unlock(o, false)
 	if hold {
-		defer func() {
-			if c.held = err == nil && c.file != nil && c.damage == nil && c.rec.kind == KindChunked; c.held {
-				s.generations.hold(c.rec.chunks.upload)
-			}
-		}()
+		defer func() { s.holdChunks(&c, err) }()
 	}
 	buf := s.memory.Get(recordBuffer)
 	defer buf.Free()

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"time"
@@ -109,7 +110,12 @@ func (s *Store) OpenVersion(ctx context.Context, key Key, id string) (*Reader, e
 		_ = c.file.Close() // it has no content
 		return nil, apierr.New(apierr.StatusMethodNotAllowed, "", "%s: version %s is a delete marker", o.Cname(), id)
 	}
-	if c.damage == nil && c.file != nil && key.Props.Checksum.ValidateWarmGet {
+	if c.held {
+		if found, err := s.openContent(ctx, &v.at, &c, key.Props.Checksum.ValidateWarmGet); found != nil || err != nil {
+			_ = c.close(s) // the error is the one to report
+			return nil, errors.Join(found, err)
+		}
+	} else if c.damage == nil && c.file != nil && key.Props.Checksum.ValidateWarmGet {
 		if c.damage, err = s.verifyContent(ctx, &v.at, &c); err != nil {
 			_ = c.file.Close() // the reading's error is the one to report
 			return nil, err
@@ -127,7 +133,7 @@ func (s *Store) OpenVersion(ctx context.Context, key Key, id string) (*Reader, e
 	if c.file == nil {
 		return nil, apierr.New(apierr.StatusNotFound, "", "%s: version %s does not exist", o.Cname(), id)
 	}
-	r := &Reader{Attrs: c.attrs(s, &v.at), File: c.file}
+	r := &Reader{Attrs: c.attrs(s, &v.at), File: c.file, chunked: c.content}
 	if v.Current {
 		s.access.touch(o.digest, c.file.Path(), s.options.Clock().UnixNano(), r.Atime)
 	}
@@ -146,7 +152,9 @@ func (s *Store) openVersion(ctx context.Context, o *object, id string) (v *Versi
 	buf := s.memory.Get(recordBuffer)
 	defer buf.Free()
 	c.mp = v.at.mp
-	return v, c, s.openAt(&v.at, v.path, buf.Bytes(), &c)
+	err = s.openAt(&v.at, v.path, buf.Bytes(), &c)
+	s.holdChunks(&c, err)
+	return v, c, err
 }
 
 // HeadVersion returns attributes and kind of one version. Errors are those of
