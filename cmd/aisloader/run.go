@@ -2,215 +2,166 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
-	"strings"
-	"sync/atomic"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/aistore-go/aistore/api"
 	"github.com/aistore-go/aistore/cmd/aisloader/load"
-	"github.com/aistore-go/aistore/cmn/hrw"
-	"github.com/aistore-go/aistore/cmn/wire"
-	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/cmd/aisloader/params"
+	"github.com/aistore-go/aistore/cmd/aisloader/stats"
+	"github.com/aistore-go/aistore/cmd/aisloader/work"
 )
 
-// maxPayload bounds the random bytes that are kept; larger objects repeat them.
-const maxPayload = 16 << 20
-
-// kinds of operations, in the order of the table.
 const (
-	kindGet = iota
-	kindPut
-	kinds
+	thinkTwice     = time.Second // to interrupt before something is removed
+	cleanupTimeout = 10 * time.Minute
 )
 
-var kindNames = [kinds]string{"GET", "PUT"}
-
-func run(ctx context.Context, args []string, out io.Writer) error {
-	p, err := parse(args)
+func run(ctx context.Context, p *params.Params, getenv func(string) string, out, message io.Writer) (err error) {
+	if p.GetLoaderID {
+		_, err := fmt.Fprintf(out, "0x%x\n", p.LoaderID)
+		return err
+	}
+	session, err := work.Connect(ctx, p, getenv)
 	if err != nil {
 		return err
 	}
-	if !p.quiet || p.dryRun {
-		fmt.Fprintf(out, "%s: %s, %d workers, %d%% PUT, sizes %v to %v, duration %v, seed %d, cleanup %v\n",
-			p.endpoint(), p.bucket, p.workers, p.pctPut, p.minSize, p.maxSize, p.duration, p.seed, p.cleanup)
-	}
-	if p.dryRun {
+	defer session.Client.Close()
+	if p.CleanupOnly() {
+		fmt.Fprintf(out, "Removing %s\n", p.Bucket)
+		destroy(ctx, session.Client, p, message)
 		return nil
 	}
-	client, err := api.New(api.Options{URL: p.endpoint(), UserAgent: "aisloader"})
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	w, err := prepare(ctx, p, client)
-	if err != nil {
-		return err
-	}
-	result, runErr := load.Run(ctx, &load.Plan{Workers: p.workers, Duration: p.duration, Seed: uint64(p.seed), Task: w.task})
-	if runErr == nil || result.Operations > 0 {
-		runErr = errors.Join(runErr, report(out, p, result))
-	}
-	if p.cleanup {
-		// Also after an interrupt: the context of the run may be over.
-		cleanupCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		if err := client.DestroyBucket(cleanupCtx, p.bucket); err != nil {
-			fmt.Fprintf(out, "cleanup: %v\n", err)
+	if p.Cleanup && p.Named && !p.DryRun {
+		fmt.Fprintf(out, "Warning: %s and all its objects will be removed at the end (-cleanup=true)\n", p.Bucket)
+		if err := pause(ctx, thinkTwice); err != nil {
+			return err
 		}
+	}
+	l, err := work.Prepare(ctx, p, session, out, message)
+	if err != nil {
+		return err
+	}
+	if !p.Quiet || p.DryRun {
+		fmt.Fprintf(out, "Runtime configuration:\n%s\n\n", p.Configuration(l.NameGetter()))
+	}
+	if p.DryRun {
+		return nil
+	}
+	runErr := measure(ctx, p, session, l, out, message)
+	if p.Cleanup {
+		// Also after an interrupt: the context of the run may be over.
+		ctx := context.WithoutCancel(ctx)
+		if err := pause(ctx, thinkTwice); err != nil {
+			return err
+		}
+		destroy(ctx, session.Client, p, message)
 	}
 	return runErr
 }
 
-// workload makes the operations of a run.
-type workload struct {
-	*parameters
-	smap    *meta.Smap
-	gateway string // host:port
-	names   []string
-	payload []byte
-	headers string
-	put     atomic.Int64 // bytes that were PUT or are under way
-	counter atomic.Int64 // of new names
-}
-
-func prepare(ctx context.Context, p *parameters, client *api.Client) (*workload, error) {
-	w := &workload{parameters: p, payload: make([]byte, min(int64(p.maxSize), maxPayload))}
-	if p.pctPut > 0 {
-		_, _ = rand.Read(w.payload) // never fails
-	}
-	u, err := url.Parse(client.URL())
-	if err != nil {
-		return nil, err
-	}
-	if u.Scheme != "http" {
-		return nil, fmt.Errorf("%s: only plain HTTP is supported", client.URL())
-	}
-	w.gateway = u.Host
-	if w.smap, err = client.FetchSmap(ctx); err != nil {
-		return nil, err
-	}
-	if p.direct {
-		w.headers = fmt.Sprintf("%s: %d\r\n", wire.HeaderSmapVersion, w.smap.Version)
-	}
-	present, err := client.ListBuckets(ctx, p.bucket, wire.PresencePresent)
-	if err != nil {
-		return nil, err
-	}
-	if len(present) == 0 {
-		if err := client.CreateBucket(ctx, p.bucket, nil); err != nil && !api.IsConflict(err) {
-			return nil, err
-		}
-	}
-	if p.pctPut == 100 {
-		return w, nil
-	}
-	for entry, err := range client.Objects(ctx, p.bucket, wire.LsoMsg{Props: "name"}) {
+// measure runs the operations and shows their statistics.
+func measure(ctx context.Context, p *params.Params, session *work.Session, l *work.Load, out, message io.Writer) (err error) {
+	ctx, stop := stoppable(ctx, p, session)
+	defer stop()
+	where := out
+	if p.StatsOutput != "" {
+		f, err := os.Create(p.StatsOutput)
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("-stats-output: %w", err)
 		}
-		w.names = append(w.names, entry.Name)
+		defer func() { err = errors.Join(err, f.Close()) }()
+		where = f
 	}
-	if len(w.names) == 0 {
-		return nil, fmt.Errorf("%s holds nothing to read: run with -pctput=100 first", p.bucket)
-	}
-	return w, nil
-}
-
-func (w *workload) task(_ context.Context, c *load.Worker) bool {
-	if w.done() {
-		return false
-	}
-	random := c.Random
-	if random.IntN(100) >= w.pctPut {
-		name := w.names[random.IntN(len(w.names))]
-		c.Request.Reset("GET", w.address(name))
-		c.Request.Path = append(c.Request.Path, w.path(name)...)
-		_, _ = c.Do(kindGet)
-		return true
-	}
-	size := int64(w.minSize)
-	if w.maxSize > w.minSize {
-		size += random.Int64N(int64(w.maxSize-w.minSize) + 1)
-	}
-	w.put.Add(size)
-	name := fmt.Sprintf("%016x%016x-%x", random.Uint64(), random.Uint64(), w.counter.Add(1))
-	c.Request.Reset("PUT", w.address(name))
-	c.Request.Path = append(append(c.Request.Path, w.path(name)...), "?skip_vc=true"...)
-	c.Request.Headers = append(c.Request.Headers, w.headers...)
-	c.Request.Body, c.Request.Size, c.Request.Gateway = w.payload[:min(size, maxPayload)], size, !w.direct
-	_, _ = c.Do(kindPut)
-	return true
-}
-
-// done ends a run that has written enough.
-func (w *workload) done() bool {
-	return w.totalPutSize > 0 && w.put.Load() >= int64(w.totalPutSize)
-}
-
-func (w *workload) path(name string) string {
-	return (&url.URL{Path: wire.PathObjects + "/" + w.bucket.Name + "/" + name}).EscapedPath()
-}
-
-func (w *workload) address(name string) string {
-	if !w.direct {
-		return w.gateway
-	}
-	owner, err := w.smap.Owner(hrw.Digest(w.bucket.Uname(name)))
+	statsd, err := stats.NewStatsd(net.JoinHostPort(p.StatsdIP, strconv.Itoa(p.StatsdPort)), p.LoaderID, p.StatsdProbe)
 	if err != nil {
-		return w.gateway // which says the same better
+		if p.StatsdProbe {
+			return err
+		}
+		fmt.Fprintln(message, "Warning:", err)
+	} else {
+		defer func() { err = errors.Join(err, statsd.Close()) }()
 	}
-	return strings.TrimPrefix(owner.Public.URL, "http://")
+	began := time.Now()
+	var reporter stats.Reporter = stats.NewTable(where)
+	if p.JSON {
+		reporter = stats.NewJSON(where, began)
+	}
+	var reportErr error
+	result, runErr := l.Run(ctx, func(part *load.Result) {
+		if statsd != nil {
+			statsd.Send(part)
+		}
+		reportErr = errors.Join(reportErr, reporter.Interval(time.Now(), part))
+	})
+	if result == nil {
+		return runErr
+	}
+	reportErr = errors.Join(reportErr, reporter.Final(time.Now(), result))
+	fmt.Fprintf(out, "\nActual run duration: %v\n", result.Elapsed.Round(time.Millisecond))
+	if p.StatsOutput != "" {
+		fmt.Fprintf(out, "Stats written to %s\n", p.StatsOutput)
+	}
+	if result.Errors == 0 {
+		runErr = nil // limits may leave nothing to do
+	}
+	if uploaded := result.Kinds[stats.Multipart].Operations; uploaded > 0 {
+		reportErr = errors.Join(reportErr, l.CheckMultipart(context.WithoutCancel(ctx), uploaded, out))
+	}
+	return errors.Join(runErr, reportErr)
 }
 
-// summary is one kind of operations in JSON: times in nanoseconds,
-// throughput in bytes a second.
-type summary struct {
-	Count      int64         `json:"count,string"`
-	Bytes      int64         `json:"bytes,string"`
-	Errors     int64         `json:"errors"`
-	Duration   time.Duration `json:"duration"`
-	Min        time.Duration `json:"min_latency"`
-	Mean       time.Duration `json:"latency"`
-	P50        time.Duration `json:"p50_latency"`
-	P99        time.Duration `json:"p99_latency"`
-	Max        time.Duration `json:"max_latency"`
-	Throughput int64         `json:"throughput,string"`
+// stoppable has signals end the run, if that is wanted; else they end the
+// program at once.
+func stoppable(ctx context.Context, p *params.Params, session *work.Session) (context.Context, func()) {
+	if !p.Stoppable {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for s := range signals {
+			if s != syscall.SIGHUP {
+				cancel()
+				continue
+			}
+			session.Traced.Store(!session.Traced.Load())
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		<-done
+		cancel()
+	}
 }
 
-func report(out io.Writer, p *parameters, result *load.Result) error {
-	summaries := map[string]summary{}
-	if !p.json {
-		fmt.Fprintf(out, "%-4s %12s %14s %9s %10s %10s %10s %10s %8s\n", "OP", "COUNT", "BYTES", "OPS/S", "MEAN", "P50", "P99", "MAX", "ERRORS")
+// destroy removes the bucket. A failure is shown and is no failure of the run.
+func destroy(ctx context.Context, client *api.Client, p *params.Params, message io.Writer) {
+	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
+	defer cancel()
+	if err := client.DestroyBucket(ctx, p.Bucket); err != nil {
+		fmt.Fprintf(message, "cleanup: %v\n", err)
 	}
-	for kind, name := range kindNames {
-		k := &result.Kinds[kind]
-		if k.Operations+k.Errors == 0 {
-			continue
-		}
-		seconds := result.Elapsed.Seconds()
-		s := summary{
-			Count: k.Operations, Bytes: k.Bytes, Errors: k.Errors, Duration: result.Elapsed, Min: k.Latency.Min(), Mean: k.Latency.Mean(),
-			P50: k.Latency.Quantile(0.5), P99: k.Latency.Quantile(0.99), Max: k.Latency.Max(), Throughput: int64(float64(k.Bytes) / seconds),
-		}
-		summaries[strings.ToLower(name)] = s
-		if !p.json {
-			fmt.Fprintf(out, "%-4s %12d %14d %9.0f %10v %10v %10v %10v %8d\n", name, s.Count, s.Bytes, float64(s.Count)/seconds,
-				round(s.Mean), round(s.P50), round(s.P99), round(s.Max), s.Errors)
-		}
-	}
-	if result.FirstError != nil {
-		fmt.Fprintf(out, "first error: %v\n", result.FirstError)
-	}
-	if !p.json {
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
 		return nil
 	}
-	return json.NewEncoder(out).Encode([]map[string]summary{summaries})
 }
-
-func round(d time.Duration) time.Duration { return d.Round(time.Microsecond) }

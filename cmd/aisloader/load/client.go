@@ -84,7 +84,7 @@ func (c *Client) Do(r *Request) (Response, error) {
 			conn = c.conn(string(addr), secure)
 		}
 		resp, err = conn.Do(&c.second)
-		c.Hops[1] = conn.Timing
+		c.Hops[1], resp.Redirected = conn.Timing, true
 		if err != nil {
 			return resp, err
 		}

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -25,8 +27,10 @@ type Options struct {
 	TLS     *tls.Config   // for addresses that want it; nil: plain
 	Timeout time.Duration // of one exchange; 0 = a minute
 	Headers []byte        // lines that every request carries
-	Timed   bool          // measure Timing
+	Timed   *atomic.Bool  // measure Timing while it is set; nil: never
 }
+
+func (o *Options) timed() bool { return o.Timed != nil && o.Timed.Load() }
 
 // Conn is one persistent connection to one address. It is not safe for
 // concurrent use.
@@ -123,11 +127,11 @@ func (c *Conn) exchange(r *Request) (resp Response, started bool, err error) {
 
 // lap stores the time since the last one, if times are measured.
 func (c *Conn) lap(since time.Time, into *time.Duration) time.Time {
-	if !c.options.Timed {
+	if !c.options.timed() {
 		return since
 	}
 	now := time.Now()
-	if into != nil {
+	if into != nil && !since.IsZero() {
 		*into = now.Sub(since)
 	}
 	return now
@@ -182,11 +186,18 @@ func (c *Conn) send(r *Request) error {
 		c.out = append(c.out, "\r\n"...)
 	}
 	c.out = append(c.out, "\r\n"...)
-	if size <= int64(min(len(r.Body), joined)) {
+	if r.Reader == nil && size <= int64(min(len(r.Body), joined)) {
 		c.out = append(c.out, r.Body[:size]...)
 		size = 0
 	}
 	if _, err := c.conn.Write(c.out); err != nil {
+		return err
+	}
+	if r.Reader != nil && size > 0 {
+		if _, err := r.Reader.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		_, err := io.CopyN(c.conn, r.Reader, size) // the kernel sends a file by itself
 		return err
 	}
 	for size > 0 {

@@ -15,6 +15,9 @@ type Counts struct {
 	Errors     int64
 	Bytes      int64 // of bodies, sent and received
 	Latency    Histogram
+
+	Traced int64     // operations whose times were measured
+	Hops   [2]Timing // sums of them: the server that was asked, and the one it redirected to
 }
 
 // Add adds other counts.
@@ -23,6 +26,10 @@ func (c *Counts) Add(o *Counts) {
 	c.Errors += o.Errors
 	c.Bytes += o.Bytes
 	c.Latency.Merge(&o.Latency)
+	c.Traced += o.Traced
+	for i := range c.Hops {
+		c.Hops[i].add(&o.Hops[i])
+	}
 }
 
 // Result is what a run did.
@@ -31,6 +38,9 @@ type Result struct {
 	Kinds      [Kinds]Counts // by kind
 	Elapsed    time.Duration
 	FirstError error
+
+	Pending [Kinds]int // operations under way, by kind
+	Queued  int64      // operations of a run with a rate that are due and have not begun
 }
 
 // ledger holds what one worker has counted since it was last collected. Its
@@ -43,7 +53,7 @@ type ledger struct {
 	_          [64]byte // ledgers are written by different cores
 }
 
-func (l *ledger) count(kind int, latency time.Duration, n int64, err error) {
+func (l *ledger) count(kind int, latency time.Duration, n int64, hops *[2]Timing, err error) {
 	l.mu.Lock()
 	c := l.kinds[kind]
 	if c == nil {
@@ -60,6 +70,12 @@ func (l *ledger) count(kind int, latency time.Duration, n int64, err error) {
 		c.Operations++
 		c.Bytes += n
 		c.Latency.Add(latency)
+		if hops != nil {
+			c.Traced++
+			for i := range c.Hops {
+				c.Hops[i].add(&hops[i])
+			}
+		}
 	}
 	l.mu.Unlock()
 }

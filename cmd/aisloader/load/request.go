@@ -1,7 +1,7 @@
 package load
 
 import (
-	"strconv"
+	"io"
 	"time"
 )
 
@@ -17,6 +17,10 @@ type Request struct {
 	Keep    bool  // the body of the answer is kept, up to maxKept bytes
 	Verify  bool  // the answer's checksum is compared with its body
 
+	// Reader, if there is one, has the Size bytes of the body in place of Body.
+	// It is read from its beginning each time that they are sent.
+	Reader io.ReadSeeker
+
 	// Gateway tells that Addr redirects what has a body. A large body is then
 	// sent to the server that takes it only: the gateway gets the same request
 	// with an empty one.
@@ -28,19 +32,11 @@ func (r *Request) Reset(method, addr string) {
 	*r = Request{Method: method, Addr: addr, Path: r.Path[:0], Headers: r.Headers[:0]}
 }
 
-// Header adds a header line.
-func (r *Request) Header(name, value string) {
+// AddHeader adds a header line.
+func (r *Request) AddHeader(name, value string) {
 	r.Headers = append(r.Headers, name...)
 	r.Headers = append(r.Headers, ": "...)
 	r.Headers = append(r.Headers, value...)
-	r.Headers = append(r.Headers, "\r\n"...)
-}
-
-// HeaderInt adds a header line with a decimal number.
-func (r *Request) HeaderInt(name string, value int64) {
-	r.Headers = append(r.Headers, name...)
-	r.Headers = append(r.Headers, ": "...)
-	r.Headers = strconv.AppendInt(r.Headers, value, 10)
 	r.Headers = append(r.Headers, "\r\n"...)
 }
 
@@ -63,16 +59,25 @@ type Response struct {
 	Bytes         int64  // of the body, read to its end
 	Length        int64  // announced by Content-Length, also of a HEAD
 	Location      []byte // of a redirect
+	Redirected    bool   // the answer is that of a second server
 	Body          []byte // kept; always that of an error
 	ChecksumType  []byte
 	ChecksumValue []byte
 }
 
-// Timing is where the time of one exchange went; see Conn.Timed.
+// Timing is where the time of one exchange went; see Options.Timed.
 type Timing struct {
 	Connect  time.Duration // making the connection; 0 if there was one
 	Request  time.Duration // writing the request
 	Wait     time.Duration // from there to the first byte of the answer
 	Header   time.Duration // reading the header
 	Response time.Duration // reading the body
+}
+
+func (t *Timing) add(o *Timing) {
+	t.Connect += o.Connect
+	t.Request += o.Request
+	t.Wait += o.Wait
+	t.Header += o.Header
+	t.Response += o.Response
 }

@@ -41,15 +41,23 @@ type Worker struct {
 	// by its schedule, so that waiting for a slow server counts.
 	Start time.Time
 
-	ledger ledger
+	current atomic.Int32 // kind of the operation under way and 1, 0 = none
+	ledger  ledger
 }
+
+// Begin says which kind of operation is under way, for Result.Pending.
+func (w *Worker) Begin(kind int) { w.current.Store(int32(kind) + 1) }
 
 // Count counts an operation that began at Start.
 func (w *Worker) Count(kind int, n int64, err error) { w.CountSince(w.Start, kind, n, err) }
 
 // CountSince counts an operation that began at a given time.
 func (w *Worker) CountSince(began time.Time, kind int, n int64, err error) {
-	w.ledger.count(kind, time.Since(began), n, err)
+	var hops *[2]Timing
+	if w.Client.options.timed() {
+		hops = &w.Client.Hops
+	}
+	w.ledger.count(kind, time.Since(began), n, hops, err)
 }
 
 // Do executes the worker's request and counts it: the bytes that it sent and
@@ -116,7 +124,9 @@ func (r *run) work(ctx context.Context, w *Worker) {
 		} else {
 			w.Start = time.Now()
 		}
-		if !r.plan.Task(ctx, w) {
+		goOn := r.plan.Task(ctx, w)
+		w.current.Store(0)
+		if !goOn {
 			return
 		}
 	}
@@ -128,6 +138,13 @@ func (r *run) collect() *Result {
 	part := &Result{}
 	for _, w := range r.workers {
 		w.ledger.collect(part)
+		if kind := w.current.Load(); kind > 0 {
+			part.Pending[kind-1]++
+		}
+	}
+	if r.plan.Rate > 0 {
+		due := int64(time.Since(r.began).Seconds() * r.plan.Rate)
+		part.Queued = max(0, due-r.next.Load())
 	}
 	r.total.Add(&part.Counts)
 	for kind := range part.Kinds {
