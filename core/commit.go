@@ -218,7 +218,9 @@ func (w *write) nextRecord(now *existing) (record, error) {
 }
 
 // attach sets the record on the work file, through a sidecar if it is large,
-// and flushes both if asked to.
+// and flushes both if asked to. The sidecar has its place, and that is durable,
+// before the object gets its name: the two lie in different directories, and a
+// crash may keep either alone.
 func (w *write) attach(ctx context.Context, rec *record, flush bool) error {
 	w.discardSidecar()
 	if err := w.attachManifest(ctx); err != nil {
@@ -233,6 +235,11 @@ func (w *write) attach(ctx context.Context, rec *record, flush bool) error {
 	if err := w.setRecord(rec); err != nil {
 		return err
 	}
+	if w.sidecarFile != nil {
+		if err := w.publishSidecar(rec); err != nil {
+			return err
+		}
+	}
 	if !flush {
 		return nil
 	}
@@ -242,11 +249,28 @@ func (w *write) attach(ctx context.Context, rec *record, flush bool) error {
 	}
 	if w.sidecarFile != nil {
 		request.Files = append(request.Files, w.sidecarFile)
+		request.Dirs = []string{filepath.Dir(w.sidecarWork)}
 	}
 	if err := w.mp.Filesystem().Flush(ctx, request); err != nil {
 		return err
 	}
 	w.flushed = true
+	return nil
+}
+
+// publishSidecar gives the sidecar its place. The stamp in its name is that of
+// this write, so nothing refers to it until the object has its name.
+func (w *write) publishSidecar(rec *record) error {
+	if err := w.enter(); err != nil {
+		return err
+	}
+	defer w.bucket.gate.RUnlock()
+	path := sidecarPath(w.mp, &w.object, rec.stamp)
+	if err := w.s.publish(&w.object, w.sidecarWork, path); err != nil {
+		w.removeWork(&path) // in case it took place all the same
+		return err
+	}
+	w.sidecarWork = path // removed by discard if the object does not get its name
 	return nil
 }
 
@@ -309,16 +333,13 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	if err := w.settleReplaced(ctx, now); err != nil {
 		return err
 	}
-	path, sidecar, err := w.rename(ctx, now, rec)
+	path, err := w.rename(ctx, now, rec)
 	if err != nil {
 		return err
 	}
 	if w.sync {
-		dirs := append(make([]string, 0, 3), filepath.Dir(path))
-		if sidecar != "" {
-			dirs = append(dirs, filepath.Dir(sidecar))
-		}
-		if err := w.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: dirs, Journal: noted.journal()}); err != nil {
+		request := fsys.FlushRequest{Dirs: []string{filepath.Dir(path)}, Journal: noted.journal()}
+		if err := w.mp.Filesystem().Flush(ctx, request); err != nil {
 			w.s.verifyAfterFailedFlush(&w.object, err)
 			return err
 		}
@@ -336,44 +357,41 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 }
 
 // rename is the commit itself: the step after which the object is the new one.
-func (w *write) rename(ctx context.Context, now *existing, rec *record) (path, sidecar string, err error) {
-	if err := w.enter(); err != nil {
-		return "", "", err
-	}
-	defer w.bucket.gate.RUnlock()
+func (w *write) rename(ctx context.Context, now *existing, rec *record) (path string, err error) {
 	for {
-		path, sidecar = w.plain, ""
+		path = w.plain
 		if rec.place == PlaceEscaped {
 			path = w.escapedPath()
-			w.dirs.escaped.Store(holdsSome)
 		}
-		if rec.sidecar {
-			sidecar = sidecarPath(w.mp, &w.object, rec.stamp)
-			if err := w.s.publish(&w.object, w.sidecarWork, sidecar); err != nil {
-				w.removeWork(&sidecar) // in case it took place all the same
-				return "", "", err
-			}
-			w.sidecarWork = sidecar // removed by discard if the rename fails
-		}
-		err := w.s.publish(&w.object, w.work, path)
-		if err == nil {
+		if err := w.renameTo(path, rec.place); err == nil {
 			w.named()
-			return path, sidecar, nil
-		}
-		if rec.place != PlacePlain || !fsys.IsNameProblem(err) {
+			return path, nil
+		} else if rec.place != PlacePlain || !fsys.IsNameProblem(err) {
 			w.afterFailedRename(now, rec)
-			return "", "", err
+			return "", err
 		}
 		// Another name took the place since we looked: p and p/q.
 		rec.place, rec.name = PlaceEscaped, w.Name
 		rec.stamp = w.s.stamp(rec.stamp)
 		if err := w.attach(ctx, rec, w.sync); err != nil {
-			return "", "", err
+			return "", err
 		}
 		if err := w.close(); err != nil {
-			return "", "", err
+			return "", err
 		}
 	}
+}
+
+// renameTo gives the work file a name, unless the bucket is gone.
+func (w *write) renameTo(path string, place Place) error {
+	if err := w.enter(); err != nil {
+		return err
+	}
+	defer w.bucket.gate.RUnlock()
+	if place == PlaceEscaped {
+		w.dirs.escaped.Store(holdsSome)
+	}
+	return w.s.publish(&w.object, w.work, path)
 }
 
 // afterFailedRename looks whether a rename that returned an error took place:
