@@ -1,0 +1,575 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing/synctest"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/cksum"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/fs"
+	"github.com/aistore-go/aistore/fs/crashfs"
+	"github.com/aistore-go/aistore/fs/faultfs"
+)
+
+// crashMachine is a store on a disk that can lose its power. Every system call
+// waits until the schedule lets it go on, so that a seed decides the order of
+// all that runs at the same time.
+type crashMachine struct {
+	plan   *crashPlan
+	mutant func(fs.System) fs.System // nil: the engine as it is
+
+	system *crashfs.System
+	store  *Store
+	fs     *fs.Manager
+	bck    wire.Bck
+	props  *meta.Bprops
+	bmd    *meta.BMD
+	model  *crashModel
+	serial int
+	ticks  atomic.Int64
+
+	mu      sync.Mutex
+	waiting []*crashCall
+	off     bool // calls do not wait
+	calls   []string
+}
+
+// crashCall is a system call that waits for its turn.
+type crashCall struct {
+	key string
+	run chan struct{}
+}
+
+// crashFailure is what the model does not allow.
+type crashFailure struct{ text string }
+
+func (f *crashFailure) Error() string { return f.text }
+
+func failf(format string, args ...any) error { return &crashFailure{fmt.Sprintf(format, args...)} }
+
+func newCrashMachine(plan *crashPlan, mutant func(fs.System) fs.System) *crashMachine {
+	m := &crashMachine{plan: plan, mutant: mutant, model: newCrashModel(), bck: wire.Bck{Name: "b1", Provider: wire.ProviderAIS}}
+	o := crashfs.Options{Ordered: plan.Ordered}
+	for i := range plan.Disks {
+		o.Disks = append(o.Disks, crashfs.Disk{Path: fmt.Sprintf("/disk%d", i+1)})
+	}
+	m.system = crashfs.New(o)
+	m.props = &meta.Bprops{Provider: wire.ProviderAIS, BID: 1<<63 | 7, Durability: meta.DurabilitySync}
+	m.props.Checksum.Type = cksum.XXHash2
+	m.props.Checksum.ValidateWarmGet = plan.Validate
+	m.props.Versioning.Enabled = true
+	m.setDurable(!plan.Lazy)
+	m.bmd = meta.NewBMD("cluster01", 2, meta.BucketEntry{Bck: m.bck, Props: m.props})
+	return m
+}
+
+// clock goes on with every look at it: the time of a bubble stands still.
+func (m *crashMachine) clock() time.Time {
+	return time.Now().Add(time.Duration(m.ticks.Add(1)) * time.Microsecond)
+}
+
+func (m *crashMachine) setDurable(yes bool) {
+	props := m.props.Clone()
+	props.Durability = meta.DurabilityNone
+	if yes {
+		props.Durability = meta.DurabilitySync
+	}
+	m.props = props
+	if m.bmd != nil {
+		m.bmd = meta.NewBMD("cluster01", m.bmd.Version+1, meta.BucketEntry{Bck: m.bck, Props: props})
+	}
+}
+
+func (m *crashMachine) key(name string) Key { return Key{Bck: m.bck, Props: m.props, Name: name} }
+
+// open starts manager and store, as a node does.
+func (m *crashMachine) open() error {
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	paths := map[string]string{}
+	for i := range m.plan.Mountpaths {
+		paths[fmt.Sprintf("/disk%d/mp%d", i%m.plan.Disks+1, i+1)] = ""
+	}
+	var system fs.System = m.system
+	if m.mutant != nil {
+		system = m.mutant(system)
+	}
+	manager, err := fs.Open(fs.Options{
+		Mountpaths: paths, TestMode: true, NodeID: "t1", ClusterUUID: "cluster01", System: system, Logger: quiet, Sysfs: "/nowhere",
+		Clock: m.clock,
+		Space: func() fs.Watermarks { return fs.Watermarks{Cleanup: 97, Low: 98, High: 99, OutOfSpace: 100} },
+	})
+	if err != nil {
+		return err
+	}
+	store := NewStore(Options{FS: manager, NodeID: "t1", Logger: quiet, Clock: m.clock})
+	m.fs, m.store = manager, store
+	return store.ApplyBMD(context.Background(), nil, m.bmd)
+}
+
+// close ends what open started; calls do not wait.
+func (m *crashMachine) close() error {
+	m.mu.Lock()
+	m.off = true
+	m.mu.Unlock()
+	m.release(len(m.waiting))
+	if m.store == nil {
+		return nil
+	}
+	err := m.store.Close(context.Background())
+	if n := m.store.locks.count(); n != 0 {
+		err = errors.Join(err, failf("%d name locks are held at the end", n))
+	}
+	if n := m.store.memory.InUse(); n != 0 {
+		err = errors.Join(err, failf("%d bytes of buffers are on loan at the end", n))
+	}
+	for _, mp := range m.fs.Available().Paths {
+		if mp.InFlight() != 0 {
+			err = errors.Join(err, failf("%s: %d slots are taken at the end", mp, mp.InFlight()))
+		}
+	}
+	err = errors.Join(err, m.fs.Close())
+	if open := m.system.OpenFiles(); len(open) > 0 {
+		err = errors.Join(err, failf("files are open at the end: %q", open))
+	}
+	m.store, m.fs = nil, nil
+	return err
+}
+
+// before is the hook of the system: the call waits for its turn. Calls that the
+// engine makes under a lock that is not a channel do not: whoever waits for
+// such a lock would never be seen to wait.
+func (m *crashMachine) before(c faultfs.Call) error {
+	if c.Op == faultfs.OpStatfs || strings.Contains(c.Path, "/.ais.journal") || strings.Contains(c.Path, "/.ais.index") {
+		return nil
+	}
+	call := &crashCall{key: c.String(), run: make(chan struct{})}
+	m.mu.Lock()
+	if m.off {
+		m.mu.Unlock()
+		return nil
+	}
+	m.waiting = append(m.waiting, call)
+	m.mu.Unlock()
+	<-call.run
+	return nil
+}
+
+// release lets the first n waiting calls go on, in the order of what they do.
+func (m *crashMachine) release(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, call := range m.waiting[:n] {
+		close(call.run)
+	}
+	m.waiting = append(m.waiting[:0:0], m.waiting[n:]...)
+}
+
+// run runs tasks at the same time, one system call after the other in a random
+// order, until they have ended, or until so many calls were made: then the
+// machine goes down. It tells whether that happened.
+func (m *crashMachine) run(random *rand.Rand, fault *crashPoint, tasks ...func()) (down bool) {
+	m.mu.Lock()
+	m.off, m.calls = false, nil
+	m.mu.Unlock()
+	m.system.Before(m.before)
+	ended := make(chan struct{})
+	go func() {
+		var group sync.WaitGroup
+		for _, task := range tasks {
+			group.Go(task)
+		}
+		group.Wait()
+		close(ended)
+	}()
+	for calls := 0; ; calls++ {
+		synctest.Wait()
+		select {
+		case <-ended:
+			if fault != nil {
+				m.goDown(fault)
+			}
+			return fault != nil
+		default:
+		}
+		if fault != nil && calls == fault.Call {
+			m.goDown(fault)
+			<-ended
+			return true
+		}
+		m.mu.Lock()
+		if len(m.waiting) == 0 {
+			m.mu.Unlock()
+			<-ended // something waits for time to pass
+			calls--
+			continue
+		}
+		slices.SortStableFunc(m.waiting, func(a, b *crashCall) int { return strings.Compare(a.key, b.key) })
+		i := random.IntN(len(m.waiting))
+		m.waiting[0], m.waiting[i] = m.waiting[i], m.waiting[0]
+		m.calls = append(m.calls, m.waiting[0].key)
+		m.mu.Unlock()
+		m.release(1)
+	}
+}
+
+// goDown is the end of the machine, or of the process. Calls that wait fail.
+func (m *crashMachine) goDown(fault *crashPoint) {
+	before := m.system
+	var after *crashfs.System
+	if fault.Kill {
+		after = before.Kill()
+	} else {
+		after = before.Crash(fault.Seed)
+	}
+	m.mu.Lock()
+	m.off = true
+	m.mu.Unlock()
+	m.release(len(m.waiting))
+	synctest.Wait()
+	m.system = after
+}
+
+// start opens the store until no crash point is left.
+func (m *crashMachine) start(random *rand.Rand, faults []crashPoint) error {
+	for i := 0; ; i++ {
+		var fault *crashPoint
+		if i < len(faults) {
+			fault = &faults[i]
+		}
+		var opened error
+		down := m.run(random, fault, func() { opened = m.open() })
+		if !down {
+			if opened != nil {
+				return failf("the store does not start: %v", opened)
+			}
+			return nil
+		}
+		after := m.system
+		_ = m.close() // of a machine that is down
+		m.system = after
+	}
+}
+
+// perform is one operation; the model is told.
+func (m *crashMachine) perform(op crashOp) (func(), func() error) {
+	m.serial++
+	v := &crashVersion{id: m.serial, size: op.Size, large: op.Large, durable: m.props.SyncWrites()}
+	name := m.plan.Names[op.Name]
+	var err error
+	var attrs Attrs
+	var run func()
+	opts := PutOptions{Size: int64(v.size)}
+	switch op.Kind {
+	case "put", "stream":
+		opts.Custom = v.custom()
+		if op.Kind == "stream" {
+			opts.Size = -1
+		}
+		opts.SkipVC = !v.large // else the custom keys of the former one stay
+		run = func() {
+			attrs, err = m.store.Put(context.Background(), m.key(name), strings.NewReader(v.content()), opts)
+		}
+	case "same":
+		// The content of the newest version, with its checksum: nothing is
+		// to be written.
+		versions := m.model.versions(name)
+		last := versions[len(versions)-1]
+		if last.absent {
+			return nil, nil
+		}
+		v.id, v.size, v.large = last.id, last.size, last.large
+		opts.Size = int64(v.size)
+		opts.Custom = v.custom()
+		possible, _ := m.model.possible(name, false)
+		opts.SkipVC = len(possible) > 1 // it may not be there: write it again
+		sum, sumErr := sumOf(cksum.XXHash2, []byte(v.content()))
+		if sumErr != nil {
+			panic(sumErr)
+		}
+		opts.Checksum = sum
+		run = func() {
+			attrs, err = m.store.Put(context.Background(), m.key(name), strings.NewReader(v.content()), opts)
+		}
+	case "delete":
+		v.absent = true
+		run = func() {
+			if err = m.store.Delete(context.Background(), m.key(name)); statusOf(err) == 404 {
+				err = nil
+			}
+		}
+	case "bury":
+		v.absent = true
+		run = func() { _, err = m.store.Bury(context.Background(), m.key(name)) }
+	default:
+		panic(op.Kind)
+	}
+	m.model.begin(name, v)
+	return run, func() error {
+		if err != nil {
+			return failf("%s %.30q failed without a reason: %v", op.Kind, name, err)
+		}
+		v.acked, v.version, v.end = true, attrs.Version, m.model.tick()
+		return nil
+	}
+}
+
+// recreate destroys the bucket and makes it again. The node keeps the bucket
+// metadata before it applies it.
+func (m *crashMachine) recreate() func() error {
+	before := m.bmd
+	without := meta.NewBMD("cluster01", m.bmd.Version+1)
+	props := m.props.Clone()
+	props.BID++
+	m.props = props
+	m.bmd = meta.NewBMD("cluster01", without.Version+1, meta.BucketEntry{Bck: m.bck, Props: props})
+	// An object whose record is damaged does not tell of which bucket it is.
+	for name, versions := range m.model.names {
+		left := []*crashVersion{{absent: true, acked: true, durable: true}}
+		for _, v := range versions {
+			left[0].durable = left[0].durable && v.durable
+		}
+		m.model.names[name] = left
+	}
+	return func() error {
+		return errors.Join(m.store.ApplyBMD(context.Background(), before, without), m.store.ApplyBMD(context.Background(), without, m.bmd))
+	}
+}
+
+// runPlan runs a whole sequence. An error is a *crashFailure, or a mistake of
+// the test.
+func runPlan(plan *crashPlan, mutant func(fs.System) fs.System) (err error) {
+	m := newCrashMachine(plan, mutant)
+	defer func() {
+		after := m.close()
+		if err == nil {
+			err = after
+		}
+	}()
+	random := rand.New(rand.NewPCG(plan.Seed, 1))
+	if err := m.start(random, nil); err != nil {
+		return err
+	}
+	powerless := false
+	for i := range plan.Steps {
+		step := &plan.Steps[i]
+		where := fmt.Sprintf("step %d", i+1)
+		if step.Lazy != nil {
+			m.setDurable(!*step.Lazy)
+			if err := m.store.ApplyBMD(context.Background(), nil, m.bmd); err != nil {
+				return err
+			}
+		}
+		var tasks []func()
+		var returned []func() error
+		if step.Recreate {
+			destroy := m.recreate()
+			var failed error
+			tasks = append(tasks, func() { failed = destroy() })
+			returned = append(returned, func() error {
+				if failed != nil {
+					return failf("the bucket is not made again: %v", failed)
+				}
+				return nil
+			})
+		}
+		for _, op := range step.Ops {
+			if run, after := m.perform(op); run != nil {
+				tasks = append(tasks, run)
+				returned = append(returned, after)
+			}
+		}
+		beyond := step.Crash != nil && step.Crash.Call < 0 // after they have ended
+		crash := step.Crash
+		if beyond {
+			crash = nil
+		}
+		down := m.run(random, crash, tasks...)
+		if !down {
+			for _, after := range returned {
+				if err := after(); err != nil {
+					return err
+				}
+			}
+			if beyond {
+				m.goDown(step.Crash)
+				down = true
+			}
+		}
+		if !down {
+			continue
+		}
+		powerless = powerless || !step.Crash.Kill
+		after := m.system
+		m.system = crashfs.New(crashfs.Options{}) // close looks at open files of the machine that is down
+		if err := m.close(); err != nil {
+			return fmt.Errorf("%s: %w", where, err)
+		}
+		m.system = after
+		for j := range step.Restart {
+			powerless = powerless || !step.Restart[j].Kill
+		}
+		if err := m.start(random, step.Restart); err != nil {
+			return fmt.Errorf("%s: %w", where, err)
+		}
+		if err := m.check(random, powerless); err != nil {
+			return fmt.Errorf("%s: %w", where, err)
+		}
+		powerless = false
+	}
+	return m.check(random, false)
+}
+
+// check compares the store with the model, and takes what it found for what is
+// there: a start flushes every filesystem before it serves.
+func (m *crashMachine) check(random *rand.Rand, powerless bool) (err error) {
+	m.run(random, nil, func() { err = m.compare(powerless) })
+	return err
+}
+
+func (m *crashMachine) compare(powerless bool) error {
+	var present []string
+	known := make(map[string]bool) // paths
+	for _, name := range m.plan.Names {
+		found, err := m.compareName(name, powerless)
+		if err != nil {
+			return err
+		}
+		m.model.settle(name, found)
+		if !found.absent {
+			present = append(present, name)
+		}
+		o, err := m.store.resolve(m.key(name))
+		if err != nil {
+			return err
+		}
+		now, err := m.store.current(&o)
+		if err != nil {
+			return err
+		}
+		known[now.path], known[now.older] = true, true
+	}
+	slices.Sort(present)
+	for _, limit := range []int{1, 1000} {
+		var listed []string
+		for {
+			o := ListOptions{Limit: limit}
+			if len(listed) > 0 {
+				o.After = listed[len(listed)-1]
+			}
+			page, err := m.store.List(context.Background(), m.bck, m.props, o)
+			if err != nil {
+				return failf("the listing fails: %v", err)
+			}
+			for i := range page {
+				listed = append(listed, page[i].Name)
+			}
+			if len(page) < limit {
+				break
+			}
+		}
+		if !slices.Equal(listed, present) {
+			return failf("listed by %d: %q, but GET finds %q", limit, listed, present)
+		}
+	}
+	return m.compareFiles(known, powerless)
+}
+
+// compareName reads a name and finds the version that it holds.
+func (m *crashMachine) compareName(name string, powerless bool) (*crashVersion, error) {
+	possible, mayBeDamaged := m.model.possible(name, powerless)
+	absent := &crashVersion{absent: true}
+	reader, err := m.store.Open(context.Background(), m.key(name))
+	if statusOf(err) == 500 && mayBeDamaged && strings.HasPrefix(err.Error(), "BAD DATA CHECKSUM") {
+		if _, again := m.store.Open(context.Background(), m.key(name)); statusOf(again) != 404 {
+			return nil, failf("%.30q: damaged, and then: %v", name, again)
+		}
+		absent.aside = !m.props.SyncWrites()
+		return absent, nil
+	}
+	if statusOf(err) == 404 {
+		for _, v := range possible {
+			if v.absent {
+				return v, nil
+			}
+		}
+		if mayBeDamaged {
+			return absent, nil
+		}
+		return nil, failf("%.30q is not found; it may hold %v", name, possible)
+	}
+	if err != nil {
+		return nil, failf("%.30q: %v; it may hold %v", name, err, possible)
+	}
+	content, err := io.ReadAll(struct{ io.Reader }{reader.File})
+	err = errors.Join(err, reader.Close())
+	if err != nil {
+		return nil, failf("%.30q: %v", name, err)
+	}
+	sum, err := sumOf(cksum.XXHash2, content)
+	if err != nil {
+		return nil, err
+	}
+	if sum != reader.Checksum {
+		return nil, failf("%.30q is served torn: %d bytes", name, len(content))
+	}
+	for _, v := range possible {
+		if !v.absent && string(content) == v.content() && slices.Equal(reader.Custom, v.custom()) && (!v.acked || v.version == "" || v.version == reader.Version) {
+			return v, nil
+		}
+	}
+	return nil, failf("%.30q holds %d bytes %.12q, version %s; it may hold %v", name, len(content), content, reader.Version, possible)
+}
+
+// compareFiles looks for files that no name has.
+func (m *crashMachine) compareFiles(known map[string]bool, powerless bool) error {
+	var files []string
+	for i := range m.plan.Disks {
+		m.system.Walk(fmt.Sprintf("/disk%d", i+1), func(path string, info fs.FileInfo) {
+			if info.Kind == fs.KindFile {
+				files = append(files, path)
+			}
+		})
+	}
+	var buf [recordBuffer]byte
+	for _, path := range files {
+		switch {
+		case strings.Contains(path, "/.$deleted/"), known[path]:
+		case strings.Contains(path, "/%wk/"):
+			return failf("a work file was left over: %s", path)
+		case strings.Contains(path, "/%ob/"), strings.Contains(path, "/%ox/"):
+			n, err := m.system.GetXattr(path, XattrRecord, buf[:])
+			if err != nil {
+				if powerless || m.plan.lazy() {
+					continue // acknowledged before it was on stable storage
+				}
+				return failf("a file without a record: %s: %v", path, err)
+			}
+			form, content, err := openFrame(buf[:n])
+			if err != nil {
+				return failf("a file with a damaged record: %s: %v", path, err)
+			}
+			if form != formInline {
+				continue // whose it is is in its sidecar
+			}
+			var rec record
+			if err := rec.decodeBody(content); err != nil {
+				return failf("a file with a damaged record: %s: %v", path, err)
+			}
+			if rec.bid == m.props.BID {
+				return failf("a file of no name: %s", path)
+			}
+		}
+	}
+	return nil
+}
