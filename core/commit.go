@@ -13,9 +13,9 @@ import (
 )
 
 // commit makes a received body the object of its name. Durable writes are
-// flushed before the lock is taken, so that the lock is held for a rename and
-// one flush; the record, which depends on the previous object, is checked
-// again under the lock.
+// flushed before the lock is taken, and again, for the name, after it was given
+// up, so that it is held for a rename; the record, which depends on the previous
+// object, is checked again under the lock.
 func (w *write) commit(ctx context.Context) (Attrs, error) {
 	// From here on a client that goes away changes nothing: half of a commit
 	// helps nobody.
@@ -24,7 +24,8 @@ func (w *write) commit(ctx context.Context) (Attrs, error) {
 	if err != nil {
 		return Attrs{}, err
 	}
-	defer w.s.unlock(&w.object, true)
+	w.ownLock = true
+	defer w.unlock()
 
 	now, err := w.s.current(&w.object)
 	if err != nil {
@@ -69,8 +70,21 @@ func (w *write) commit(ctx context.Context) (Attrs, error) {
 		return Attrs{}, err
 	}
 	attrs := rec.attrs(w.mp)
-	w.s.committed(&w.object, &attrs)
+	w.s.forget(&w.object)
+	if w.latest {
+		w.s.committed(&w.object, &attrs)
+	}
 	return attrs, nil
+}
+
+// unlock gives the exclusive lock back, and ends what flushUnlocked began.
+func (w *write) unlock() {
+	if w.turn == 0 {
+		w.s.unlock(&w.object, true)
+		return
+	}
+	w.mp.Release()
+	w.s.locks.settled(w.digest)
 }
 
 // prepare does what a durable write can do without the lock: the record after
@@ -321,7 +335,8 @@ func (w *write) close() error {
 }
 
 // place gives the work file its name, makes that durable if it must be, and
-// removes what it replaced. It is called under the exclusive lock.
+// removes what it replaced. It is called under the exclusive lock, and ends
+// under it.
 func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	if now.damaged != "" {
 		if _, err := w.s.quarantine(&w.object, now.damaged, now.why); err != nil {
@@ -339,14 +354,23 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	}
 	if w.sync {
 		request := fsys.FlushRequest{Dirs: []string{filepath.Dir(path)}, Journal: noted.journal()}
-		if err := w.mp.Filesystem().Flush(ctx, request); err != nil {
+		w.s.forget(&w.object)
+		if w.ownLock && now.older == "" && len(now.others) == 0 && !w.dirs.mayHoldVersions(w.Bck) {
+			err = w.flushUnlocked(ctx, request)
+		} else {
+			// What is to be removed has a name that another write may use.
+			err = w.mp.Filesystem().Flush(ctx, request)
+		}
+		if err != nil {
 			w.s.verifyAfterFailedFlush(&w.object, err)
 			return err
 		}
 	} else {
 		w.mp.Filesystem().AddDirty(w.size)
 	}
-	noted.publish(rec)
+	if w.latest = w.s.locks.tell(w.digest, w.turn); w.latest {
+		noted.publish(rec)
+	}
 	now.keepChunks(rec)
 	w.s.removeGeneration(&w.object, now)
 	w.s.removeElsewhere(ctx, now)
@@ -354,6 +378,15 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 		w.removeNulls(ctx, rec)
 	}
 	return nil
+}
+
+// flushUnlocked makes a rename durable while other writers of the name may go
+// on; readers wait. The exclusive lock is held before and after.
+func (w *write) flushUnlocked(ctx context.Context, request fsys.FlushRequest) error {
+	w.turn = w.s.locks.unsettled(w.digest)
+	err := w.mp.Filesystem().Flush(ctx, request)
+	w.s.locks.retake(w.digest)
+	return err
 }
 
 // rename is the commit itself: the step after which the object is the new one.
@@ -457,12 +490,11 @@ func (s *Store) verifyAfterFailedFlush(o *object, cause error) {
 	default:
 		s.log.Warn("flush failed: the last write was not acknowledged", "object", o.Cname(), "present", now.found, "err", cause)
 	}
-	s.changed(o)
+	s.forget(o)
 }
 
 // committed tells everybody who keeps something about the name.
 func (s *Store) committed(o *object, attrs *Attrs) {
-	s.changed(o)
 	if c := s.options.Ports.Copies; c != nil {
 		c.Committed(o.Key, *attrs)
 	}

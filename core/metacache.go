@@ -262,9 +262,16 @@ func (s *Store) ExpireMetadata() {
 // MetadataStats tells what the metadata cache holds and did.
 func (s *Store) MetadataStats() MetadataStats { return s.meta.stats() }
 
-// changed drops what memory holds of a name: its object is another one now, or
+// forget drops what memory holds of a name: its object is another one now, or
 // gone. It is called under the exclusive name lock.
-func (s *Store) changed(o *object) {
+func (s *Store) forget(o *object) {
 	s.meta.drop(o.digest)
 	s.access.forget(o.digest)
+}
+
+// changed is forget for a change that is known to be over: an earlier one that
+// is not settled yet must not be told to anybody as if it were the newest.
+func (s *Store) changed(o *object) {
+	s.forget(o)
+	s.locks.tell(o.digest, 0)
 }

@@ -41,6 +41,11 @@ type write struct {
 	marker    bool // the same, as a version of the name
 
 	sync bool // the bucket's writes are acknowledged when they are durable
+	// The name lock: may place give it up for the last flush, whose turn it
+	// was then, and was nobody told of a later write of the name meanwhile.
+	ownLock bool
+	turn    uint64
+	latest  bool
 
 	size int64
 	sum  cksum.Value // of the bucket's type

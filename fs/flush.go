@@ -13,7 +13,7 @@ import (
 
 // When a round flushes the whole filesystem instead of its files one by one.
 const (
-	syncfsMinFiles = 8
+	syncfsMinFiles = 8 // files and directories, or requests for more than one
 	syncfsMaxBytes = 64 << 20
 )
 
@@ -51,11 +51,21 @@ type FlushStats struct {
 
 // flusher runs rounds one after the other. The first caller leads a round of
 // its own; those that come while it runs gather into the next, and one of them
-// leads that. There is no timer: a lone writer waits for nobody.
+// leads that. A lone writer waits for nobody. Under load a round has about as
+// many members as there are writers: before it begins it gives those that a
+// round of several has just released a moment to come again (most of them are
+// between the flush of their data and that of their name), an eighth of what
+// that round took at most. Without it they would all miss every second round.
 type flusher struct {
 	mu      sync.Mutex
 	running bool
 	next    *round // gathering; nil when nobody waits
+
+	// Of the last round: when it ended, how many members it released, and for
+	// how long they are waited for.
+	ended    time.Time
+	released int
+	patience time.Duration
 
 	stats struct{ rounds, requests, syncfs, files, journals, dirs, failed atomic.Int64 }
 }
@@ -64,6 +74,10 @@ type round struct {
 	members []*flushMember
 	lead    chan struct{} // one token: whoever takes it leads
 	done    chan struct{} // closed when every member has its error
+
+	expected int           // members with those that the round before released
+	patience time.Duration // for how long they are waited for
+	complete chan struct{} // closed when they are there; nil: nobody waits
 }
 
 type flushMember struct {
@@ -92,9 +106,17 @@ func (fsys *Filesystem) Flush(ctx context.Context, request FlushRequest) error {
 	q.mu.Lock()
 	if !q.running {
 		q.running = true
+		own := &round{members: []*flushMember{member}}
+		if left := q.patience - time.Since(q.ended); q.released > 1 && left > 0 {
+			own.lead, own.done = make(chan struct{}, 1), make(chan struct{})
+			own.expected, own.patience = q.released, left
+			q.next = own
+			q.mu.Unlock()
+			fsys.leadNext(own)
+			return member.err
+		}
 		q.mu.Unlock()
-		own := round{members: []*flushMember{member}}
-		fsys.lead(&own)
+		fsys.lead(own)
 		return member.err
 	}
 	if q.next == nil {
@@ -102,6 +124,10 @@ func (fsys *Filesystem) Flush(ctx context.Context, request FlushRequest) error {
 	}
 	mine := q.next
 	mine.members = append(mine.members, member)
+	if mine.complete != nil && len(mine.members) >= mine.expected {
+		close(mine.complete)
+		mine.complete = nil
+	}
 	q.mu.Unlock()
 
 	select {
@@ -123,6 +149,19 @@ func (fsys *Filesystem) Flush(ctx context.Context, request FlushRequest) error {
 func (fsys *Filesystem) leadNext(r *round) {
 	q := &fsys.rounds
 	q.mu.Lock()
+	if len(r.members) < r.expected {
+		complete := make(chan struct{})
+		r.complete = complete
+		q.mu.Unlock()
+		timer := time.NewTimer(r.patience)
+		select {
+		case <-complete:
+		case <-timer.C:
+		}
+		timer.Stop()
+		q.mu.Lock()
+		r.complete = nil
+	}
 	q.next = nil
 	q.mu.Unlock()
 	fsys.lead(r)
@@ -130,10 +169,14 @@ func (fsys *Filesystem) leadNext(r *round) {
 
 // lead runs a round and hands the lead of the next one over, if one gathered.
 func (fsys *Filesystem) lead(r *round) {
+	began := time.Now()
 	fsys.runRound(r.members)
 	q := &fsys.rounds
 	q.mu.Lock()
+	q.ended = time.Now()
+	q.released, q.patience = len(r.members), q.ended.Sub(began)/8
 	if q.next != nil {
+		q.next.expected, q.next.patience = len(q.next.members)+q.released, q.patience
 		q.next.lead <- struct{}{}
 	} else {
 		q.running = false
@@ -197,7 +240,7 @@ func (fsys *Filesystem) flushTogether(members []*flushMember) error {
 		}
 	}
 	stats, now := &fsys.rounds.stats, time.Now()
-	if files >= syncfsMinFiles && fsys.syncfs != nil && fsys.system.SyncfsReportsErrors() &&
+	if things := files + len(dirs); things > 1 && max(things, len(members)) >= syncfsMinFiles && fsys.syncfs != nil && fsys.system.SyncfsReportsErrors() &&
 		bytes+fsys.unsaved.total(now) < syncfsMaxBytes {
 		settled := fsys.fresh.all()
 		stats.syncfs.Add(1)
