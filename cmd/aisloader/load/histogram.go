@@ -1,6 +1,7 @@
 package load
 
 import (
+	"math"
 	"math/bits"
 	"time"
 )
@@ -58,7 +59,7 @@ func (h *Histogram) Mean() time.Duration {
 
 // Quantile returns a duration that the share q (0 to 1) does not exceed.
 func (h *Histogram) Quantile(q float64) time.Duration {
-	rank := int64(q * float64(h.total))
+	rank := max(0, int64(math.Ceil(q*float64(h.total)))-1)
 	for i, n := range h.counts {
 		if rank -= n; rank < 0 {
 			return min(upperBound(i), h.max)
