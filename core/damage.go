@@ -4,16 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/cksum"
+	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/memsys"
@@ -137,7 +136,7 @@ type why struct {
 func (s *Store) quarantine(o *object, path string, finding error) (dir string, err error) {
 	now := s.options.Clock()
 	sum := sha256.Sum256([]byte(o.Name))
-	dir = filepath.Join(o.mp.Path, fs.QuarantineDir, strconv.FormatInt(now.UnixNano(), 10)+"."+hex.EncodeToString(sum[:]))
+	dir = s.quarantineDir(o.mp, hex.EncodeToString(sum[:]), now)
 	if err := o.mp.MakeDirs(dir); err != nil {
 		return "", o.mp.IOError("quarantine "+o.Cname(), err)
 	}
@@ -155,15 +154,9 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 	if errors.Is(finding, errRecordDamaged) {
 		s.quarantineChunks(o, filepath.Base(dir))
 	}
-	text, err := json.MarshalIndent(why{
-		Bucket: o.Bck.String(), Name: o.Name, Path: path, Time: now.UTC().Format(time.RFC3339Nano), Finding: finding.Error(),
-	}, "", "    ")
-	if err == nil {
-		err = s.writeFile(filepath.Join(dir, "why.json"), text)
-	}
-	if err != nil {
-		s.log.Warn("quarantine without an explanation", "dir", dir, "err", err)
-	}
+	s.explain(dir, why{
+		Bucket: o.Bck.String(), Name: naming.Native(o.Name), Path: path, Time: now.UTC().Format(time.RFC3339Nano), Finding: finding.Error(),
+	})
 	if o.Props.SyncWrites() {
 		flush := fs.FlushRequest{Dirs: []string{dir, filepath.Dir(path)}, Journal: noted.journal()}
 		if err := o.mp.Filesystem().Flush(context.Background(), flush); err != nil {
@@ -202,7 +195,9 @@ func (s *Store) writeFile(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}

@@ -347,13 +347,46 @@ func (s *Store) takeOver(ctx context.Context, o *object, attempt int) (bool, err
 	return true, ports.Peers.TakeOver(ctx, o.Key)
 }
 
-// restore asks the mirror and the slices for a whole object.
+// restore asks the mirror, the slices and the backend for a whole object.
 func (s *Store) restore(ctx context.Context, o *object) bool {
 	if c := s.options.Ports.Copies; c != nil && c.Restore(ctx, o.Key) == nil {
 		return true
 	}
-	c := s.options.Ports.Slices
-	return c != nil && c.Restore(ctx, o.Key) == nil
+	if c := s.options.Ports.Slices; c != nil && c.Restore(ctx, o.Key) == nil {
+		return true
+	}
+	if s.options.Ports.Remote == nil || !o.Props.IsRemote(o.Bck) {
+		return false
+	}
+	if err := s.fetch(ctx, o); err != nil {
+		s.log.Warn("a damaged object cannot be fetched again", "object", o.Cname(), "err", err)
+		return false
+	}
+	return true
+}
+
+// fetch stores what the backend has of an object.
+func (s *Store) fetch(ctx context.Context, o *object) error {
+	body, attrs, err := s.options.Ports.Remote.Fetch(ctx, o.Key)
+	if err != nil {
+		return err
+	}
+	w := &write{
+		s: s, object: *o, sync: o.Props.SyncWrites(),
+		opts: PutOptions{Size: attrs.Size, Checksum: attrs.Checksum, Custom: attrs.Custom, SkipVC: true},
+	}
+	defer w.discard()
+	err = w.receive(ctx, body)
+	if closed := body.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		_, err = w.commit(ctx)
+	}
+	if err != nil {
+		return w.fail(err)
+	}
+	return nil
 }
 
 // notFound is the 404 of reads: "t[id]: ais://b/o does not exist".

@@ -1,0 +1,412 @@
+package core
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/naming"
+	"github.com/aistore-go/aistore/cmn/wire"
+)
+
+// VerifyOptions says how thorough a verification is.
+type VerifyOptions struct {
+	// SkipContent looks at records, sizes, sidecars and manifests alone, and
+	// reads no content.
+	SkipContent bool
+	// Repair has what is damaged restored from copies, slices or the backend,
+	// and what cannot be restored moved to quarantine. Without it nothing is
+	// touched.
+	Repair bool
+}
+
+// FindingAction is what was done about a finding.
+type FindingAction string
+
+// Actions.
+const (
+	FindingReported    FindingAction = "reported"    // nothing: repair was not asked for
+	FindingRepaired    FindingAction = "repaired"    // it is whole again
+	FindingQuarantined FindingAction = "quarantined" // it was moved aside and is not served
+	FindingLeft        FindingAction = "left"        // it stays where it is; what is damaged is not served
+)
+
+// Finding is one damaged file.
+type Finding struct {
+	Bucket  string        `json:"bucket"`
+	Name    string        `json:"name"` // native form; "" if it is not known
+	Version string        `json:"version,omitempty"`
+	Kind    string        `json:"kind"` // see BelongingKind
+	Path    string        `json:"path"`
+	Problem string        `json:"problem"`
+	Action  FindingAction `json:"action"`
+}
+
+// VerifyReport counts what a verification has looked at.
+type VerifyReport struct {
+	Objects  int64 `json:"objects,string"`  // current generations
+	Versions int64 `json:"versions,string"` // noncurrent versions and delete markers
+	Copies   int64 `json:"copies,string"`
+	Bytes    int64 `json:"bytes,string"`   // of content that was compared
+	Garbage  int64 `json:"garbage,string"` // files that no generation needs; they do no harm
+
+	Reported    int64 `json:"reported,string"`
+	Repaired    int64 `json:"repaired,string"`
+	Quarantined int64 `json:"quarantined,string"`
+	Left        int64 `json:"left,string"`
+
+	Findings []Finding `json:"findings"`
+}
+
+// Damaged is the number of findings.
+func (r *VerifyReport) Damaged() int64 { return r.Reported + r.Repaired + r.Quarantined + r.Left }
+
+func (r *VerifyReport) add(f Finding) {
+	switch f.Action {
+	case FindingReported:
+		r.Reported++
+	case FindingRepaired:
+		r.Repaired++
+	case FindingQuarantined:
+		r.Quarantined++
+	case FindingLeft:
+		r.Left++
+	}
+	r.Findings = append(r.Findings, f)
+}
+
+// isDamage tells an error that says what is wrong with an object from one of
+// looking at it.
+func isDamage(err error) bool { return apierr.CodeOf(err) == wire.CodeBadChecksum }
+
+// VerifyObject looks at everything that this target holds of a name: the
+// record, the size, the sidecar, the content against its checksum, chunks and
+// manifest, copies, noncurrent versions. What is damaged is a finding of the
+// report and not an error. A name of which there is nothing has an empty report.
+//
+// Errors: 400 bad name; 404 no such bucket; 500 I/O; 503 a mountpath is busy.
+func (s *Store) VerifyObject(ctx context.Context, key Key, opts VerifyOptions) (VerifyReport, error) {
+	v := verification{s: s, ctx: ctx, key: key, opts: opts}
+	err := v.run()
+	return v.report, err
+}
+
+// verification is VerifyObject under way.
+type verification struct {
+	s      *Store
+	ctx    context.Context
+	key    Key
+	opts   VerifyOptions
+	report VerifyReport
+}
+
+func (v *verification) run() error {
+	if err := v.current(); err != nil {
+		return err
+	}
+	all, err := v.s.Belongings(v.ctx, v.key)
+	if err != nil {
+		return err
+	}
+	v.sidecars(all)
+	for i := range all {
+		var err error
+		switch b := &all[i]; b.Kind {
+		case BelongsCopy:
+			err = v.copied(b)
+		case BelongsVersion:
+			err = v.version(b)
+		case BelongsOlder:
+			v.report.Garbage++
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return v.versionsName(all)
+}
+
+func (v *verification) found(kind BelongingKind, path, version string, problem error, action FindingAction) {
+	v.report.add(Finding{
+		Bucket: v.key.Bck.String(), Name: naming.Native(v.key.Name), Version: version, Kind: kind.String(), Path: path,
+		Problem: problem.Error(), Action: action,
+	})
+}
+
+// current verifies the object itself as a read with validation would, and
+// has it repaired in the same way.
+func (v *verification) current() error {
+	key := v.key
+	err := v.verifyCurrent()
+	switch {
+	case err == nil:
+		v.report.Objects++
+		return nil
+	case apierr.IsNotFound(err) && v.s.bucket(key.Bck, key.Props) != nil:
+		return nil // nothing, a tombstone, or a delete marker
+	case !isDamage(err):
+		return err
+	}
+	v.report.Objects++
+	path := v.s.pathOf(key)
+	if !v.opts.Repair {
+		v.found(BelongsObject, path, "", err, FindingReported)
+		return nil
+	}
+	action, repairErr := v.s.repair(v.ctx, key)
+	if repairErr != nil {
+		return repairErr
+	}
+	v.found(BelongsObject, path, "", err, action)
+	return nil
+}
+
+// verifyCurrent compares the content only if that is asked for.
+func (v *verification) verifyCurrent() error {
+	attrs, kind, err := v.s.Look(v.ctx, v.key)
+	switch {
+	case err != nil:
+		return err
+	case kind == 0 || kind.IsDeleted():
+		return v.s.notFound(v.key)
+	case v.opts.SkipContent:
+		return nil
+	}
+	v.report.Bytes += attrs.Size
+	return v.s.Verify(v.ctx, v.key)
+}
+
+// repair opens a damaged object as a read with validation does, which restores
+// it or moves it to quarantine.
+func (s *Store) repair(ctx context.Context, key Key) (FindingAction, error) {
+	props := *key.Props
+	props.Checksum.ValidateWarmGet = true
+	key.Props = &props
+	reader, err := s.Open(ctx, key)
+	if err == nil {
+		return FindingRepaired, reader.Close()
+	}
+	if !isDamage(err) && !apierr.IsNotFound(err) {
+		return "", err
+	}
+	_, kind, err := s.Look(ctx, key)
+	switch {
+	case err == nil && kind == 0:
+		return FindingQuarantined, nil
+	case err != nil && !isDamage(err):
+		return "", err
+	}
+	return FindingLeft, nil
+}
+
+// pathOf is where a name lies now, for a report.
+func (s *Store) pathOf(key Key) string {
+	o, err := s.resolve(key)
+	if err != nil {
+		return ""
+	}
+	now, err := s.current(&o)
+	switch {
+	case err != nil:
+	case now.found:
+		return now.path
+	case now.damaged != "":
+		return now.damaged
+	}
+	for i := range now.others {
+		if e := &now.others[i]; e.found {
+			return e.path
+		} else if e.damaged != "" {
+			return e.damaged
+		}
+	}
+	return ""
+}
+
+// copied verifies a copy on another mountpath. A damaged one goes to quarantine:
+// the object itself is elsewhere.
+func (v *verification) copied(b *Belonging) error {
+	v.report.Copies++
+	o, err := v.s.resolve(v.key)
+	if err != nil {
+		return err
+	}
+	at := o.on(b.Mountpath)
+	c, err := v.openFile(&at, b.Path)
+	if err != nil || c.damage == nil {
+		return err
+	}
+	action := FindingReported
+	if v.opts.Repair {
+		if err := v.s.takeAside(v.ctx, &at, &c); err != nil {
+			return err
+		}
+		action = FindingQuarantined
+	}
+	v.found(BelongsCopy, b.Path, "", c.damage, action)
+	return nil
+}
+
+// openFile opens and verifies one file of the name, and closes it again.
+func (v *verification) openFile(at *object, path string) (c candidate, err error) {
+	if err := v.s.lockShared(v.ctx, at); err != nil {
+		if errors.Is(err, errLeft) {
+			err = nil
+		}
+		return c, err
+	}
+	buf := v.s.memory.Get(recordBuffer)
+	c.mp = at.mp
+	err = v.s.openAt(at, path, buf.Bytes(), &c)
+	buf.Free()
+	v.s.unlock(at, false)
+	if err != nil || c.file == nil {
+		return c, err
+	}
+	if c.damage == nil && !v.opts.SkipContent && c.rec.kind == KindObject {
+		v.report.Bytes += c.rec.size
+		c.damage, err = v.s.verifyContent(v.ctx, at, &c)
+	}
+	return c, errors.Join(err, c.file.Close())
+}
+
+// lockShared is lockThere for a reader.
+func (s *Store) lockShared(ctx context.Context, at *object) error {
+	if err := s.locks.lock(ctx, at.digest, false); err != nil {
+		return err
+	}
+	if err := s.acquire(ctx, at.mp); err != nil {
+		s.locks.unlock(at.digest, false)
+		return err
+	}
+	return nil
+}
+
+// version verifies a noncurrent version. There are no copies of versions, so a
+// damaged one goes to quarantine.
+func (v *verification) version(b *Belonging) error {
+	v.report.Versions++
+	o, err := v.s.resolve(v.key)
+	if err != nil {
+		return err
+	}
+	at := o.on(b.Mountpath)
+	c, err := v.openFile(&at, b.Path)
+	if err != nil {
+		return err
+	}
+	if c.damage == nil && b.Damage != nil {
+		c.damage, c.path = badRecord(&at, b.Damage), b.Path
+	}
+	if c.damage == nil {
+		return nil
+	}
+	id := b.Stamp.fileSuffix()
+	if c.rec.kind != 0 {
+		id = c.rec.versionID()
+	}
+	action := FindingReported
+	if v.opts.Repair {
+		if err := v.s.setVersionAside(v.ctx, &at, b, c.damage); err != nil {
+			return err
+		}
+		action = FindingQuarantined
+	}
+	v.found(BelongsVersion, b.Path, id, c.damage, action)
+	return nil
+}
+
+// setVersionAside moves a damaged noncurrent version to quarantine, if it is
+// still there.
+func (s *Store) setVersionAside(ctx context.Context, at *object, b *Belonging, finding error) error {
+	if err := s.lockThere(ctx, at); err != nil {
+		if errors.Is(err, errLeft) {
+			return nil
+		}
+		return err
+	}
+	defer s.unlock(at, true)
+	if _, err := s.system.Stat(b.Path); err != nil {
+		if isNotExist(err) {
+			return nil
+		}
+		return at.mp.IOError("stat "+b.Path, err)
+	}
+	_, err := s.quarantine(at, b.Path, finding)
+	return err
+}
+
+// sidecars counts those that no generation refers to.
+func (v *verification) sidecars(all []Belonging) {
+	used := map[Stamp]bool{}
+	for i := range all {
+		if b := &all[i]; b.Kind != BelongsSidecar {
+			used[b.Stamp] = true
+		}
+	}
+	for i := range all {
+		if b := &all[i]; b.Kind == BelongsSidecar && !used[b.Stamp] {
+			v.report.Garbage++
+		}
+	}
+}
+
+// versionsName verifies the file that says whose the versions are; it can be
+// made again by who knows the name.
+func (v *verification) versionsName(all []Belonging) error {
+	checked := map[string]bool{}
+	for i := range all {
+		b := &all[i]
+		if b.Kind != BelongsVersion {
+			continue
+		}
+		o, err := v.s.resolve(v.key)
+		if err != nil {
+			return err
+		}
+		at := o.on(b.Mountpath)
+		path := at.versionsDir() + "/" + versionsNameFile
+		if checked[path] {
+			continue
+		}
+		checked[path] = true
+		name, err := v.s.readVersionsName(path)
+		if err == nil && name == v.key.Name {
+			continue
+		}
+		if err == nil {
+			err = damaged("it names %q", naming.Native(name))
+		}
+		if !isNotExist(err) && !errors.Is(err, errRecordDamaged) {
+			return at.mp.IOError("read "+path, err)
+		}
+		action := FindingReported
+		if v.opts.Repair {
+			if err := v.s.renameVersions(v.ctx, &at, path); err != nil {
+				return err
+			}
+			action = FindingRepaired
+		}
+		v.found(BelongsVersionName, path, "", err, action)
+	}
+	return nil
+}
+
+// renameVersions writes the file again that says whose versions these are.
+func (s *Store) renameVersions(ctx context.Context, at *object, path string) error {
+	if err := s.lockThere(ctx, at); err != nil {
+		if errors.Is(err, errLeft) {
+			return nil
+		}
+		return err
+	}
+	defer s.unlock(at, true)
+	if err := at.enter(); err != nil {
+		return err
+	}
+	defer at.bucket.gate.RUnlock()
+	if err := s.system.Unlink(path); err != nil && !isNotExist(err) {
+		return at.mp.IOError("remove "+path, err)
+	}
+	return s.nameVersions(ctx, at, at.versionsDir(), at.Props.SyncWrites())
+}
