@@ -16,7 +16,8 @@ type diskStatus struct {
 	disks   *fs.Manager
 	load    *sysinfo.Disks
 	metrics *metrics.Registry
-	damaged atomic.Int64           // objects found damaged since the start
+	damaged atomic.Int64           // objects in quarantine, as far as is known
+	count   func() (int64, error)  // counts them
 	known   atomic.Pointer[fs.Set] // whose disks load watches
 }
 
@@ -30,7 +31,23 @@ func newDiskStatus(disks *fs.Manager, m *metrics.Registry) *diskStatus {
 func (s *diskStatus) sample() {
 	s.watch()
 	s.metrics.SetDisks(s.load.Sample())
+	s.countQuarantine()
 }
+
+// countQuarantine counts the objects in quarantine: an operator may have
+// removed some. A mountpath that cannot be read leaves the count as it is.
+func (s *diskStatus) countQuarantine() {
+	if s.count == nil {
+		return
+	}
+	if n, err := s.count(); err == nil {
+		s.damaged.Store(n)
+	}
+	s.metrics.SetQuarantined(s.damaged.Load())
+}
+
+// foundDamage counts one more.
+func (s *diskStatus) foundDamage() { s.metrics.SetQuarantined(s.damaged.Add(1)) }
 
 // watch finds the disks of the mountpaths in use, if these have changed.
 func (s *diskStatus) watch() {

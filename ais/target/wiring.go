@@ -117,12 +117,14 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	t.guard = NewGuard(t.Node.Name(), id, t.Agent)
 	t.Store = core.NewStore(core.Options{
 		FS: t.disks, NodeID: id, Memory: memory, Logger: t.log.Logger("ios"),
-		OnDamage: func(core.Damage) { disks.damaged.Add(1) },
+		OnDamage: func(core.Damage) { disks.foundDamage() },
 		Guard:    t.guard, Epoch: t.guard.Epoch,
 		MetadataCache: metadataCache(),
 		MetadataAge:   func() time.Duration { return s.Config().Timeout.ObjectMD.D() },
 	})
 	pressure := watchMemory(s.Config(), memory, t.log.Logger(logging.ModuleMemsys), t.Store.ClearMetadata)
+	disks.count = t.Store.QuarantineCount
+	disks.countQuarantine()
 	t.role = New(Options{
 		Node: t.Node, Control: t.Agent, Store: t.Store, FS: t.disks, Memory: memory, Logger: t.log.Logger("ais"),
 	})

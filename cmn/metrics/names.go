@@ -73,6 +73,8 @@ const (
 	cacheEvicted
 	cacheExpired
 	cacheCollisions
+
+	quarantined
 	numCounters
 )
 
@@ -95,6 +97,7 @@ type counter struct {
 	label      labelling
 	xkind      bool // has the label "xkind", empty for user requests
 	targetOnly bool
+	current    bool // it goes up and down and is never reset
 }
 
 // catalog describes all counters by id.
@@ -137,6 +140,8 @@ var catalog = [numCounters]counter{
 	cacheEvicted:    {name: "lcache.evicted.n", kind: KindCounter, prom: "lcache_evicted_count", targetOnly: true, help: "number of object metadata entries that made room for others"},
 	cacheExpired:    {name: "lcache.flush.cold.n", kind: KindCounter, prom: "lcache_flush_cold_count", targetOnly: true, help: "number of object metadata entries dropped because of their age"},
 	cacheCollisions: {name: "lcache.collision.n", kind: KindCounter, prom: "lcache_collision_count", targetOnly: true, help: "number of object metadata entries replaced by those of another object with the same digest"},
+
+	quarantined: {name: "quarantine.n", kind: KindCounter, prom: "quarantine_count", current: true, targetOnly: true, help: "number of damaged objects in quarantine now"},
 }
 
 // derived are names that repeat the value of a counter under another kind.

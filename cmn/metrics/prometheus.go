@@ -112,7 +112,11 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			if catalog[k].xkind {
 				labels = append(labels, "")
 			}
-			ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value), labels...)
+			kind := prometheus.CounterValue
+			if catalog[k].current {
+				kind = prometheus.GaugeValue
+			}
+			ch <- prometheus.MustNewConstMetric(desc, kind, float64(value), labels...)
 		}
 		emit(r.plain[k].Load(), "")
 		if k < int(numLabelled) {

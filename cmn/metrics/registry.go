@@ -128,6 +128,9 @@ func (r *Registry) KeepaliveErrors() int64 { return r.plain[errKeepalive].Load()
 // HTTPWriteFailed counts a response that could not be written to its end.
 func (r *Registry) HTTPWriteFailed() { r.plain[errHTTPWrite].Add(1) }
 
+// SetQuarantined tells how many damaged objects are in quarantine.
+func (r *Registry) SetQuarantined(n int64) { r.plain[quarantined].Store(n) }
+
 // MountpathChecked counts a health check of a mountpath that was begun.
 func (r *Registry) MountpathChecked() { r.plain[errFSHC].Add(1) }
 

@@ -127,6 +127,9 @@ func (r *Registry) Kinds() map[string]string {
 func (r *Registry) Reset(errorsOnly bool) {
 	r.countCache()
 	for c := range numCounters {
+		if catalog[c].current {
+			continue
+		}
 		if !errorsOnly || strings.HasPrefix(catalog[c].name, errPrefix) {
 			r.base[c].Store(r.value(c))
 		}
