@@ -47,7 +47,8 @@ type Belonging struct {
 	Stamp Stamp
 	// Record is the kind of the record, for files that have one.
 	Record Kind
-	// Upload is the upload id of chunks, manifests and uploads.
+	// Upload is the upload id of chunked generations, chunks, manifests and
+	// uploads.
 	Upload string
 	// Damage is why the record of the file cannot be read.
 	Damage error
@@ -177,7 +178,7 @@ func (s *Store) belongingAt(at *object, path string, all []Belonging) ([]Belongi
 	case rec.bid != at.Props.BID || rec.name != "" && rec.name != at.Name:
 		return all, nil
 	}
-	b.Stamp, b.Record = rec.stamp, rec.kind
+	b.Stamp, b.Record, b.Upload = rec.stamp, rec.kind, rec.chunks.upload
 	return s.sized(b, all)
 }
 
@@ -247,7 +248,7 @@ func (s *Store) versionsHere(at *object, all []Belonging) ([]Belonging, error) {
 			return err
 		}
 		all, err = s.sized(Belonging{
-			Kind: BelongsVersion, Path: path, Mountpath: at.mp, Stamp: stamp, Record: v.rec.kind, Damage: v.damage,
+			Kind: BelongsVersion, Path: path, Mountpath: at.mp, Stamp: stamp, Record: v.rec.kind, Upload: v.rec.chunks.upload, Damage: v.damage,
 		}, all)
 		return err
 	})

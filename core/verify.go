@@ -47,8 +47,9 @@ type VerifyReport struct {
 	Objects  int64 `json:"objects,string"`  // current generations
 	Versions int64 `json:"versions,string"` // noncurrent versions and delete markers
 	Copies   int64 `json:"copies,string"`
+	Chunks   int64 `json:"chunks,string"`  // of chunked generations
 	Bytes    int64 `json:"bytes,string"`   // of content that was compared
-	Garbage  int64 `json:"garbage,string"` // files that no generation needs; they do no harm
+	Garbage  int64 `json:"garbage,string"` // files that no generation refers to, and no upload; they do no harm
 
 	Reported    int64 `json:"reported,string"`
 	Repaired    int64 `json:"repaired,string"`
@@ -108,7 +109,7 @@ func (v *verification) run() error {
 	if err != nil {
 		return err
 	}
-	v.sidecars(all)
+	v.garbage(all)
 	for i := range all {
 		var err error
 		switch b := &all[i]; b.Kind {
@@ -116,8 +117,6 @@ func (v *verification) run() error {
 			err = v.copied(b)
 		case BelongsVersion:
 			err = v.version(b)
-		case BelongsOlder:
-			v.report.Garbage++
 		}
 		if err != nil {
 			return err
@@ -133,47 +132,60 @@ func (v *verification) found(kind BelongingKind, path, version string, problem e
 	})
 }
 
-// current verifies the object itself as a read with validation would, and
-// has it repaired in the same way.
+// current verifies the object itself, and has it repaired as a read with
+// validation does.
 func (v *verification) current() error {
-	key := v.key
-	err := v.verifyCurrent()
-	switch {
-	case err == nil:
-		v.report.Objects++
-		return nil
-	case apierr.IsNotFound(err) && v.s.bucket(key.Bck, key.Props) != nil:
-		return nil // nothing, a tombstone, or a delete marker
-	case !isDamage(err):
+	o, err := v.s.resolve(v.key)
+	if err != nil {
 		return err
 	}
+	c, err := v.s.openOnce(v.ctx, &o, true)
+	if err != nil {
+		return err
+	}
+	if c.damage == nil && (c.file == nil || c.rec.kind.IsDeleted()) {
+		return c.close(v.s)
+	}
 	v.report.Objects++
-	path := v.s.pathOf(key)
-	if !v.opts.Repair {
-		v.found(BelongsObject, path, "", err, FindingReported)
-		return nil
+	at := o.on(c.mp)
+	err = v.inspect(&at, &c)
+	path := c.path
+	if err = errors.Join(err, c.close(v.s)); err != nil || c.damage == nil {
+		return err
 	}
-	action, repairErr := v.s.repair(v.ctx, key)
-	if repairErr != nil {
-		return repairErr
+	action := FindingReported
+	if v.opts.Repair {
+		if action, err = v.s.repair(v.ctx, v.key); err != nil {
+			return err
+		}
 	}
-	v.found(BelongsObject, path, "", err, action)
+	v.found(BelongsObject, path, "", c.damage, action)
 	return nil
 }
 
-// verifyCurrent compares the content only if that is asked for.
-func (v *verification) verifyCurrent() error {
-	attrs, kind, err := v.s.Look(v.ctx, v.key)
-	switch {
-	case err != nil:
-		return err
-	case kind == 0 || kind.IsDeleted():
-		return v.s.notFound(v.key)
-	case v.opts.SkipContent:
+// inspect looks at an open file and all that is below its record, and sets the
+// damage of the candidate.
+func (v *verification) inspect(at *object, c *candidate) (err error) {
+	if c.file == nil || c.damage != nil {
 		return nil
 	}
-	v.report.Bytes += attrs.Size
-	return v.s.Verify(v.ctx, v.key)
+	content := !v.opts.SkipContent
+	switch {
+	case c.held:
+		if c.damage, err = v.s.openContent(v.ctx, at, c, content); c.damage != nil || err != nil {
+			break
+		}
+		v.report.Chunks += int64(len(c.content.manifest.chunks))
+		if err = c.content.check(v.ctx, 0, c.rec.size); isDamage(err) {
+			c.damage, err = err, nil
+		}
+	case content && c.rec.kind == KindObject:
+		c.damage, err = v.s.verifyContent(v.ctx, at, c)
+	}
+	if content {
+		v.report.Bytes += c.rec.size
+	}
+	return err
 }
 
 // repair opens a damaged object as a read with validation does, which restores
@@ -197,30 +209,6 @@ func (s *Store) repair(ctx context.Context, key Key) (FindingAction, error) {
 		return "", err
 	}
 	return FindingLeft, nil
-}
-
-// pathOf is where a name lies now, for a report.
-func (s *Store) pathOf(key Key) string {
-	o, err := s.resolve(key)
-	if err != nil {
-		return ""
-	}
-	now, err := s.current(&o)
-	switch {
-	case err != nil:
-	case now.found:
-		return now.path
-	case now.damaged != "":
-		return now.damaged
-	}
-	for i := range now.others {
-		if e := &now.others[i]; e.found {
-			return e.path
-		} else if e.damaged != "" {
-			return e.damaged
-		}
-	}
-	return ""
 }
 
 // copied verifies a copy on another mountpath. A damaged one goes to quarantine:
@@ -258,16 +246,13 @@ func (v *verification) openFile(at *object, path string) (c candidate, err error
 	buf := v.s.memory.Get(recordBuffer)
 	c.mp = at.mp
 	err = v.s.openAt(at, path, buf.Bytes(), &c)
+	v.s.holdChunks(&c, err)
 	buf.Free()
 	v.s.unlock(at, false)
-	if err != nil || c.file == nil {
-		return c, err
+	if err == nil {
+		err = v.inspect(at, &c)
 	}
-	if c.damage == nil && !v.opts.SkipContent && c.rec.kind == KindObject {
-		v.report.Bytes += c.rec.size
-		c.damage, err = v.s.verifyContent(v.ctx, at, &c)
-	}
-	return c, errors.Join(err, c.file.Close())
+	return c, errors.Join(err, c.close(v.s))
 }
 
 // lockShared is lockThere for a reader.
@@ -283,7 +268,8 @@ func (s *Store) lockShared(ctx context.Context, at *object) error {
 }
 
 // version verifies a noncurrent version. There are no copies of versions, so a
-// damaged one goes to quarantine.
+// damaged one goes to quarantine; one in chunks stays in place, as an object
+// does.
 func (v *verification) version(b *Belonging) error {
 	v.report.Versions++
 	o, err := v.s.resolve(v.key)
@@ -306,7 +292,11 @@ func (v *verification) version(b *Belonging) error {
 		id = c.rec.versionID()
 	}
 	action := FindingReported
-	if v.opts.Repair {
+	switch {
+	case !v.opts.Repair:
+	case c.rec.kind == KindChunked: // ranges of it may be whole
+		action = FindingLeft
+	default:
 		if err := v.s.setVersionAside(v.ctx, &at, b, c.damage); err != nil {
 			return err
 		}
@@ -336,17 +326,31 @@ func (s *Store) setVersionAside(ctx context.Context, at *object, b *Belonging, f
 	return err
 }
 
-// sidecars counts those that no generation refers to.
-func (v *verification) sidecars(all []Belonging) {
-	used := map[Stamp]bool{}
+// garbage counts sidecars, chunks and manifests that no generation refers to.
+func (v *verification) garbage(all []Belonging) {
+	stamps, uploads := map[Stamp]bool{}, map[string]bool{}
 	for i := range all {
-		if b := &all[i]; b.Kind != BelongsSidecar {
-			used[b.Stamp] = true
+		switch b := &all[i]; b.Kind {
+		case BelongsObject, BelongsCopy, BelongsVersion:
+			stamps[b.Stamp], uploads[b.Upload] = true, true
+		case BelongsUpload:
+			uploads[b.Upload] = true
+		case BelongsDamaged: // it may be any that it refers to
+			return
 		}
 	}
 	for i := range all {
-		if b := &all[i]; b.Kind == BelongsSidecar && !used[b.Stamp] {
+		switch b := &all[i]; b.Kind {
+		case BelongsOlder:
 			v.report.Garbage++
+		case BelongsSidecar:
+			if !stamps[b.Stamp] {
+				v.report.Garbage++
+			}
+		case BelongsChunk, BelongsManifest:
+			if !uploads[b.Upload] {
+				v.report.Garbage++
+			}
 		}
 	}
 }

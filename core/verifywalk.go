@@ -251,6 +251,7 @@ func (w *verifyWalk) count(r *VerifyReport) {
 	sum.Objects += r.Objects
 	sum.Versions += r.Versions
 	sum.Copies += r.Copies
+	sum.Chunks += r.Chunks
 	sum.Bytes += r.Bytes
 	sum.Garbage += r.Garbage
 	sum.Reported += r.Reported
