@@ -292,7 +292,11 @@ func TestVersionFaultAtEveryCall(t *testing.T) {
 				for _, errno := range []unix.Errno{unix.EIO, unix.ENOSPC} {
 					for _, late := range []bool{false, true} {
 						for n := 1; ; n++ {
-							recreate(t, r.rig)
+							for _, g := range r.versionsOf("a//b") {
+								if _, err := r.store.DeleteVersion(ctx, r.key("a//b"), g.id); err != nil {
+									t.Fatal(err)
+								}
+							}
 							op.prepare(r.rig)
 							r.before = r.versionsOf("a//b")
 							sys.Reset()
