@@ -1,9 +1,6 @@
 package node
 
 import (
-	"context"
-	"crypto/tls"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -29,28 +26,8 @@ type servedConn struct {
 	replay []byte  // is read before all that comes
 	held   *[]byte // not nil: corked
 	used   bool    // a request has come; see limitListener.connState
+	stalls stalls
 }
-
-// TCP implements fastpath.Connection.
-func (c *servedConn) TCP() *net.TCPConn { return c.TCPConn }
-
-// Replay implements fastpath.Connection.
-func (c *servedConn) Replay(head []byte) { c.replay = head }
-
-// Read implements net.Conn.
-func (c *servedConn) Read(p []byte) (int, error) {
-	if len(c.replay) > 0 {
-		n := copy(p, c.replay)
-		if c.replay = c.replay[n:]; len(c.replay) == 0 {
-			c.replay = nil
-		}
-		return n, nil
-	}
-	return c.TCPConn.Read(p)
-}
-
-// Files go out by sendfile only if net/http finds this method.
-var _ io.ReaderFrom = (*servedConn)(nil)
 
 // heldPool keeps the buffers of corked connections.
 var heldPool = sync.Pool{New: func() any {
@@ -64,7 +41,7 @@ func (c *servedConn) Write(p []byte) (int, error) {
 		*c.held = append(*c.held, p...)
 		return len(p), nil
 	}
-	return c.TCPConn.Write(p)
+	return c.writeInTime(p)
 }
 
 // cork holds back what is written until uncork.
@@ -76,24 +53,13 @@ func (c *servedConn) uncork() error {
 	c.held = nil
 	var err error
 	if len(*held) > 0 {
-		_, err = c.TCPConn.Write(*held)
+		_, err = c.writeInTime(*held)
 	}
 	if cap(*held) <= 2*corkUpTo {
 		*held = (*held)[:0]
 		heldPool.Put(held)
 	}
 	return err
-}
-
-// connKey is the key of the connection in a request's context.
-type connKey struct{}
-
-// withConn is the http.Server's ConnContext.
-func withConn(ctx context.Context, conn net.Conn) context.Context {
-	if secure, ok := conn.(*tls.Conn); ok {
-		conn = secure.NetConn()
-	}
-	return context.WithValue(ctx, connKey{}, conn)
 }
 
 // writeWhole writes p, if it is the whole content of the answer, together

@@ -37,6 +37,7 @@ func (p publicHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		n.refuse(w, r, apierr.New(http.StatusForbidden, "", "unexpected intra-cluster header on pub: %s", wire.HeaderCallerID))
 		return
 	}
+	n.pace(r)
 	n.run(w, r, rt, bit)
 }
 

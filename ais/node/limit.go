@@ -23,6 +23,8 @@ type limitListener struct {
 	closed chan struct{}
 	once   sync.Once
 
+	sendTimeout func() time.Duration // of the connections; see stalls
+
 	mu     sync.Mutex
 	unused map[*servedConn]struct{} // no request has come on them yet
 }
@@ -46,7 +48,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		served := &servedConn{TCPConn: tcp}
+		served := &servedConn{TCPConn: tcp, stalls: stalls{sendTimeout: l.sendTimeout}}
 		l.mu.Lock()
 		l.unused[served] = struct{}{}
 		l.mu.Unlock()

@@ -82,6 +82,9 @@ func (n *Node) open(ep endpoint, h http.Handler, serverTLS *tls.Config) (port st
 		return "", errors.Join(err, ln.Close())
 	}
 	limited := newLimitListener(ln, n.limits.Connections)
+	if ep.network == networkPublic {
+		limited.sendTimeout = n.sendTimeout
+	}
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: n.limits.ReadHeaderTimeout,

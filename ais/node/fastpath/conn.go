@@ -86,6 +86,9 @@ const (
 	handOver
 )
 
+// aRequest is how many bytes after an answer net/http takes for a request.
+const aRequest = 4
+
 const (
 	readBuffer = 8 << 10
 	headBuffer = 1 << 10
@@ -221,7 +224,7 @@ func (c *Conn) run(fd uintptr) bool {
 // the answer of those who wanted more of it.
 func (c *Conn) ended(err error, buffered int) {
 	switch {
-	case !errors.Is(err, io.EOF) || buffered == 0:
+	case !errors.Is(err, io.EOF) || buffered == 0 || buffered < aRequest && c.used.Load():
 	case c.body.awaited > 0:
 		c.body.awaited = 0
 		c.next = serveIt
@@ -264,9 +267,14 @@ func (c *Conn) wait(buffered int) {
 // the callback.
 func (c *Conn) look(buffered int) (more, ok bool) {
 	buf, _ := c.in.Peek(buffered) // it is there
-	if c.seen == 0 && c.post {
-		if n := emptyLines(buf); n > 0 {
-			c.post = false
+	if c.post {
+		n := emptyLines(buf)
+		if n == buffered && n < aRequest {
+			c.seen = buffered
+			return false, true
+		}
+		c.post, c.seen = false, 0
+		if n > 0 {
 			_, _ = c.in.Discard(n) // it is there
 			return true, true
 		}
@@ -279,6 +287,9 @@ func (c *Conn) look(buffered int) (more, ok bool) {
 		c.body.awaited, c.seen = 0, 0
 	}
 	c.kind = c.request.parse(buf, c.seen)
+	if c.kind == foreign && buffered < aRequest && c.used.Load() {
+		c.kind = incomplete
+	}
 	switch c.kind {
 	case incomplete:
 		c.seen = buffered
@@ -361,7 +372,7 @@ func (c *Conn) consume() {
 // emptyLines counts CRs and LFs among the first four bytes: after a POST
 // net/http forgives clients that end the body with them.
 func emptyLines(buf []byte) (n int) {
-	for _, c := range buf[:min(4, len(buf))] {
+	for _, c := range buf[:min(aRequest, len(buf))] {
 		if c != '\r' && c != '\n' {
 			break
 		}

@@ -19,6 +19,7 @@ func (c *Conn) serveOrdinary() bool {
 		return false // handed over
 	}
 	s := c.server
+	c.body.pace.Stop()
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	h := &handling{cancel: cancel}
@@ -81,6 +82,8 @@ type ordinaryBody struct {
 	whole  *atomic.Bool
 	pace   Pace
 	closed bool
+
+	damaged bool // what follows cannot be a request
 }
 
 // Read implements io.Reader.
@@ -92,9 +95,13 @@ func (b *ordinaryBody) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.r.Read(p)
-	if err = b.pace.After(n, err); errors.Is(err, io.EOF) {
+	switch err = b.pace.After(n, err); {
+	case err == nil:
+	case errors.Is(err, io.EOF):
 		b.pace.Stop()
 		b.whole.Store(true)
+	default:
+		b.damaged = true
 	}
 	return n, err
 }

@@ -49,7 +49,7 @@ func newResponse(c *Conn, r *http.Request, in *ordinaryBody) *response {
 	w := responses.Get().(*response)
 	*w = response{
 		c: c, request: r, in: in, header: w.header, fields: w.fields[:0], pending: w.pending[:0], out: w.out[:0],
-		length: -1, close: r.Close || c.server.stopping.Load() || c.state.Load() != stateActive,
+		length: -1, close: r.Close || c.state.Load() != stateActive,
 	}
 	return w
 }
@@ -188,8 +188,8 @@ func (w *response) begin(first []byte, final bool) {
 		w.chunked = true
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
-	if rest := w.request.ContentLength; rest > keepBody && !w.in.whole.Load() {
-		w.close = true // what is left may be more than will be read
+	if w.c.server.stopping.Load() || w.in.damaged || w.request.ContentLength > keepBody && !w.in.whole.Load() {
+		w.close = true
 	}
 	if w.close {
 		dst = append(dst, "Connection: close\r\n"...)
