@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Connection is what the listener of a Server accepts.
@@ -115,11 +113,11 @@ func (i input) Read(p []byte) (int, error) {
 		return c.tcp.Read(p)
 	}
 	for {
-		n, err := unix.Read(c.fd, p)
+		n, err := syscall.Read(c.fd, p) // of syscall, for the race detector
 		switch {
-		case err == unix.EINTR: //nolint:errorlint // an errno, straight from the kernel
+		case err == syscall.EINTR: //nolint:errorlint // an errno, straight from the kernel
 			continue
-		case err == unix.EAGAIN: //nolint:errorlint // likewise
+		case err == syscall.EAGAIN: //nolint:errorlint // likewise
 			c.drained = true
 			return 0, errAgain
 		case err != nil:

@@ -3,6 +3,7 @@ package fastpath
 import (
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -73,10 +74,11 @@ func (c *Conn) sendStep(fd uintptr) bool {
 		case len(w.first) == 0 && len(w.second) == 0:
 			return true
 		case len(w.second) == 0:
-			n, err = unix.Write(int(fd), w.first)
+			n, err = syscall.Write(int(fd), w.first)
 		case len(w.first) == 0:
-			n, err = unix.Write(int(fd), w.second)
+			n, err = syscall.Write(int(fd), w.second)
 		default:
+			released()
 			pair[0], pair[1] = w.first, w.second
 			n, err = unix.Writev(int(fd), pair[:])
 		}
@@ -98,7 +100,7 @@ func (c *Conn) sendFileStep(fd uintptr) bool {
 	const most = 4 << 20
 	w := &c.write
 	for w.left > 0 {
-		n, err := unix.Sendfile(int(fd), w.file, w.offset, int(min(w.left, most)))
+		n, err := syscall.Sendfile(int(fd), w.file, w.offset, int(min(w.left, most)))
 		if n > 0 {
 			w.moved = true
 			w.left -= int64(n)

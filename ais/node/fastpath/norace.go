@@ -3,3 +3,5 @@
 package fastpath
 
 const raceEnabled = false
+
+func released() {}
