@@ -26,6 +26,9 @@ export PROXIES TARGETS MOUNTPATHS PORT ROOT DEMO
 
 LOCAL := $(GO) run ./deploy/local
 
+# Tests of the API that run with the public listener's own loop and without it.
+API_TESTS := ^(TestFactsOfObjects|TestBadInput.*|TestShortBodyLeavesNothing|TestHeadErrors.*|TestMalformed.*)$$
+
 .DEFAULT_GOAL := build
 .PHONY: build node cli aisloader deploy run restart kill clean clean-playground test test-short simulate test-long lint fmt bench bench-go fuzz help
 
@@ -61,6 +64,7 @@ clean: clean-playground ## the same, and remove the binaries and the local cache
 test: build ## all tests, Go and Python; installs what they need
 	$(GO) test -timeout 20m $$($(GO) list ./... | grep -v '/ais/test$$')
 	$(GO) test -timeout 30m -parallel 4 ./ais/test # mostly waits for processes
+	AIS_HTTP_LOOP=off $(GO) test -timeout 10m -parallel 4 -run '$(API_TESTS)' ./ais/test # the same API by net/http alone
 	PYTHON=$(PYTHON) python/run-tests
 
 test-short: ## unit tests only

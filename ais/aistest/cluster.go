@@ -226,6 +226,7 @@ func newNode(tb testing.TB, o *Options, conf *config.Cluster, role, id string) *
 	dir := tb.TempDir()
 	made, err := node.New(node.Options{
 		Role: role, ID: id, Cluster: conf, Logger: o.Logger, Metrics: metrics.New(role, id), Limits: o.Limits,
+		Env:   config.Env{HTTPLoopOff: loopOff()},
 		Local: &config.Local{ConfDir: dir, LogDir: dir, HostNet: config.HostNet{Port: "0", PortIntraControl: "0"}},
 	})
 	if err != nil {

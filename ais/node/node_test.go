@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"flag"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,7 +25,28 @@ import (
 	"github.com/aistore-go/aistore/core/meta"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(bothWays{m}) }
+
+// bothWays runs the tests twice: with the loop of the public listener, and
+// with net/http alone. Benchmarks, fuzzing and short runs go one way only.
+type bothWays struct{ *testing.M }
+
+// Run implements goleak.TestingM.
+func (b bothWays) Run() int {
+	code := b.M.Run()
+	for _, name := range []string{"test.bench", "test.fuzz", "test.list"} {
+		if flag.Lookup(name).Value.String() != "" {
+			return code
+		}
+	}
+	if code != 0 || testing.Short() || os.Getenv(config.EnvHTTPLoop) != "" {
+		return code
+	}
+	if err := os.Setenv(config.EnvHTTPLoop, "off"); err != nil {
+		panic(err)
+	}
+	return b.M.Run()
+}
 
 // fakeControl is a control plane whose answers the test sets.
 type fakeControl struct {
@@ -132,6 +155,7 @@ func newTestNode(t testing.TB, role, id string, change func(*Options)) *testNode
 		Version: BuildInfo{Build: "1a2b3c4", Time: "2026-11-22 15:00:00+0000"},
 		Limits:  Limits{StartWait: 30 * time.Millisecond, SmapWait: 50 * time.Millisecond, ControlTimeout: 5 * time.Second},
 	}
+	opts.Env.HTTPLoopOff = os.Getenv(config.EnvHTTPLoop) == "off"
 	if change != nil {
 		change(&opts)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(aistest.BothWays{M: m})
 }
 
 // follower follows redirects, as all clients of the API do.

@@ -15,7 +15,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(aistest.BothWays{M: m}) }
 
 // follower follows redirects, strict shows them.
 var (

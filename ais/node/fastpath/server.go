@@ -233,6 +233,6 @@ const unusedGrace = 100 * time.Millisecond
 func (s *Server) Close() {
 	s.stopping.Store(true)
 	_ = s.listener.Close() // it may be closed already
-	s.cancel()
 	s.each(func(c *Conn) { c.breakOff() })
+	s.cancel()
 }

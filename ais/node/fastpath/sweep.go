@@ -100,10 +100,10 @@ func (c *Conn) isGone() (gone bool) {
 // breakOff ends a connection whatever it is doing. The socket is closed by the
 // connection's own goroutine.
 func (c *Conn) breakOff() {
-	if h := c.handling.Load(); h != nil {
-		h.cancel()
-	}
 	_ = c.raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) }) // fails if it is closed
 	_ = c.tcp.SetWriteDeadline(time.Unix(1, 0))                                        // likewise
 	c.wake()
+	if h := c.handling.Load(); h != nil {
+		h.cancel() // last: what its handler answers must not look whole
+	}
 }
