@@ -116,6 +116,9 @@ func (e *existing) sameAs(o *existing) bool {
 
 // identical tells that the object already is what the client sends.
 func (w *write) identical(now *existing) bool {
+	if w.origin != nil {
+		return now.found && now.newest() == &now.rec && now.rec.kind == KindObject && w.origin.sameAs(&now.rec, w.sum) && w.sizeOnDisk(now)
+	}
 	if !now.found || now.newest() != &now.rec || w.opts.SkipVC || w.opts.Keep != KeepNothing || now.rec.kind != KindObject || now.rec.size != w.size ||
 		!now.rec.checksum.Equal(w.opts.Checksum) {
 		return false
@@ -124,6 +127,10 @@ func (w *write) identical(now *existing) bool {
 	if err != nil || !slices.Equal(merged, now.rec.custom) {
 		return false
 	}
+	return w.sizeOnDisk(now)
+}
+
+func (w *write) sizeOnDisk(now *existing) bool {
 	info, err := w.s.system.Stat(now.path)
 	return err == nil && info.Size == now.rec.size
 }
@@ -145,6 +152,9 @@ func (w *write) unchanged(ctx context.Context, now *existing) (Attrs, error) {
 		return Attrs{}, err
 	}
 	attrs := now.rec.attrs(w.mp)
+	if w.origin != nil {
+		return attrs, nil // a copy is no access
+	}
 	at := w.s.options.Clock().UnixNano()
 	w.s.access.touch(w.digest, now.path, at, attrs.Atime)
 	attrs.Atime = at
@@ -218,6 +228,9 @@ func (w *write) nextRecord(now *existing) (record, error) {
 	}
 	if w.Props.Versioning.Enabled && !rec.kind.IsDeleted() {
 		rec.version = nextVersion(stored, w.opts.Version, w.opts.SkipVC, custom)
+	}
+	if w.origin != nil {
+		w.origin.takeOver(&rec)
 	}
 	switch {
 	case now.found:

@@ -17,6 +17,17 @@ import (
 // Errors: 400 bad name; 404 no such bucket, or "<object> doesn't exist"; 500
 // I/O; 503 the mountpath is busy.
 func (s *Store) Delete(ctx context.Context, key Key) error {
+	return s.delete(ctx, key, Stamp{})
+}
+
+// DeleteUnchanged is Delete of an object that still has a stamp. One that has
+// another by now, or none, is left alone, which is no error.
+func (s *Store) DeleteUnchanged(ctx context.Context, key Key, stamp Stamp) error {
+	return s.delete(ctx, key, stamp)
+}
+
+// delete deletes a name; only what has a stamp, if that is not zero.
+func (s *Store) delete(ctx context.Context, key Key, stamp Stamp) error {
 	o, err := s.resolve(key)
 	if err != nil {
 		return err
@@ -32,7 +43,7 @@ func (s *Store) Delete(ctx context.Context, key Key) error {
 	if err != nil {
 		return err
 	}
-	err = s.deleteLocked(ctx, &o)
+	err = s.deleteLocked(ctx, &o, stamp)
 	if over := s.end(ticket); over != nil {
 		return over // also instead of "doesn't exist": somebody else may own the name by now
 	}
@@ -40,12 +51,16 @@ func (s *Store) Delete(ctx context.Context, key Key) error {
 }
 
 // deleteLocked is Delete under the exclusive lock and under the guard.
-func (s *Store) deleteLocked(ctx context.Context, o *object) error {
+func (s *Store) deleteLocked(ctx context.Context, o *object, only Stamp) error {
 	now, err := s.current(o)
 	if err != nil {
 		return err
 	}
-	if newest := now.newest(); now.nothing() || newest != nil && newest.kind.IsDeleted() {
+	newest := now.newest()
+	if !only.IsZero() && (newest == nil || newest.stamp != only) {
+		return nil
+	}
+	if now.nothing() || newest != nil && newest.kind.IsDeleted() {
 		return apierr.New(apierr.StatusNotFound, "", "%s doesn't exist", o.Cname())
 	}
 	if now.damaged != "" {

@@ -254,6 +254,13 @@ func (l *listing) entry(mp *fsys.Mountpath, found *fsys.WalkEntry, proof bool) (
 	}
 	form, content, err := openFrame(frame)
 	if err != nil {
+		// Open looks there, too; without it, it answers with an error.
+		if frame, ok = l.second(found.Path); !ok {
+			return item, false, nil
+		}
+		form, content, err = openFrame(frame)
+	}
+	if err != nil {
 		return item, false, nil //nolint:nilerr // Open answers with an error, not with an object
 	}
 	item.Name, item.Flags = found.Name, wire.EntryPresent
@@ -307,6 +314,13 @@ func (l *listing) frame(mp *fsys.Mountpath, path string) (frame []byte, ok bool,
 	return nil, false, mp.IOError("read the record of "+path, err)
 }
 
+// second reads the attribute in which a record is written before it replaces
+// another one; see patch.
+func (l *listing) second(path string) (frame []byte, ok bool) {
+	n, err := l.s.system.GetXattr(path, XattrNext, l.buf.Bytes())
+	return l.buf.Bytes()[:max(n, 0)], err == nil
+}
+
 // record decodes a frame; a sidecar that an overwrite removed meanwhile is
 // looked up again.
 func (l *listing) record(mp *fsys.Mountpath, name, path string, frame []byte) (rec record, ok bool, err error) {
@@ -333,6 +347,11 @@ func (l *listing) trueName(mp *fsys.Mountpath, path string) (name string, ok boo
 		return "", false, err
 	}
 	form, content, err := openFrame(frame)
+	if err != nil {
+		if frame, ok = l.second(path); ok {
+			form, content, err = openFrame(frame)
+		}
+	}
 	if err != nil {
 		return "", false, nil //nolint:nilerr // a damaged record names nothing
 	}

@@ -35,6 +35,7 @@ type lockShard struct {
 type nameLock struct {
 	readers int  // holders of the shared lock
 	writer  bool // held exclusively
+	sending int  // open readers, who hold no lock: they hinder nobody
 	queue   []*lockWaiter
 
 	pending int    // changes that are not settled; while there are any, readers is 0
@@ -209,7 +210,7 @@ func (s *lockShard) settle(digest uint64, lock *nameLock) {
 		}
 		close(waiter.granted)
 	}
-	if len(lock.queue) > 0 || lock.writer || lock.readers > 0 || lock.pending > 0 {
+	if len(lock.queue) > 0 || lock.writer || lock.readers > 0 || lock.pending > 0 || lock.sending > 0 {
 		return
 	}
 	delete(s.held, digest)

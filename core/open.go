@@ -13,8 +13,10 @@ import (
 
 // Reader is an object opened for reading: its attributes and its content at
 // the moment of opening. An overwrite or a delete that follows does not touch
-// it. The caller must Close it, once. The zero Reader is ready for
-// Store.OpenInto, and so is a closed one, which costs no allocation.
+// it. The caller must Close it when all is sent, also if OSFile took the
+// descriptor: until then the name counts as being read (see LockState). The
+// zero Reader is ready for Store.OpenInto, and so is a closed one, which costs
+// no allocation.
 //
 // File is the content, or the first chunk of it: see IsChunked, and Prepare
 // before anything is sent.
@@ -24,6 +26,8 @@ type Reader struct {
 
 	spare   fsys.File       // closed, for the next OpenInto
 	chunked *chunkedContent // nil: the content is one file
+	locks   *nameLocks      // nil: it does not count
+	digest  uint64
 }
 
 // Close releases the files. A second call does nothing.
@@ -31,8 +35,11 @@ func (r *Reader) Close() error {
 	if r.File == nil {
 		return nil
 	}
+	if r.locks != nil {
+		r.locks.endSending(r.digest)
+	}
 	f := r.File
-	r.File, r.spare = nil, f
+	r.File, r.spare, r.locks = nil, f, nil
 	if r.chunked != nil {
 		c := r.chunked
 		r.chunked = nil
@@ -75,7 +82,8 @@ func (s *Store) OpenInto(ctx context.Context, key Key, r *Reader) error {
 	if err != nil {
 		return err
 	}
-	r.Attrs, r.File, r.chunked = c.attrs(s, &o), c.file, c.content
+	r.Attrs, r.File, r.chunked, r.locks, r.digest = c.attrs(s, &o), c.file, c.content, s.locks, o.digest
+	s.locks.beginSending(o.digest)
 	s.access.touch(o.digest, c.file.Path(), s.options.Clock().UnixNano(), r.Atime)
 	return nil
 }
@@ -310,7 +318,9 @@ func (s *Store) load(o *object, f fsys.File, buf []byte, c *candidate) (found bo
 		return false, o.mp.IOError("read the record of "+f.Path(), err)
 	}
 	if err := s.decodeRecord(o.mp, o, buf[:n], &c.rec); err != nil {
-		return false, err
+		if !errors.Is(err, errRecordDamaged) || !s.nextOf(o.mp, o, f.GetXattr, &c.rec) {
+			return false, err
+		}
 	}
 	if c.rec.bid != o.Props.BID || c.rec.name != "" && c.rec.name != o.Name {
 		return false, nil

@@ -108,21 +108,30 @@ func (s *Store) lookAt(o *object, path string, place Place, e *existing) error {
 		if !errors.Is(err, errRecordDamaged) {
 			return err
 		}
+		if s.nextOf(o.mp, o, func(name string, dst []byte) (int, error) { return s.system.GetXattr(path, name, dst) }, &rec) {
+			s.seen(o, path, &rec, e)
+			return nil
+		}
 		e.damaged, e.why = path, err
 		return nil
 	}
+	s.seen(o, path, &rec, e)
+	return nil
+}
+
+// seen adds a good record to what was found of a name.
+func (s *Store) seen(o *object, path string, rec *record, e *existing) {
 	if rec.bid != o.Props.BID || rec.name != "" && rec.name != o.Name {
-		return nil // of a destroyed bucket: overwritten without a trace
+		return // of a destroyed bucket: overwritten without a trace
 	}
 	if e.found && e.rec.stamp.Compare(rec.stamp) >= 0 {
-		e.older, e.olderRec = path, rec
-		return nil
+		e.older, e.olderRec = path, *rec
+		return
 	}
 	if e.found {
 		e.older, e.olderRec = e.path, e.rec
 	}
-	e.found, e.rec, e.path = true, rec, path
-	return nil
+	e.found, e.rec, e.path = true, *rec, path
 }
 
 // decodeRecord reads a record from the value of its attribute, and from the

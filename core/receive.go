@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"hash"
@@ -37,8 +38,9 @@ type write struct {
 	s *Store
 	object
 	opts      PutOptions
-	tombstone bool // nothing is stored but that the name was deleted
-	marker    bool // the same, as a version of the name
+	tombstone bool    // nothing is stored but that the name was deleted
+	marker    bool    // the same, as a version of the name
+	origin    *Origin // what is taken over from the object that this is a copy of; nil: it is none
 
 	sync bool // the bucket's writes are acknowledged when they are durable
 	// The name lock: may place give it up for the last flush, whose turn it
@@ -54,6 +56,7 @@ type write struct {
 	data []byte
 
 	home    *fs.Mountpath // where the work file lies
+	tag     string        // begins the work file's name; "": put
 	work    string        // path of the work file, "" once it was renamed or never made
 	file    fs.File
 	flushed bool // the data is on stable storage
@@ -305,7 +308,7 @@ func (w *write) create(ctx context.Context) error {
 
 func (w *write) createWork() (err error) {
 	w.home = w.mp
-	w.work, w.file, err = w.mp.NewWork(w.Bck, "put")
+	w.work, w.file, err = w.mp.NewWork(w.Bck, cmp.Or(w.tag, "put"))
 	return err
 }
 

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
-	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/memsys"
 )
 
@@ -79,7 +78,7 @@ func (w *write) relocate(ctx context.Context) error {
 }
 
 // copyFrom writes the whole body again.
-func (w *write) copyFrom(ctx context.Context, from fs.File) error {
+func (w *write) copyFrom(ctx context.Context, from io.ReaderAt) error {
 	buf := w.s.memory.Get(memsys.MaxSlab)
 	defer buf.Free()
 	for size, off := w.fileSize(), int64(0); off < size; {

@@ -30,6 +30,7 @@ type Store struct {
 	locks    *nameLocks
 	clock    hybridClock
 	access   *accessTimes
+	appends  *appendTable
 	meta     *metaCache
 
 	generations *generations
@@ -62,6 +63,7 @@ func NewStore(o Options) *Store {
 		memory:   o.Memory,
 		system:   o.FS.System(),
 		locks:    newNameLocks(),
+		appends:  newAppendTable(),
 
 		generations: newGenerations(),
 		uploads:     newUploadTable(),

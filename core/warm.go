@@ -31,15 +31,17 @@ func (s *Store) openWarm(ctx context.Context, key *Key, r *Reader) bool {
 		return false
 	}
 	info, err := f.Stat()
-	s.unlockWarm(mp, digest)
+	mp.Release()
 	if err != nil || identityOf(&info) != e.file {
+		s.locks.unlock(digest, false)
 		r.spare = f
 		_ = f.Close() // nothing was read of it
 		return false
 	}
 	r.Attrs = e.rec.attrs(mp)
 	r.Atime = s.access.read(digest, e.path, now, effectiveAtime(e.rec.atime, &info))
-	r.File, r.spare = f, nil
+	r.File, r.spare, r.locks, r.digest = f, nil, s.locks, digest
+	s.locks.unlockSending(digest)
 	return true
 }
 

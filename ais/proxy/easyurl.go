@@ -45,7 +45,7 @@ func (p *Proxy) easyURL(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case object != "":
 		objreq.Early(w, r)
-		return p.objectRequest(w, r, bucket, object, &q, provider)
+		return p.objectRequest(w, r, &request{bucket: bucket, object: object, query: &q, provider: provider})
 	case r.Method == http.MethodPut:
 		return apierr.BadRequest(`missing destination object name in the "easy URL"`)
 	case bucket == "" && r.Method != http.MethodGet:

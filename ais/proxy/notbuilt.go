@@ -6,18 +6,30 @@ import (
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/ais/node/objreq"
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/query"
 )
 
 // maxActionBody bounds the JSON body of an object action, in bytes.
 const maxActionBody = 64 << 10
 
 // objectAction answers POST /v1/objects/...
-func (p *Proxy) objectAction(r *http.Request) error {
+func (p *Proxy) objectAction(w http.ResponseWriter, r *http.Request) error {
 	msg, err := node.ReadActMsg(r, maxActionBody)
 	if err != nil {
 		return err
 	}
-	return objreq.ErrObjectAction(msg.Action)
+	if err := objreq.CheckAction(msg.Action); err != nil {
+		return err
+	}
+	q, err := query.Parse(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	path := node.PathItems(r)
+	if err := path.Require(4); err != nil {
+		return err
+	}
+	return p.objectRequest(w, r, &request{bucket: path.Items[2], object: path.Items[3], query: &q, action: msg})
 }
 
 func errInvalidAction(action string) error {

@@ -15,10 +15,18 @@ import (
 	"github.com/aistore-go/aistore/core/meta"
 )
 
+// request is one request for an object, taken apart.
+type request struct {
+	bucket, object string
+	query          *query.Values
+	provider       string       // what an easy URL adds to the query
+	action         *node.ActMsg // of a POST
+}
+
 // objects answers /v1/objects/<bucket>/<object>.
 func (p *Proxy) objects(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodPost {
-		return p.objectAction(r)
+		return p.objectAction(w, r)
 	}
 	objreq.Early(w, r)
 	q, err := query.Parse(r.URL.RawQuery)
@@ -29,19 +37,18 @@ func (p *Proxy) objects(w http.ResponseWriter, r *http.Request) error {
 	if err := path.Require(4); err != nil {
 		return err
 	}
-	return p.objectRequest(w, r, path.Items[2], path.Items[3], &q, "")
+	return p.objectRequest(w, r, &request{bucket: path.Items[2], object: path.Items[3], query: &q})
 }
 
 // objectRequest admits a request for one object and redirects it to the
-// owner, before a byte of its body is read. provider is what an easy URL adds
-// to the query.
-func (p *Proxy) objectRequest(w http.ResponseWriter, r *http.Request, bucket, object string, q *query.Values, provider string) error {
-	bck, err := q.Bck(bucket)
+// owner, before a byte of its body is read (but for the message of a POST).
+func (p *Proxy) objectRequest(w http.ResponseWriter, r *http.Request, req *request) error {
+	bck, err := req.query.Bck(req.bucket)
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	err = p.redirect(w, r, bck, object, q, provider, began)
+	err = p.redirect(w, r, bck, req, began)
 	if op, counted := operation(r.Method); counted {
 		if err == nil {
 			p.metrics.Done(op, bck, 0, time.Since(began))
@@ -52,20 +59,17 @@ func (p *Proxy) objectRequest(w http.ResponseWriter, r *http.Request, bucket, ob
 	return err
 }
 
-func (p *Proxy) redirect(w http.ResponseWriter, r *http.Request, bck wire.Bck, object string, q *query.Values, provider string, began time.Time) error {
-	access, err := p.checkObjectRequest(r, q)
+func (p *Proxy) redirect(w http.ResponseWriter, r *http.Request, bck wire.Bck, req *request, began time.Time) error {
+	if err := checkObjectRequest(r, req); err != nil {
+		return err
+	}
+	var err error
+	path := req.object
+	if req.object, err = trueName(r.Method, path); err != nil {
+		return err
+	}
+	props, err := p.checkBuckets(r, bck, req)
 	if err != nil {
-		return err
-	}
-	path := object
-	if object, err = trueName(r.Method, path); err != nil {
-		return err
-	}
-	props, err := objreq.Bucket(r.Context(), p.control, bck)
-	if err != nil {
-		return err
-	}
-	if err := objreq.CheckAccess(bck, props, access); err != nil {
 		return err
 	}
 	view := p.control.View()
@@ -78,23 +82,69 @@ func (p *Proxy) redirect(w http.ResponseWriter, r *http.Request, bck wire.Bck, o
 			return err
 		}
 	}
-	owner, err := objreq.Owner(smap, bck, object)
+	owner, err := p.destination(r, smap, bck, req)
 	if err != nil {
 		return err
 	}
-	if p.control.IsDown(owner.ID) {
-		down := owner
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			owner = objreq.NextLive(smap, bck, object, p.control.IsDown)
-		}
-		if owner == down || owner == nil {
-			return apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", bck.Cname(path), down)
-		}
-	}
 	return objreq.Send(w, r, &objreq.Request{
-		Bck: bck, Object: object, Path: path, Provider: provider, NodeID: p.node.ID(), Smap: smap, Owner: owner, Now: began,
+		Bck: bck, Object: req.object, Path: path, Provider: req.provider, NodeID: p.node.ID(), Smap: smap, Owner: owner, Now: began,
 		Ring: p.node.Ring(),
 	})
+}
+
+// checkBuckets finds the bucket, and that of a copy, and checks what may be
+// done with it.
+func (p *Proxy) checkBuckets(r *http.Request, bck wire.Bck, req *request) (*meta.Bprops, error) {
+	props, err := objreq.Bucket(r.Context(), p.control, bck)
+	if err != nil {
+		return nil, err
+	}
+	action := ""
+	if req.action != nil {
+		action = req.action.Action
+	}
+	if err := objreq.CheckAccess(bck, props, objreq.Access(r.Method, req.query, action)); err != nil {
+		return nil, err
+	}
+	switch {
+	case action == wire.ActRenameObject:
+		_, err = objreq.RenameTo(bck, props, req.object, req.action.Name)
+	case r.Method == http.MethodPut && req.query.Get(wire.QueryObjectTo) != "":
+		var to wire.Bck
+		if to, _, err = objreq.CopyTo(req.query); err == nil {
+			_, err = objreq.Bucket(r.Context(), p.control, to)
+		}
+	}
+	return props, err
+}
+
+// destination is the target that is to answer: the owner of the name, or for an
+// append that has begun the one that holds its bytes. While the owner is down
+// reads may go to another one.
+func (p *Proxy) destination(r *http.Request, smap *meta.Smap, bck wire.Bck, req *request) (*meta.Snode, error) {
+	if r.Method == http.MethodPut {
+		node, err := objreq.AppendOwner(smap, req.query)
+		switch {
+		case err != nil:
+			return nil, err
+		case node != nil && p.control.IsDown(node.ID):
+			return nil, apierr.Unavailable(objreq.RetryAfter, "%s: %s, which holds what was appended, does not answer", bck.Cname(naming.Native(req.object)), node)
+		case node != nil:
+			return node, nil
+		}
+	}
+	owner, err := objreq.Owner(smap, bck, req.object)
+	if err != nil || !p.control.IsDown(owner.ID) {
+		return owner, err
+	}
+	down := owner
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		owner = objreq.NextLive(smap, bck, req.object, p.control.IsDown)
+	}
+	if owner == down || owner == nil {
+		return nil, apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", bck.Cname(naming.Native(req.object)), down)
+	}
+	return owner, nil
 }
 
 // operation is what a redirected request counts as.
@@ -110,24 +160,25 @@ func operation(method string) (op metrics.Op, counted bool) {
 	return 0, false // HEAD is counted by targets alone
 }
 
-// checkObjectRequest validates what can be seen without the cluster's
-// metadata and returns the access that the request needs.
-func (p *Proxy) checkObjectRequest(r *http.Request, q *query.Values) (access meta.Access, err error) {
+// checkObjectRequest validates what can be seen without the cluster's metadata.
+func checkObjectRequest(r *http.Request, req *request) (err error) {
 	switch r.Method {
 	case http.MethodHead:
-		access = meta.AccessHeadObject
 	case http.MethodGet:
-		access, err = meta.AccessGet, objreq.CheckGet(r, q)
+		err = objreq.CheckGet(r, req.query)
 	case http.MethodPut:
-		access, err = meta.AccessPut, objreq.CheckPut(q)
+		err = objreq.CheckPut(req.query)
 	case http.MethodDelete:
-		access, err = meta.AccessDeleteObject, objreq.CheckDelete(q)
+		err = objreq.CheckDelete(req.query)
 	case http.MethodPatch:
-		err = objreq.ErrPatch()
+	case http.MethodPost:
+		if req.action == nil { // of an easy URL
+			err = errInvalidURI(r)
+		}
 	default:
-		err = apierr.BadRequest("invalid request URI: '%s %s'", r.Method, r.URL.Path)
+		err = errInvalidURI(r)
 	}
-	return access, err
+	return err
 }
 
 // trueName returns the name that an object has in the engine.

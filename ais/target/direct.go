@@ -39,6 +39,9 @@ func (t *Target) admit(w http.ResponseWriter, r *http.Request, req *objectReques
 		return false, apierr.Unavailable(time.Second, "%s has no cluster map yet", t.node.Name())
 	}
 	owner, err := objreq.Owner(smap, req.key.Bck, req.key.Name)
+	if err == nil && r.Method == http.MethodPut {
+		owner, err = t.admitAppend(req, smap, owner)
+	}
 	switch {
 	case err != nil:
 		return false, err

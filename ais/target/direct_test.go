@@ -155,10 +155,12 @@ func TestTargetRefuses(t *testing.T) {
 	}{
 		{"GET", "/v1/objects/b/o?archpath=x", "", "", 501},
 		{"GET", "/v1/objects/b/o?etl_name=x", "", "", 501},
-		{"PUT", "/v1/objects/b/o?append_type=append", "x", direct + "1", 501},
-		{"PUT", "/v1/objects/b/o?object_to=x", "x", direct + "1", 501},
-		{"PATCH", "/v1/objects/b/o", "{}", direct + "1", 501},
-		{"POST", "/v1/objects/b/o", `{"action":"rename-obj"}`, "", 501},
+		{"PUT", "/v1/objects/b/o?append_type=append", "x", "", 400}, // no version of the map
+		{"PUT", "/v1/objects/b/o?object_to=x", "x", direct + "1", 400},
+		{"PATCH", "/v1/objects/b/o", "{}", "", 400},
+		{"POST", "/v1/objects/b/o", `{"action":"rename-obj","name":"p"}`, "", 400},
+		{"POST", "/v1/objects/b/o", `{"action":"rename-obj"}`, direct + "1", 400},
+		{"POST", "/v1/objects/b/o", `{"action":"promote"}`, direct + "1", 501},
 		{"POST", "/v1/objects/b/o", `{"action":"x"}`, "", 400},
 		{"GET", "/v1/objects/b", "", "", 400},
 		{"PUT", "/v1/objects/b/a%00", "x", direct + "1", 400},

@@ -87,7 +87,7 @@ func (t *Target) admitFast(r *fastpath.Request, q *fastRequest) bool {
 		return false
 	}
 	props, known := view.BMD.Get(req.key.Bck)
-	if !known || !props.Access.Allows(neededAccess(q.simple.Method)) {
+	if !known || !props.Access.Allows(objreq.Access(q.simple.Method, &q.simple.Query, "")) {
 		return false
 	}
 	req.key.Props = props
@@ -158,6 +158,7 @@ const headerRoom = 512
 // fit. The content is read before the answer begins, so that a failed read is
 // an error and not a broken connection.
 func (t *Target) replyWhole(c *fastpath.Conn, q *fastRequest) (fastpath.Outcome, error) {
+	defer func() { _ = q.reader.Close() }() // the name counts as being read until the answer is out
 	part := &q.content
 	buf := t.memory.Get(headerRoom + part.length)
 	defer buf.Free()
@@ -171,11 +172,10 @@ func (t *Target) replyWhole(c *fastpath.Conn, q *fastRequest) (fastpath.Outcome,
 	}
 	if part.length > 0 {
 		if _, err := q.reader.ReadAt(body, part.start); err != nil {
-			_ = q.reader.Close() // the error of reading counts
 			return 0, t.readFailed(&q.reader, err)
 		}
 	}
-	if err := q.reader.Close(); err != nil {
+	if err := q.reader.File.Close(); err != nil {
 		return 0, t.readFailed(&q.reader, err)
 	}
 	outcome := fastpath.Broken

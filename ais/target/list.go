@@ -44,6 +44,10 @@ func (t *Target) intra(w http.ResponseWriter, r *http.Request) error {
 		return t.listWindow(w, r, path.Items[3])
 	case call == "look" && post:
 		return t.look(w, r, path.Items[3])
+	case call == "store" && post:
+		return t.storeCopy(w, r, path.Items[3])
+	case call == "fetch" && r.Method == http.MethodGet:
+		return t.sendWhole(w, r, path.Items[3])
 	case call == "object" && !post:
 		return t.served(w, r, path.Items[3])
 	}

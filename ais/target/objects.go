@@ -27,6 +27,7 @@ type objectRequest struct {
 	query  query.Values
 	marker objreq.Marker
 	began  time.Time
+	action node.ActMsg // of a POST
 
 	insteadOf *meta.Snode // the owner, who does not answer; nil: this target is
 }
@@ -44,7 +45,10 @@ func (t *Target) objects(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return objreq.ErrObjectAction(msg.Action)
+		if err := objreq.CheckAction(msg.Action); err != nil {
+			return err
+		}
+		req.action = *msg
 	}
 	objreq.Early(w, r)
 	path := node.PathItems(r)
@@ -72,7 +76,7 @@ func (t *Target) objects(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// A redirect says for which object it was made, not for which method.
-	if err := objreq.CheckAccess(req.key.Bck, req.key.Props, neededAccess(r.Method)); err != nil {
+	if err := objreq.CheckAccess(req.key.Bck, req.key.Props, objreq.Access(r.Method, &req.query, req.action.Action)); err != nil {
 		return err
 	}
 	switch r.Method {
@@ -84,7 +88,11 @@ func (t *Target) objects(w http.ResponseWriter, r *http.Request) error {
 		}
 		return t.done(metrics.Head, &req, t.read(w, r, &req))
 	case http.MethodPut:
-		return t.done(metrics.Put, &req, t.putObject(w, r, &req))
+		return t.done(metrics.Put, &req, t.write(w, r, &req))
+	case http.MethodPatch:
+		return t.patchObject(w, r, &req)
+	case http.MethodPost:
+		return t.actOnObject(w, r, &req)
 	default:
 		return t.done(metrics.Delete, &req, t.deleteObject(w, r, &req))
 	}
@@ -101,8 +109,7 @@ func checkRequest(r *http.Request, req *objectRequest) error {
 		err = objreq.CheckPut(&req.query)
 	case http.MethodDelete:
 		err = objreq.CheckDelete(&req.query)
-	case http.MethodPatch:
-		err = objreq.ErrPatch()
+	case http.MethodPatch, http.MethodPost:
 	default:
 		err = apierr.BadRequest("invalid request URI: '%s %s'", r.Method, r.RequestURI)
 	}
@@ -121,18 +128,30 @@ func trueName(method, native string) (string, error) {
 // isDirectory tells a name that only HEAD may ask for.
 func (req *objectRequest) isDirectory() bool { return req.path[len(req.path)-1] == '/' }
 
-// neededAccess is the permission that a request needs on its bucket.
-func neededAccess(method string) meta.Access {
-	switch method {
-	case http.MethodGet:
-		return meta.AccessGet
-	case http.MethodHead:
-		return meta.AccessHeadObject
-	case http.MethodPut:
-		return meta.AccessPut
-	default:
-		return meta.AccessDeleteObject
+// write answers PUT.
+func (t *Target) write(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
+	switch {
+	case req.query.Get(wire.QueryObjectTo) != "":
+		return t.copyObject(w, r, req)
+	case req.query.Get(wire.QueryAppendType) != "":
+		return t.appendObject(w, r, req)
 	}
+	return t.putObject(w, r, req)
+}
+
+// actOnObject answers POST.
+func (t *Target) actOnObject(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
+	if req.action.Action == wire.ActRenameObject {
+		return t.renameObject(w, r, req)
+	}
+	return t.checkLock(w, req)
+}
+
+// answerEmpty answers without a body.
+func answerEmpty(w http.ResponseWriter, status int) error {
+	w.Header()[wire.HeaderContentLength] = zeroLength
+	w.WriteHeader(status)
+	return nil
 }
 
 // done counts an operation that failed; success is counted where the number

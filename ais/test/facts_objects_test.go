@@ -28,7 +28,7 @@ import (
 //	21.2 the probe before an HTTPS upload            here; ais/proxy: TestAnswerGoesOutBeforeTheBody
 //	21.2 the same over TLS                           TestFactsOverHTTPS
 //	21.2 attributes, resume, base URL                here; python: test_head, test_range
-//	21.2 multipart, append                           here: 501
+//	21.2 multipart, append                           here; multipart: 501
 //	21.3 Expect: 100-continue                        here
 //	21.4 large bodies pushed at a gateway            here; ais/proxy: TestPushedBodyGetsTheAnswer
 //	21.5 texts                                       here; multipart, get-batch, prefetch and promote: 501
@@ -272,9 +272,20 @@ func TestFactsOfObjects(t *testing.T) {
 	t.Run("21.2 multipart and append", func(t *testing.T) {
 		notBuilt(t, call(t, http.MethodPost, good, `{"action":"mpt-upload"}`))
 		notBuilt(t, call(t, http.MethodPut, good+"?uploadId=xxxxxxxxx&partNumber=1", "x"))
-		notBuilt(t, call(t, http.MethodPut, good+"?append_type=append&append_handle=", "x"))
-		notBuilt(t, call(t, http.MethodPut, good+"?append_type=flush&append_handle=h", ""))
-		notBuilt(t, call(t, http.MethodPatch, good, `{"value":{"k":"v"}}`))
+		a := must(t, http.StatusOK, http.MethodPut, objectURL(p, "b", "appended")+"?append_type=append&append_handle=", "one ")
+		for _, more := range []string{"two ", "three"} {
+			a = must(t, http.StatusOK, http.MethodPut, objectURL(p, "b", "appended")+"?append_type=append&append_handle="+url.QueryEscape(a.header.Get("Ais-Append-Handle")), more)
+		}
+		handle := url.QueryEscape(a.header.Get("Ais-Append-Handle"))
+		must(t, http.StatusNotFound, http.MethodGet, objectURL(p, "b", "appended"), "")
+		a = must(t, http.StatusOK, http.MethodPut, objectURL(p, "b", "appended")+"?append_type=flush&append_handle="+handle, "ignored")
+		if a.header.Get("Ais-Append-Handle") != "" || a.body != "" || a.header.Get("Ais-Checksum-Value") != "" {
+			t.Errorf("%v %q", a.header, a.body)
+		}
+		if a = must(t, http.StatusOK, http.MethodGet, objectURL(p, "b", "appended"), ""); a.body != "one two three" || a.header.Get("Ais-Version") != "1" {
+			t.Errorf("%v %q", a.header, a.body)
+		}
+		checkError(t, call(t, http.MethodPut, objectURL(p, "b", "appended")+"?append_type=flush&append_handle="+handle, ""), 404, "ais://b/appended")
 	})
 
 	t.Run("21.3 Expect: 100-continue gets the redirect", func(t *testing.T) {
@@ -336,8 +347,8 @@ func TestFactsOfObjects(t *testing.T) {
 			path   string
 			status int
 		}{
-			{p, "/v1/objects/nob/o", 404}, {p, "/v1/objects/b/a%00b", 400}, {p, "/v1/objects/b/o?append_type=append", 501}, {p, "/v1/nonsense", 400},
-			{c.owner("b", "good"), "/v1/objects/b/good", 400}, {c.owner("b", "good"), "/v1/objects/b/good?" + c.marker("b", "good") + "&object_to=o", 501},
+			{p, "/v1/objects/nob/o", 404}, {p, "/v1/objects/b/a%00b", 400}, {p, "/v1/objects/b/o?append_type=x", 400}, {p, "/v1/nonsense", 400},
+			{c.owner("b", "good"), "/v1/objects/b/good", 400}, {c.owner("b", "good"), "/v1/objects/b/good?" + c.marker("b", "good") + "&object_to=o", 400},
 			{c.notOwner("b", "good"), "/v1/objects/b/good?" + c.marker("b", "good"), 503},
 		} {
 			conn := dial(t, tc.at)
@@ -369,7 +380,7 @@ func TestFactsOfObjects(t *testing.T) {
 			must(t, http.StatusNotFound, http.MethodGet, objectURL(p, "b", "wrong"), "")
 		}
 		notBuilt(t, call(t, http.MethodPost, good, `{"action":"mpt-complete","name":"/b/good","value":[]}`))
-		notBuilt(t, call(t, http.MethodPut, good+"?object_to="+url.QueryEscape("ais/@#/nob/o"), ""))
+		checkError(t, call(t, http.MethodPut, good+"?object_to="+url.QueryEscape("ais/@#/nob/o"), ""), 404, `bucket \"ais://nob\" does not exist`)
 		notBuilt(t, call(t, http.MethodPost, p.URL()+"/v1/buckets/b", `{"action":"prefetch-listrange","value":{"blob-num-workers":"x"}}`))
 		notBuilt(t, call(t, http.MethodPost, p.URL()+"/v1/objects/b", `{"action":"promote","name":"/x","value":{"src":"/y"}}`))
 	})

@@ -30,13 +30,17 @@ func CheckGet(r *http.Request, q *query.Values) error {
 func CheckPut(q *query.Values) error {
 	switch {
 	case q.Get(wire.QueryObjectTo) != "":
-		return apierr.NotImplemented("copying an object (%s) is not built yet", wire.QueryObjectTo)
+		if q.Get(wire.QueryETLName) != "" {
+			return ErrETL()
+		}
+		_, _, err := CopyTo(q)
+		return err
 	case q.Get(wire.QueryUploadID) != "":
 		return errMultipart()
 	case q.Get(wire.QueryArchPath) != "":
 		return apierr.NotImplemented("writing files into archives (%s) is not built yet", wire.QueryArchPath)
 	case q.Get(wire.QueryAppendType) != "":
-		return apierr.NotImplemented("appending to an object (%s) is not built yet", wire.QueryAppendType)
+		return CheckAppend(q)
 	case q.Get(wire.QueryETLName) != "":
 		return ErrETL()
 	}
@@ -62,16 +66,11 @@ func ErrETL() error {
 		"cannot use ETL in a build without ETL support - operation not supported")
 }
 
-// ErrPatch refuses a change of custom metadata.
-func ErrPatch() error {
-	return apierr.NotImplemented("changing the custom metadata of an object is not built yet")
-}
-
-// ErrObjectAction is the answer to POST with an action: all that are known
-// are not built.
+// ErrObjectAction is the answer to POST with an action that is not built, or
+// not known.
 func ErrObjectAction(action string) error {
 	switch action {
-	case wire.ActPromote, wire.ActRenameObject, wire.ActBlobDownload, wire.ActCheckLock,
+	case wire.ActPromote, wire.ActBlobDownload,
 		wire.ActMultipartUpload, wire.ActMultipartDone, wire.ActMultipartAbort:
 		return apierr.NotImplemented("object action %q is not built yet", action)
 	}

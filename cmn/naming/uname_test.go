@@ -1,0 +1,73 @@
+package naming_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/aistore-go/aistore/cmn/naming"
+	"github.com/aistore-go/aistore/cmn/wire"
+)
+
+func TestParseUname(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		title, uname string
+		bck          wire.Bck
+		object       string
+		code, text   string
+	}{
+		{"global namespace", "ais/@#/b/o", wire.Bck{Name: "b", Provider: "ais"}, "o", "", ""},
+		{"slashes belong to the object", "ais/@#/b/d//e/f", wire.Bck{Name: "b", Provider: "ais"}, "d//e/f", "", ""},
+		{"local namespace", "ais/@#ns/b/o", wire.Bck{Name: "b", Provider: "ais", Ns: wire.Ns{Name: "ns"}}, "o", "", ""},
+		{"remote cluster", "ais/@uuid1#ns/b/o", wire.Bck{Name: "b", Provider: "ais", Ns: wire.Ns{UUID: "uuid1", Name: "ns"}}, "o", "", ""},
+		{"cloud, by its alias", "s3/@#/b/o", wire.Bck{Name: "b", Provider: "aws"}, "o", "", ""},
+		{"no provider", "/@#/b/o", wire.Bck{Name: "b", Provider: "ais"}, "o", "", ""},
+		{"an escaped name", "ais/@#/b/~x/a%2F", wire.Bck{Name: "b", Provider: "ais"}, "a/", "", ""},
+		{"a name alone", "o", wire.Bck{}, "", "", `parse-uname "o": bucket name is missing`},
+		{"nothing", "", wire.Bck{}, "", "", `parse-uname "": bucket name is missing`},
+		{"no bucket", "ais/@#//o", wire.Bck{}, "", "", `parse-uname "ais/@#//o": bucket name is missing`},
+		{"bucket only", "ais/@#/b/", wire.Bck{}, "", "", `parse-uname "ais/@#/b/": missing object name in "ais://b"`},
+		{"no slash after the bucket", "ais/@#/b", wire.Bck{}, "", "", `parse-uname "ais/@#/b": missing object name in "ais://b"`},
+		{"provider", "ftp/@#/b/o", wire.Bck{}, "", wire.CodeInvalidProvider, `invalid backend provider "ftp"`},
+		{"bucket name", "ais/@#/b$/o", wire.Bck{}, "", "", "bucket name is invalid"},
+		{"namespace name", "ais/@#n$/b/o", wire.Bck{}, "", "", "namespace name is invalid"},
+		{"no namespace", "ais/b/d/o", wire.Bck{}, "", "", `parse-uname "ais/b/d/o": invalid namespace "b"`},
+		{"object name", "ais/@#/b/a/../c", wire.Bck{}, "", wire.CodeInvalidPath, `invalid object name "a/../c"`},
+		{"object name with a slash at its end", "ais/@#/b/a/", wire.Bck{}, "", wire.CodeInvalidPath, `invalid object name "a/"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.title, func(t *testing.T) {
+			t.Parallel()
+			b, object, err := naming.ParseUname(tt.uname)
+			wantError(t, err, tt.code, tt.text)
+			if b != tt.bck || object != tt.object {
+				t.Errorf("%+v %q", b, object)
+			}
+		})
+	}
+}
+
+// FuzzUname: what is accepted is a legal name whose unique name reads back as
+// the same, and canonical names come back as they were.
+func FuzzUname(f *testing.F) {
+	for _, seed := range []string{"ais/@#/b/o", "aws/@#/data/train/0001.tar", "ais/@u-1#n/b/x//y", "/@#/b/o", "a/b/c/d", "///", "ais/@#/b/\x00"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, uname string) {
+		b, object, err := naming.ParseUname(uname)
+		if err != nil {
+			return
+		}
+		if naming.ValidateBucket(b) != nil || naming.ValidateTrue(object) != nil {
+			t.Fatalf("%q gives %+v %q", uname, b, object)
+		}
+		native := naming.Native(object)
+		again, name, err := naming.ParseUname(b.Uname(native))
+		if err != nil || again != b || name != object {
+			t.Fatalf("%q reads back as %+v %q: %v", b.Uname(native), again, name, err)
+		}
+		if !strings.HasSuffix(uname, "/"+b.Name+"/"+native) {
+			t.Fatalf("%q gives the name %q", uname, object)
+		}
+	})
+}
