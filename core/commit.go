@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aistore-go/aistore/cmn/apierr"
 	fsys "github.com/aistore-go/aistore/fs"
 )
 
@@ -17,6 +18,18 @@ import (
 // up, so that it is held for a rename; the record, which depends on the previous
 // object, is checked again under the lock.
 func (w *write) commit(ctx context.Context) (Attrs, error) {
+	attrs, err := w.commitOnce(ctx)
+	if err != nil && w.opts.Conditions.any() && apierr.StatusOf(err) == apierr.StatusPreconditionFailed {
+		// The answer says what the name holds: like a read it waits until that
+		// is on stable storage.
+		if s := w.s; s.lock(ctx, &w.object, false) == nil {
+			s.unlock(&w.object, false)
+		}
+	}
+	return attrs, err
+}
+
+func (w *write) commitOnce(ctx context.Context) (Attrs, error) {
 	// From here on a client that goes away changes nothing: half of a commit
 	// helps nobody.
 	flushing := context.WithoutCancel(ctx)
@@ -29,6 +42,9 @@ func (w *write) commit(ctx context.Context) (Attrs, error) {
 
 	now, err := w.s.current(&w.object)
 	if err != nil {
+		return Attrs{}, err
+	}
+	if err := w.opts.Conditions.check(&w.object, &now); err != nil {
 		return Attrs{}, err
 	}
 	if w.identical(&now) {

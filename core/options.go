@@ -73,6 +73,9 @@ type PutOptions struct {
 	Version  string      // base of the new version instead of the stored one
 	Keep     Keep        // what becomes of the generation that is replaced
 	SkipVC   bool        // do not look at the previous object: version restarts, old custom keys go
+
+	// Conditions must hold when the write takes effect.
+	Conditions Conditions
 }
 
 // ListOptions selects a page of a listing.

@@ -23,7 +23,7 @@ import (
 // one, and the body has it) changes nothing; its attributes are returned.
 //
 // Errors: 400 bad name, checksum type, custom metadata, or a longer body than
-// announced; 404 no such bucket; 500 BAD DATA CHECKSUM, a body that is shorter
+// announced; 404 no such bucket; 412 a condition is not met; 500 BAD DATA CHECKSUM, a body that is shorter
 // or breaks off, I/O; 503 the mountpath is busy; 507 out of space.
 func (s *Store) Put(ctx context.Context, key Key, body io.Reader, opts PutOptions) (Attrs, error) {
 	o, err := s.resolve(key)
@@ -34,6 +34,9 @@ func (s *Store) Put(ctx context.Context, key Key, body io.Reader, opts PutOption
 		return Attrs{}, err
 	}
 	if err := s.options.FS.OutOfSpace(); err != nil {
+		return Attrs{}, err
+	}
+	if err := s.precheck(ctx, &o, &opts.Conditions); err != nil {
 		return Attrs{}, err
 	}
 	w := &write{s: s, object: o, opts: opts, sync: key.Props.SyncWrites()}

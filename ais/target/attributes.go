@@ -21,9 +21,6 @@ var (
 	oneCopy     = []string{"1"}
 )
 
-// customETag is the key of custom metadata that holds a backend's ETag.
-const customETag = "ETag"
-
 // headers sets headers of one answer: of an http.ResponseWriter, or in the
 // bytes that the loop sends. Keys are canonical already. In the first case all
 // values share one allocation, in the second nothing is allocated.
@@ -107,26 +104,19 @@ func (s *headers) custom(a *core.Attrs, withETag bool) {
 	lines := make([]string, len(a.Custom))
 	for i, kv := range a.Custom {
 		lines[i] = kv.Key + "=" + kv.Value
-		if withETag && kv.Key == customETag {
+		if withETag && kv.Key == core.CustomETag {
 			s.set(wire.HeaderETag, quoted(kv.Value))
 		}
 	}
 	s.setAll(wire.HeaderObjCustomMD, lines)
 }
 
-// etag is the entity tag of an object: that of the backend it came from, its
-// MD5, or one made of checksum and time; "" without a checksum.
+// etag is the entity tag of an object as headers have it, "" if there is none.
 func etag(a *core.Attrs) string {
-	if tag, ok := a.CustomValue(customETag); ok {
+	if tag := a.ETag(); tag != "" {
 		return quoted(tag)
 	}
-	switch {
-	case a.Checksum.IsNone():
-		return ""
-	case a.Checksum.Type == cksum.MD5:
-		return quoted(a.Checksum.Value)
-	}
-	return quoted("v1-" + a.Checksum.Value + "-" + strconv.FormatInt(a.Mtime, 36))
+	return ""
 }
 
 func quoted(tag string) string { return `"` + strings.Trim(tag, `"`) + `"` }

@@ -184,7 +184,7 @@ func (t *Target) listEntry(e *core.Entry, shown core.ListProps, layout string) w
 }
 
 // wellKnownCustom are the keys of backends, which are listed first.
-var wellKnownCustom = [...]string{core.CustomSource, customETag, "LastModified", "Last-Modified", "crc32c", "md5", "version"}
+var wellKnownCustom = [...]string{core.CustomSource, core.CustomETag, "LastModified", "Last-Modified", "crc32c", "md5", "version"}
 
 // customText is custom metadata in a listing: "[ETag:67c2... key:value]".
 func customText(custom []core.KV) string {

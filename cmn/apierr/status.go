@@ -9,6 +9,7 @@ const (
 	StatusNotFound              = http.StatusNotFound
 	StatusMethodNotAllowed      = http.StatusMethodNotAllowed
 	StatusConflict              = http.StatusConflict
+	StatusPreconditionFailed    = http.StatusPreconditionFailed
 	StatusRequestEntityTooLarge = http.StatusRequestEntityTooLarge
 	StatusInternalServerError   = http.StatusInternalServerError
 	StatusServiceUnavailable    = http.StatusServiceUnavailable
