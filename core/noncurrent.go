@@ -203,14 +203,36 @@ func (s *Store) link(ctx context.Context, at *object, e *existing, durable bool)
 		return err
 	}
 	at.dirs.versions.Store(holdsSome)
-	err := s.system.Link(e.path, at.versionPath(e.rec.stamp))
-	if err != nil && !errors.Is(err, fs.ErrExist) { // exists: of a write that failed after it
+	err := s.linkOver(e.path, at.versionPath(e.rec.stamp))
+	if err != nil {
 		return at.mp.IOError("keep the version of "+at.Cname(), err)
 	}
 	if !durable {
 		return nil
 	}
 	return at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: []string{dir}})
+}
+
+// linkOver gives a file a further name. The name may be there: of the same file,
+// if a write failed after this step, or of another one, left by a destroyed
+// bucket at a time to which the clock was set back.
+func (s *Store) linkOver(path, name string) error {
+	err := s.system.Link(path, name)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	file, err := s.system.Stat(path)
+	if err != nil {
+		return err
+	}
+	found, err := s.system.Stat(name)
+	if err != nil || found.Inode == file.Inode && found.Dev == file.Dev {
+		return err
+	}
+	if err := s.system.Unlink(name); err != nil {
+		return err
+	}
+	return s.system.Link(path, name)
 }
 
 // nameVersions makes the directory of a name's versions, and the file in it
