@@ -27,6 +27,8 @@ type crashPlan struct {
 	Ordered    bool // see crashfs.Options
 	Lazy       bool // durability none
 	Validate   bool // reads are validated
+	Chunked    bool // bodies of more than some KiB are stored in chunks
+	Versions   bool // every write keeps what it replaces as a version
 	Names      []string
 	Steps      []crashStep
 }
@@ -41,7 +43,7 @@ type crashStep struct {
 }
 
 type crashOp struct {
-	Kind  string // put, stream, same, delete, bury
+	Kind  string // put, stream, multipart, same, delete, bury, marker
 	Name  int
 	Size  int  `json:",omitempty"`
 	Large bool `json:",omitempty"`
@@ -74,6 +76,10 @@ func newCrashPlan(seed uint64) *crashPlan {
 	if !p.Lazy && !changes {
 		p.Validate = random.IntN(4) == 0
 	}
+	p.Chunked, p.Versions = random.IntN(4) == 0, random.IntN(4) == 0
+	p.Validate = p.Validate || p.Chunked
+	// A write that is not durable may lose the version that it replaced.
+	p.Versions = p.Versions && !p.Lazy && !changes
 	names := slices.Clone(crashPlanNames)
 	random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	p.Names = names[:2+random.IntN(4)]
@@ -111,11 +117,21 @@ func newCrashPlan(seed uint64) *crashPlan {
 				op.Kind = "same"
 			case 5:
 				op.Kind = "stream"
+			case 6:
+				op.Kind = "multipart"
 			default:
 				op.Kind = "put"
 			}
 			if op.Kind == "put" || op.Kind == "stream" {
 				op.Large = random.IntN(4) == 0
+			}
+			if p.Versions {
+				switch op.Kind {
+				case "delete", "bury":
+					op.Kind = "marker"
+				case "same":
+					op.Kind = "put"
+				}
 			}
 			if op.Kind == "same" && together > 1 {
 				op.Kind = "put" // which version it repeats would be open
@@ -215,7 +231,7 @@ func TestCrashSequences(t *testing.T) {
 	switch {
 	case count > 0:
 	case testing.Short():
-		count = 300
+		count = 200
 	default:
 		count = 3000
 	}

@@ -21,6 +21,7 @@ type crashVersion struct {
 	acked   bool
 	durable bool   // it was to be acknowledged only when it is on stable storage
 	version string // as answered
+	broken  bool   // chunks or the list of them are damaged: every read fails, until it is replaced
 	aside   bool   // absent, because what was damaged went to quarantine, which need not be durable
 }
 
@@ -61,9 +62,18 @@ func (v *crashVersion) custom() []KV {
 type crashModel struct {
 	now   int
 	names map[string][]*crashVersion
+	kept  map[string][]keptVersion
 }
 
-func newCrashModel() *crashModel { return &crashModel{names: make(map[string][]*crashVersion)} }
+// keptVersion is an acknowledged version that is there for good.
+type keptVersion struct {
+	id string
+	*crashVersion
+}
+
+func newCrashModel() *crashModel {
+	return &crashModel{names: make(map[string][]*crashVersion), kept: make(map[string][]keptVersion)}
+}
 
 // tick is the next moment.
 func (m *crashModel) tick() int {
@@ -98,7 +108,7 @@ func (m *crashModel) possible(name string, powerless bool) (possible []*crashVer
 		}
 		if !superseded {
 			possible = append(possible, v)
-			damaged = damaged || powerless && !v.durable
+			damaged = damaged || powerless && !v.durable || v.broken
 		}
 	}
 	return possible, damaged
