@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/hrw"
+	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 )
@@ -42,8 +43,12 @@ func (r *routing) owner(object *objectRef) *url.URL {
 	if object.bck.Ns.UUID != "" {
 		return nil
 	}
+	name, err := naming.True(object.name)
+	if err != nil {
+		return nil // the proxy says what is wrong with it
+	}
 	var buf [256]byte
-	owner, err := r.smap.Owner(hrw.DigestBytes(object.bck.AppendUname(buf[:0], object.name)))
+	owner, err := r.smap.Owner(hrw.DigestBytes(object.bck.AppendUname(buf[:0], name)))
 	if err != nil {
 		return nil
 	}
