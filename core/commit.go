@@ -19,6 +19,12 @@ import (
 // object, is checked again under the lock.
 func (w *write) commit(ctx context.Context) (Attrs, error) {
 	attrs, err := w.commitOnce(ctx)
+	for errors.Is(err, errUnverified) {
+		if err := w.verifyStored(ctx); err != nil {
+			return Attrs{}, err
+		}
+		attrs, err = w.commitOnce(ctx)
+	}
 	if err != nil && w.opts.Conditions.any() && apierr.StatusOf(err) == apierr.StatusPreconditionFailed {
 		// The answer says what the name holds: like a read it waits until that
 		// is on stable storage.
@@ -48,6 +54,9 @@ func (w *write) commitOnce(ctx context.Context) (Attrs, error) {
 		return Attrs{}, err
 	}
 	if w.identical(&now) {
+		if w.verified != now.rec.stamp {
+			return Attrs{}, errUnverified
+		}
 		return w.unchanged(flushing, &now)
 	}
 	prepared = prepared && now.sameAs(&before)
@@ -132,6 +141,9 @@ func (e *existing) sameAs(o *existing) bool {
 
 // identical tells that the object already is what the client sends.
 func (w *write) identical(now *existing) bool {
+	if now.found && now.rec.stamp == w.rotten {
+		return false
+	}
 	if w.origin != nil {
 		return now.found && now.newest() == &now.rec && now.rec.kind == KindObject && w.origin.sameAs(&now.rec, w.sum) && w.sizeOnDisk(now)
 	}
@@ -149,6 +161,31 @@ func (w *write) identical(now *existing) bool {
 func (w *write) sizeOnDisk(now *existing) bool {
 	info, err := w.s.system.Stat(now.path)
 	return err == nil && info.Size == now.rec.size
+}
+
+// errUnverified: the record says that the object already is what the client
+// sends; whether its content does has to be seen, without the lock.
+var errUnverified = errors.New("the stored content was not compared yet")
+
+// verifyStored reads what the name holds and compares it with its checksum. Only
+// if it is whole may a write leave it as it is.
+func (w *write) verifyStored(ctx context.Context) error {
+	c, err := w.s.openOnce(ctx, &w.object, false)
+	if err != nil {
+		return err
+	}
+	damage := c.damage
+	if c.file != nil && damage == nil && c.rec.kind == KindObject {
+		at := w.on(c.mp)
+		damage, err = w.s.verifyContent(ctx, &at, &c)
+		if damage == nil && err == nil {
+			w.verified = c.rec.stamp
+		} else {
+			w.rotten = c.rec.stamp // also if it cannot be read: it is written anew
+		}
+	}
+	_ = c.close(w.s) // nothing was written to it
+	return ctx.Err()
 }
 
 // unchanged is the answer to an identical write: the object as it is, accessed

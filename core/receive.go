@@ -52,6 +52,10 @@ type write struct {
 	size int64
 	sum  cksum.Value // of the bucket's type
 
+	// Generations of the name whose content was compared with their checksum,
+	// and agreed, or did not.
+	verified, rotten Stamp
+
 	buf  memsys.Buffer // with data, if the whole body fits
 	data []byte
 

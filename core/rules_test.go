@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -316,5 +317,41 @@ func TestCustomMerge(t *testing.T) {
 	}
 	if _, attrs, found := r.get("o"); !found || len(attrs.Custom) < 10 {
 		t.Fatalf("after the refusal: %v, %d keys", found, len(attrs.Custom))
+	}
+}
+
+// TestIdenticalPutHeals flips a bit of a stored object: the same content sent
+// once more is written, although the record already has its checksum.
+func TestIdenticalPutHeals(t *testing.T) {
+	t.Parallel()
+	for name, props := range map[string]func(*meta.Bprops){"none": nil, "sync": durable} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{props: props})
+			sum, err := cksum.Of(cksum.XXHash2, []byte("hello world"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.put("o", "hello world")
+			f, err := os.OpenFile(r.fileOf("o"), os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteAt([]byte("j"), 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"2", "2"} { // written; then it is whole
+				attrs, err := r.tryPut("o", "hello world", PutOptions{Size: 11, Checksum: sum})
+				if err != nil || attrs.Version != want {
+					t.Fatalf("version %q, want %s; %v", attrs.Version, want, err)
+				}
+				if content, _, _ := r.get("o"); content != "hello world" {
+					t.Fatalf("%q", content)
+				}
+			}
+		})
 	}
 }
