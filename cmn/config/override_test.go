@@ -129,6 +129,7 @@ func TestReadEnv(t *testing.T) {
 		"AIS_HOST_IP":             {"a/b", "a b"},
 		"AIS_PUBLIC_HOSTNAME":     {"http://h"},
 		"AIS_READ_HEADER_TIMEOUT": {"10", "-1s"},
+		"AIS_HTTP_LOOP":           {"no", "OFF"},
 	} {
 		for _, value := range bad {
 			if _, err := config.ReadEnv(env(map[string]string{name: value})); err == nil || !strings.Contains(err.Error(), name) {
