@@ -63,6 +63,15 @@ func newAccessTimes(system fs.System, log *slog.Logger) *accessTimes {
 
 func (a *accessTimes) shard(digest uint64) *accessShard { return &a.shards[digest%accessShards] }
 
+// known returns the last access of a name if it is in memory.
+func (a *accessTimes) known(digest uint64) (at int64, ok bool) {
+	shard := a.shard(digest)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	entry, ok := shard.entries[digest]
+	return entry.at, ok
+}
+
 // get returns the last access of a name, onDisk if it is not in memory.
 func (a *accessTimes) get(digest uint64, onDisk int64) int64 {
 	shard := a.shard(digest)

@@ -129,13 +129,18 @@ func (s *Store) ApplyBMD(ctx context.Context, old, new *meta.BMD) error {
 		wanted[entry.Bck] = b
 	}
 	var leaving []wire.Bck
+	var destroyed []uint64 // their ids
 	for bck, b := range before {
 		if wanted[bck] != b {
 			leaving = append(leaving, bck)
+			destroyed = append(destroyed, b.bid)
 		}
 	}
 	for _, entry := range old.Buckets(nil) {
 		b := wanted[entry.Bck]
+		if b == nil || b.bid != entry.Props.BID {
+			destroyed = append(destroyed, entry.Props.BID)
+		}
 		if before[entry.Bck] == nil && (b == nil || b.bid != entry.Props.BID) {
 			leaving = append(leaving, entry.Bck)
 		}
@@ -152,6 +157,9 @@ func (s *Store) ApplyBMD(ctx context.Context, old, new *meta.BMD) error {
 			// Its directories are still there: a new incarnation of it
 			// may be used all the same, the bucket id tells them apart.
 		}
+	}
+	for _, bid := range destroyed {
+		s.indexing.bucketGone(bid)
 	}
 	set := s.options.FS.Available()
 	for _, b := range made {
@@ -175,6 +183,10 @@ func (s *Store) ApplyBMD(ctx context.Context, old, new *meta.BMD) error {
 		}
 	}
 	s.buckets.Store(&wanted)
+	for _, b := range made {
+		s.indexing.bucketMade(b)
+	}
+	s.indexing.wakeAll()
 	return errors.Join(errs...)
 }
 
@@ -184,6 +196,7 @@ func (s *Store) ApplyBMD(ctx context.Context, old, new *meta.BMD) error {
 func (s *Store) ChangeMountpaths(change func(prepare fsys.Prepare) error) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
+	defer s.indexing.refresh(true)
 	return change(func(mp *fsys.Mountpath) error {
 		for bck := range *s.buckets.Load() {
 			if err := mp.CreateBucket(bck); err != nil {

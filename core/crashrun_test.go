@@ -116,7 +116,7 @@ func (m *crashMachine) open() error {
 	if err != nil {
 		return err
 	}
-	store := NewStore(Options{FS: manager, NodeID: "t1", Logger: quiet, Clock: m.clock})
+	store := NewStore(Options{FS: manager, NodeID: "t1", Logger: quiet, Clock: m.clock, WalkOnly: true})
 	m.fs, m.store = manager, store
 	return store.ApplyBMD(context.Background(), nil, m.bmd)
 }

@@ -219,7 +219,7 @@ func TestForeignFiles(t *testing.T) {
 func TestBothPlaces(t *testing.T) {
 	t.Parallel()
 	for _, escapedWins := range []bool{false, true} {
-		r := newRig(t, rigOptions{props: durable})
+		r := newRig(t, rigOptions{props: durable, store: walking})
 		r.put("p/q", "x")
 		r.put("p", "first") // escaped: a directory is in the way
 		escaped := r.fileOf("p")

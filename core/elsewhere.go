@@ -168,6 +168,12 @@ func (s *Store) openElsewhere(ctx context.Context, o *object, here candidate, bu
 // failure leaves an older generation that nobody reads as long as the newer one
 // is there; the next write or delete tries again.
 func (s *Store) removeElsewhere(ctx context.Context, now *existing) {
+	if len(now.others) == 0 {
+		return
+	}
+	s.indexing.moving.RLock()
+	defer s.indexing.moving.RUnlock()
+	s.indexing.moves.Add(1)
 	for i := range now.others {
 		if err := s.removeOther(ctx, &now.others[i], false); err != nil {
 			s.log.Warn("an older generation stays on another mountpath", "object", now.others[i].at.Cname(),

@@ -1,29 +1,373 @@
 package core
 
-import fsys "github.com/aistore-go/aistore/fs"
+import (
+	"context"
+	"errors"
+	iofs "io/fs"
+	"maps"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aistore-go/aistore/core/index"
+	"github.com/aistore-go/aistore/core/journal"
+	fsys "github.com/aistore-go/aistore/fs"
+)
+
+const (
+	// reopenAfter is how long an index that was given up stays closed.
+	reopenAfter = time.Minute
+	// closeIndexTime bounds the closing of the index of a mountpath that leaves.
+	closeIndexTime = 5 * time.Second
+)
+
+// indexing is the listing indexes of a store, one for each mountpath. A
+// mountpath without one is listed by walking.
+type indexing struct {
+	s      *Store
+	cache  *index.Cache
+	bootID string
+
+	table    atomic.Pointer[indexTable]
+	changing sync.Mutex // one change of the table at a time
+	closed   bool       // under changing
+
+	// moving is held shared while a name is taken from one mountpath after it
+	// was given to another, and exclusively while a listing begins: it sees
+	// the name at one of them at least.
+	moving sync.RWMutex
+	moves  atomic.Uint64 // how often that has begun
+
+	ctx  context.Context
+	stop context.CancelFunc
+	work sync.WaitGroup
+}
+
+type indexTable map[*fsys.Mountpath]*mountIndex
+
+// mountIndex is the index of one mountpath with what tends it.
+type mountIndex struct {
+	mp  *fsys.Mountpath
+	ix  *index.Index
+	ctx context.Context // ends with the index's use
+	end context.CancelFunc
+
+	wake   chan struct{} // there is something to tend
+	tended chan struct{} // closed when nobody tends it any more
+	verify atomic.Bool   // what it holds is to be compared with the files
+}
+
+// bootID identifies the run of the machine, "" if it cannot be told.
+func bootID() string {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+func newIndexing(s *Store) *indexing {
+	t := &indexing{s: s, bootID: s.options.BootID}
+	if t.bootID == "" {
+		t.bootID = bootID()
+	}
+	t.ctx, t.stop = context.WithCancel(context.Background())
+	t.table.Store(&indexTable{})
+	if s.options.WalkOnly {
+		t.closed = true
+		return t
+	}
+	t.cache = index.NewCache()
+	s.options.FS.OnRetire(t.retired)
+	t.refresh(false)
+	return t
+}
+
+// of returns the index of a mountpath, nil if there is none.
+func (t *indexing) of(mp *fsys.Mountpath) *index.Index {
+	if m := (*t.table.Load())[mp]; m != nil {
+		return m.ix
+	}
+	return nil
+}
+
+// refresh opens the indexes of mountpaths that came and closes those of
+// mountpaths that left. changed tells that what lies on one that came may not
+// be what its index says.
+func (t *indexing) refresh(changed bool) {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	if t.closed {
+		return
+	}
+	set := t.s.options.FS.Available()
+	table := maps.Clone(*t.table.Load())
+	var came []*mountIndex
+	for _, mp := range set.All() {
+		if table[mp] != nil {
+			continue
+		}
+		if m := t.open(mp, changed); m != nil {
+			table[mp] = m
+			came = append(came, m)
+		}
+	}
+	var left []*mountIndex
+	for mp, m := range table {
+		if !set.Has(mp) {
+			left = append(left, m)
+			delete(table, mp)
+		}
+	}
+	t.table.Store(&table)
+	for _, m := range left {
+		t.close(m)
+	}
+	// From here on all changes reach the new ones: what is looked at now cannot
+	// be out of date unnoticed.
+	for _, m := range came {
+		for _, b := range *t.s.buckets.Load() {
+			t.completeEmpty(m, b)
+		}
+		t.work.Go(func() { t.tend(m) })
+	}
+}
+
+// retired closes the index of a mountpath that has left, before its disk is let
+// go.
+func (t *indexing) retired(mp *fsys.Mountpath) {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	m := (*t.table.Load())[mp]
+	if m == nil || t.closed {
+		return
+	}
+	table := maps.Clone(*t.table.Load())
+	delete(table, mp)
+	t.table.Store(&table)
+	t.close(m)
+}
+
+// open opens the index of a mountpath; nil if that fails.
+func (t *indexing) open(mp *fsys.Mountpath, changed bool) *mountIndex {
+	ix, err := t.openIndex(mp)
+	if err != nil {
+		t.s.log.Error("mountpath is listed without an index", "mountpath", mp.Path, "err", err)
+		return nil
+	}
+	m := &mountIndex{mp: mp, ix: ix, wake: make(chan struct{}, 1), tended: make(chan struct{})}
+	m.ctx, m.end = context.WithCancel(t.ctx)
+	m.verify.Store(changed || ix.Unclean())
+	if changed {
+		for _, b := range *t.s.buckets.Load() {
+			ix.Doubt(b.bid)
+		}
+	}
+	return m
+}
+
+func (t *indexing) openIndex(mp *fsys.Mountpath) (*index.Index, error) {
+	o := index.Options{
+		Dir: mp.Path + "/" + fsys.IndexDir, JournalDir: mp.Path + "/" + fsys.JournalDir,
+		System: t.s.system, BootID: t.bootID, Cache: t.cache, Logger: t.s.log,
+	}
+	for _, dir := range [...]string{o.Dir, o.JournalDir} {
+		if err := mp.MakeDirs(dir); err != nil {
+			return nil, err
+		}
+	}
+	return index.Open(o)
+}
+
+// close ends the use of an index that is not in the table any more.
+func (t *indexing) close(m *mountIndex) {
+	m.end()
+	<-m.tended
+	ctx, cancel := context.WithTimeout(context.Background(), closeIndexTime)
+	defer cancel()
+	if err := m.ix.Close(ctx); err != nil {
+		t.s.log.Warn("listing index not closed cleanly: it will be checked", "mountpath", m.mp.Path, "err", err)
+	}
+}
+
+// replace opens an index anew, empty, in the place of one that was given up or
+// that an operator wants made again.
+func (t *indexing) replace(m *mountIndex) {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	if t.closed || (*t.table.Load())[m.mp] != m {
+		return
+	}
+	table := maps.Clone(*t.table.Load())
+	delete(table, m.mp)
+	t.table.Store(&table)
+	m.end()
+	t.work.Go(func() {
+		t.close(m)
+		t.refresh(false)
+	})
+}
+
+// shutdown closes all indexes.
+func (t *indexing) shutdown(ctx context.Context) error {
+	t.changing.Lock()
+	t.closed = true
+	table := *t.table.Load()
+	t.table.Store(&indexTable{})
+	t.changing.Unlock()
+	t.stop()
+	t.work.Wait()
+	var errs []error
+	var mu sync.Mutex
+	var closing sync.WaitGroup
+	for _, m := range table {
+		closing.Go(func() {
+			err := m.ix.Close(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+		})
+	}
+	closing.Wait()
+	if t.cache != nil {
+		t.cache.Close()
+		t.cache = nil
+	}
+	return errors.Join(errs...)
+}
+
+// wakeAll has the indexes look what there is to do.
+func (t *indexing) wakeAll() {
+	for _, m := range *t.table.Load() {
+		m.poke()
+	}
+}
+
+func (m *mountIndex) poke() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// bucketMade tells that a bucket is there. One without a file is complete as it
+// is.
+func (t *indexing) bucketMade(b *bucket) {
+	for _, m := range *t.table.Load() {
+		t.completeEmpty(m, b)
+	}
+}
+
+func (t *indexing) completeEmpty(m *mountIndex, b *bucket) {
+	if !m.ix.Completed(b.bid) && t.isEmpty(m.mp, b) {
+		m.ix.Complete(b.bid)
+	}
+}
+
+func (t *indexing) isEmpty(mp *fsys.Mountpath, b *bucket) bool {
+	found := errors.New("found")
+	for _, content := range [...]string{fsys.ContentObject, fsys.ContentEscaped} {
+		err := t.s.system.ReadDir(mp.BucketDir(b.bck, content), func([]byte, fsys.EntryKind) error { return found })
+		if err != nil && !errors.Is(err, iofs.ErrNotExist) {
+			return false
+		}
+	}
+	return true
+}
+
+// bucketGone tells that a bucket was destroyed.
+func (t *indexing) bucketGone(bid uint64) {
+	for _, m := range *t.table.Load() {
+		m.ix.DropBucket(bid)
+	}
+}
 
 // noted is a change of a name on one mountpath, between the moment before it
 // touches a file and the moment at which its outcome is known. It is used under
-// the exclusive lock of the name. Exactly one of publish and gone follows, or
-// neither: then settle has the files looked at.
+// the exclusive lock of the name. One of publish and gone follows, or neither:
+// then settle has the files looked at.
 type noted struct {
-	s    *Store
-	o    *object
-	done bool
+	s      *Store
+	o      *object
+	ticket index.Ticket
+	done   bool
 }
 
 // note tells the mountpath's journal that a name is about to change. It never
 // fails the change.
-func (s *Store) note(o *object) noted { return noted{s: s, o: o} }
+func (s *Store) note(o *object) noted {
+	n := noted{s: s, o: o}
+	if ix := s.indexing.of(o.mp); ix != nil {
+		n.ticket = ix.Begin(journal.Commit, o.bucket.bid, o.Name)
+	}
+	return n
+}
 
 // journal is what the flush of the change has to cover as well, nil if nothing.
-func (n *noted) journal() fsys.File { return nil }
+func (n *noted) journal() fsys.File { return n.ticket.Journal() }
 
 // publish tells that the name holds an object with a record now.
-func (n *noted) publish(*record) { n.done = true }
+func (n *noted) publish(rec *record) {
+	n.done = true
+	var buf [512]byte
+	n.end(appendValue(buf[:0], rec, n.o.mp.ID))
+}
 
 // gone tells that the name holds nothing any more on its mountpath.
-func (n *noted) gone() { n.done = true }
+func (n *noted) gone() {
+	n.done = true
+	n.end(nil)
+}
 
-// settle ends the change. If its outcome is not known, the files decide.
-func (n *noted) settle() {}
+// end publishes the outcome in the index of the ticket, and in the one of now:
+// it may have been made again meanwhile, and have passed the name.
+func (n *noted) end(value []byte) {
+	ix := n.ticket.Index()
+	switch {
+	case ix == nil:
+	case value == nil:
+		ix.Remove(n.ticket, n.o.bucket.bid, n.o.Name)
+	default:
+		ix.Publish(n.ticket, n.o.bucket.bid, n.o.Name, value)
+	}
+	if now := n.s.indexing.of(n.o.mp); now != nil && now != ix {
+		now.Settle(n.o.bucket.bid, n.o.Name, value)
+	}
+}
+
+// settle ends the change. If its outcome is not known, the files decide; if
+// they cannot be read, they are looked at later, and until then the bucket is
+// listed by walking.
+func (n *noted) settle() {
+	if n.done {
+		return
+	}
+	n.done = true
+	value, err := n.s.examine(n.o)
+	if err == nil {
+		n.end(value)
+		return
+	}
+	n.s.log.Warn("the outcome of a change is not known to the listing index yet", "object", n.o.Cname(), "err", err)
+	for _, ix := range [...]*index.Index{n.ticket.Index(), n.s.indexing.of(n.o.mp)} {
+		if ix == n.ticket.Index() && ix != nil {
+			ix.Abandon(n.ticket, n.o.bucket.bid, n.o.Name)
+			n.ticket = index.Ticket{}
+		} else if ix != nil {
+			ix.Abandon(index.Ticket{}, n.o.bucket.bid, n.o.Name)
+		}
+	}
+	n.s.indexing.wakeAll()
+}
+
+// examine returns the index's value for what an object's mountpath holds of it,
+// nil for nothing. It is called under the name lock.
+func (s *Store) examine(o *object) ([]byte, error) {
+	e, err := s.here(o)
+	if err != nil || !e.found {
+		return nil, err
+	}
+	return appendValue(nil, &e.rec, o.mp.ID), nil
+}

@@ -2,15 +2,11 @@ package core
 
 import (
 	"context"
-	"errors"
-	"iter"
+	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/aistore-go/aistore/cmn/apierr"
-	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
@@ -20,8 +16,9 @@ import (
 
 // List returns one page of the objects that this target holds, sorted bytewise
 // by name. Fewer entries than the limit mean that there are no more. What Open
-// finds is listed and nothing else. A page is whole or an error, never short
-// because a disk failed.
+// finds is listed and nothing else, a name that is there throughout exactly
+// once, and everything that was acknowledged before the call. A page is whole
+// or an error, never short because a disk failed.
 //
 // With NoRecursion a prefix "dir" lists what "dir/" lists, and beside it the
 // names at its own level that begin with "dir"; the prefix "/" is the top
@@ -52,11 +49,26 @@ func (s *Store) List(ctx context.Context, bck wire.Bck, props *meta.Bprops, opts
 		return nil, err
 	}
 	defer l.release(l.all)
-	page := l.page()
-	if l.err != nil {
-		return nil, l.err
+	defer func() {
+		if l.held {
+			s.indexing.moving.Unlock()
+		}
+	}()
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		page, err := l.tryPage()
+		if err != nil || l.err != nil {
+			if err == nil {
+				err = l.err
+			}
+			return nil, err
+		}
+		if !l.again {
+			return page, nil
+		}
 	}
-	return page, nil
 }
 
 // listing is the making of one page. The streams of the mountpaths are run in
@@ -72,6 +84,8 @@ type listing struct {
 	buf    memsys.Buffer
 	uname  []byte
 	err    error // the first failure of any stream
+	again  bool  // the page has to be made once more
+	held   bool  // no name moves between mountpaths meanwhile
 }
 
 // acquire takes a slot of every mountpath in use.
@@ -111,36 +125,60 @@ func (l *listing) release(held []*fsys.Mountpath) {
 // listed is an entry on its way into the page.
 type listed struct {
 	Entry
-	stamp  Stamp
-	hidden bool // a tombstone that is not asked for: it hides older objects of its name
+	stamp   Stamp
+	hidden  bool // a tombstone that is not asked for: it hides older objects of its name
+	replica bool // with ListOptions.Missing
 }
 
-// page merges the streams of all mountpaths.
-func (l *listing) page() []Entry {
-	page := make([]Entry, 0, min(l.opts.Limit, 1024))
-	if len(l.all) == 1 {
-		var last listed
-		for item := range l.stream(l.all[0]) {
-			if page = l.add(page, &last, item); len(page) > l.opts.Limit {
+// tryPage opens a stream of each mountpath and merges them. If a name was
+// taken from one mountpath after it was given to another while files were
+// walked, the page may lack it: then it is made again, and the second time
+// names stay where they are.
+func (l *listing) tryPage() ([]Entry, error) {
+	l.again = false
+	moves := l.s.indexing.moves.Load()
+	streams, walks, err := l.open()
+	defer func() {
+		for _, s := range streams {
+			s.close()
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	page := l.page(streams)
+	if walks > 0 && len(streams) > 1 && !l.held && l.err == nil && !l.again && l.s.indexing.moves.Load() != moves {
+		l.s.indexing.moving.Lock()
+		l.held, l.again = true, true
+	}
+	return page, nil
+}
+
+// page merges streams.
+func (l *listing) page(streams []stream) []Entry {
+	p := pageMaker{l: l, page: make([]Entry, 0, min(l.opts.Limit+1, 1024))}
+	if len(streams) == 1 {
+		s := streams[0]
+		for !p.full() {
+			item, ok := s.next()
+			if !ok {
 				break
 			}
+			p.add(&item)
 		}
-		return page[:min(len(page), l.opts.Limit)]
+		return p.finish()
 	}
 	type head struct {
 		item listed
-		next func() (listed, bool)
+		s    stream
 	}
-	var heads []*head
-	for _, mp := range l.all {
-		next, stop := iter.Pull(l.stream(mp))
-		defer stop()
-		if item, ok := next(); ok {
-			heads = append(heads, &head{item, next})
+	heads := make([]*head, 0, len(streams))
+	for _, s := range streams {
+		if item, ok := s.next(); ok {
+			heads = append(heads, &head{item, s})
 		}
 	}
-	var last listed
-	for len(heads) > 0 && l.err == nil {
+	for len(heads) > 0 && l.err == nil && !l.again {
 		least := 0
 		for i := 1; i < len(heads); i++ {
 			if heads[i].item.Name < heads[least].item.Name {
@@ -148,72 +186,94 @@ func (l *listing) page() []Entry {
 			}
 		}
 		h := heads[least]
-		if page = l.add(page, &last, h.item); len(page) > l.opts.Limit {
+		if p.add(&h.item); p.full() {
 			break
 		}
 		var more bool
-		if h.item, more = h.next(); !more {
+		if h.item, more = h.s.next(); !more {
 			heads = append(heads[:least], heads[least+1:]...)
 		}
 	}
-	return page[:min(len(page), l.opts.Limit)]
+	return p.finish()
 }
 
-// add appends an entry. Of two of one name the greater stamp counts; that is
-// why the page is filled one entry beyond its limit.
-func (l *listing) add(page []Entry, last *listed, item listed) []Entry {
-	if last.Name != "" && last.Name == item.Name {
-		if item.stamp.Compare(last.stamp) <= 0 {
-			return page
-		}
-		if !last.hidden {
-			page = page[:len(page)-1]
-		}
-	}
-	*last = item
-	if item.hidden {
-		return page
-	}
-	return append(page, item.Entry)
+// pageMaker collects the entries of a page. Of several of one name the greatest
+// stamp counts; that is why a page is filled one entry beyond its limit. With
+// ListOptions.Missing all of them are listed, and a page ends with a name, even
+// if that is beyond the limit.
+type pageMaker struct {
+	l     *listing
+	page  []Entry
+	last  listed
+	group []listed // of one name, with Missing
 }
 
-// stream is the ordered entries of one mountpath.
-func (l *listing) stream(mp *fsys.Mountpath) iter.Seq[listed] {
-	return func(yield func(listed) bool) {
-		opts := fsys.WalkOptions{
-			Prefix: l.opts.Prefix, After: l.opts.After, Limit: l.share(),
-			TrueName: func(path string) (string, bool, error) { return l.trueName(mp, path) },
+func (p *pageMaker) full() bool {
+	if p.l.opts.Missing {
+		return len(p.page) >= p.l.opts.Limit
+	}
+	return len(p.page) > p.l.opts.Limit
+}
+
+func (p *pageMaker) add(item *listed) {
+	if p.l.opts.Missing {
+		if len(p.group) > 0 && p.group[0].Name != item.Name {
+			p.endGroup()
 		}
-		err := mp.Walk(l.ctx, l.bucket.bck, opts, func(found fsys.WalkEntry) error {
-			if l.err != nil {
-				return fsys.ErrStopWalk
-			}
-			dir := ""
-			if l.opts.NoRecursion {
-				dir = l.directoryOf(found.Name)
-			}
-			if dir != "" && dir <= l.opts.After {
-				return fsys.SkipPast(dir)
-			}
-			item, ok, err := l.entry(mp, &found, dir != "")
-			if err != nil || !ok {
-				return err
-			}
-			if dir != "" {
-				item = listed{Entry: Entry{Name: dir, Flags: wire.EntryIsDir}}
-			}
-			if !yield(item) {
-				return fsys.ErrStopWalk
-			}
-			if dir != "" {
-				return fsys.SkipPast(dir)
-			}
-			return nil
-		})
-		if err != nil && l.err == nil {
-			l.err = mp.IOError("list "+l.bucket.bck.String(), err)
+		p.group = append(p.group, *item)
+		return
+	}
+	if p.last.Name != "" && p.last.Name == item.Name {
+		if item.stamp.Compare(p.last.stamp) <= 0 {
+			return
+		}
+		if !p.last.hidden {
+			p.page = p.page[:len(p.page)-1]
 		}
 	}
+	p.last = *item
+	if !item.hidden {
+		p.page = append(p.page, item.Entry)
+	}
+}
+
+// endGroup lists all files of one name, in the order of their status.
+func (p *pageMaker) endGroup() {
+	newest, main := &p.group[0], false
+	for i := range p.group {
+		item := &p.group[i]
+		if item.stamp.Compare(newest.stamp) > 0 {
+			newest = item
+		}
+		main = main || !item.replica && !item.hidden
+	}
+	start := len(p.page)
+	for i := range p.group {
+		item := &p.group[i]
+		switch {
+		case item.hidden || newest.hidden:
+			continue
+		case item.replica && main:
+			item.Flags |= wire.EntryReplica
+		case item.replica:
+			item.Flags |= wire.EntryOrphanReplica
+		}
+		p.page = append(p.page, item.Entry)
+	}
+	slices.SortStableFunc(p.page[start:], func(a, b Entry) int {
+		return int(a.Flags&wire.EntryStatusMask) - int(b.Flags&wire.EntryStatusMask)
+	})
+	p.group = p.group[:0]
+}
+
+func (p *pageMaker) finish() []Entry {
+	if !p.l.opts.Missing {
+		return p.page[:min(len(p.page), p.l.opts.Limit)]
+	}
+	if len(p.group) > 0 && !p.full() {
+		p.endGroup()
+	}
+	return p.page
 }
 
 // share is how many names of a page come from one mountpath, roughly.
@@ -240,164 +300,21 @@ func (l *listing) directoryOf(name string) string {
 	return name[:len(base)+i+1]
 }
 
-// entry reads what a page needs of a file; ok is false if it is not an object
-// of this bucket at its place. proof asks for no more than that.
-func (l *listing) entry(mp *fsys.Mountpath, found *fsys.WalkEntry, proof bool) (item listed, ok bool, err error) {
-	l.uname = l.bucket.bck.AppendUname(l.uname[:0], found.Name)
-	digest := hrw.DigestBytes(l.uname)
-	if len(l.all) > 1 && !l.set.Unsettled && l.set.Owner(digest) != mp {
-		return item, false, nil // on another mountpath than Open looks at
+// belongs tells whether a name may be listed where it lies, and sets the status
+// of an entry that is listed though it lies elsewhere than it belongs.
+func (l *listing) belongs(mp *fsys.Mountpath, digest uint64, item *listed) bool {
+	if owns := l.opts.Owns; owns != nil && !owns(digest) {
+		item.Flags |= wire.EntryMisplacedNode
+		return l.opts.Missing
 	}
-	frame, ok, err := l.frame(mp, found.Path)
-	if err != nil || !ok {
-		return item, false, err
+	if len(l.all) == 1 || l.set.Owner(digest) == mp {
+		return true
 	}
-	form, content, err := openFrame(frame)
-	if err != nil {
-		// Open looks there, too; without it, it answers with an error.
-		if frame, ok = l.second(found.Path); !ok {
-			return item, false, nil
+	if l.opts.Missing {
+		if !item.replica {
+			item.Flags |= wire.EntryMisplacedMountpath
 		}
-		form, content, err = openFrame(frame)
+		return true
 	}
-	if err != nil {
-		return item, false, nil //nolint:nilerr // Open answers with an error, not with an object
-	}
-	item.Name, item.Flags = found.Name, wire.EntryPresent
-	if form == formInline && kindOf(content).IsDeleted() {
-		item.Tombstone, item.hidden = true, !l.opts.Stamps
-		if proof {
-			return item, false, nil
-		}
-	}
-	if form == formInline && kindOf(content) == KindChunked {
-		item.Flags |= wire.EntryIsChunked
-	}
-	if form == formInline && (proof || l.opts.Props == 0) {
-		stamp, bid, place, ok := peek(content)
-		item.stamp = stamp
-		if l.opts.Stamps {
-			item.Attrs.Stamp = stamp
-		}
-		return item, ok && bid == l.bucket.bid && (place == PlaceEscaped) == found.Escaped, nil
-	}
-	rec, ok, err := l.record(mp, found.Name, found.Path, frame)
-	if err != nil || !ok {
-		return item, false, err
-	}
-	item.stamp = rec.stamp
-	if l.opts.Stamps {
-		item.Attrs.Stamp = rec.stamp
-	}
-	if rec.kind.IsDeleted() { // also one whose record is in a sidecar
-		item.Tombstone, item.hidden = true, !l.opts.Stamps
-		return item, !proof, nil
-	}
-	if rec.kind == KindChunked {
-		item.Flags |= wire.EntryIsChunked
-	}
-	if proof || l.opts.Props == 0 {
-		return item, true, nil
-	}
-	return item, true, l.fill(mp, digest, found.Path, &rec, &item.Entry)
-}
-
-// frame reads the attribute of a file into the listing's buffer.
-func (l *listing) frame(mp *fsys.Mountpath, path string) (frame []byte, ok bool, err error) {
-	n, err := l.s.system.GetXattr(path, XattrRecord, l.buf.Bytes())
-	switch {
-	case err == nil:
-		return l.buf.Bytes()[:n], true, nil
-	case isNotExist(err), errors.Is(err, unix.ENODATA), errors.Is(err, unix.ERANGE), errors.Is(err, unix.ENOTDIR):
-		return nil, false, nil // gone meanwhile, or not an object
-	}
-	return nil, false, mp.IOError("read the record of "+path, err)
-}
-
-// second reads the attribute in which a record is written before it replaces
-// another one; see patch.
-func (l *listing) second(path string) (frame []byte, ok bool) {
-	n, err := l.s.system.GetXattr(path, XattrNext, l.buf.Bytes())
-	return l.buf.Bytes()[:max(n, 0)], err == nil
-}
-
-// record decodes a frame; a sidecar that an overwrite removed meanwhile is
-// looked up again.
-func (l *listing) record(mp *fsys.Mountpath, name, path string, frame []byte) (rec record, ok bool, err error) {
-	o := object{Key: Key{Bck: l.bucket.bck, Name: name}, mp: mp}
-	for range 3 {
-		err := l.s.decodeRecord(mp, &o, frame, &rec)
-		if err == nil {
-			return rec, rec.bid == l.bucket.bid && (rec.name == "" || rec.name == name), nil
-		}
-		if !errors.Is(err, errRecordDamaged) {
-			return rec, false, err
-		}
-		if frame, ok, err = l.frame(mp, path); err != nil || !ok {
-			return rec, false, err
-		}
-	}
-	return rec, false, nil
-}
-
-// trueName reads the name of an object in the escaped place.
-func (l *listing) trueName(mp *fsys.Mountpath, path string) (name string, ok bool, err error) {
-	frame, ok, err := l.frame(mp, path)
-	if err != nil || !ok {
-		return "", false, err
-	}
-	form, content, err := openFrame(frame)
-	if err != nil {
-		if frame, ok = l.second(path); ok {
-			form, content, err = openFrame(frame)
-		}
-	}
-	if err != nil {
-		return "", false, nil //nolint:nilerr // a damaged record names nothing
-	}
-	var rec record
-	if form == formInline {
-		err = rec.decodeBody(content)
-	} else {
-		var ref sidecarRef
-		if ref, err = decodeReference(content); err == nil {
-			err = l.s.readSidecar(mp, sidecarBeside(mp, l.bucket.bck, path, ref.stamp), ref, &rec)
-		}
-	}
-	if errors.Is(err, errRecordDamaged) {
-		return "", false, nil
-	}
-	return rec.name, err == nil && rec.bid == l.bucket.bid && rec.name != "", err
-}
-
-// fill sets the attributes that were asked for.
-func (l *listing) fill(mp *fsys.Mountpath, digest uint64, path string, rec *record, e *Entry) error {
-	want := l.opts.Props
-	all := rec.attrs(mp)
-	if want&ListSize != 0 {
-		e.Attrs.Size = all.Size
-	}
-	if want&ListChecksum != 0 {
-		e.Attrs.Checksum = all.Checksum
-	}
-	if want&ListVersion != 0 {
-		e.Attrs.Version = all.Version
-	}
-	if want&ListCustom != 0 {
-		e.Attrs.Custom = all.Custom
-	}
-	if want&ListLocation != 0 {
-		e.Attrs.Mountpath = mp
-	}
-	if want&ListCopies != 0 {
-		e.Attrs.Copies = all.Copies
-	}
-	if want&ListAtime != 0 {
-		info, err := l.s.system.Stat(path)
-		if err != nil && !isNotExist(err) {
-			return mp.IOError("stat "+path, err)
-		}
-		e.Attrs.Atime = l.s.access.get(digest, effectiveAtime(all.Atime, &info))
-	}
-	return nil
+	return l.set.Unsettled // else on another mountpath than Open looks at
 }

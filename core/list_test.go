@@ -134,7 +134,7 @@ func TestListProps(t *testing.T) {
 func TestListErrors(t *testing.T) {
 	t.Parallel()
 	sys := faultfs.New(nil)
-	r := newRig(t, rigOptions{system: sys})
+	r := newRig(t, rigOptions{system: sys, store: walking})
 	r.put("d/o", "x")
 	if _, err := r.store.List(context.Background(), r.bck, r.props, ListOptions{Prefix: strings.Repeat("x", 4097)}); statusOf(err) != 400 {
 		t.Errorf("a prefix that is too long: %v", err)

@@ -34,6 +34,13 @@ type Options struct {
 	// Clock is the wall clock; nil means time.Now.
 	Clock func() time.Time
 
+	// BootID identifies the run of the machine, so that a start after a loss
+	// of power can be told from one after the end of the process alone; "" =
+	// as the kernel says.
+	BootID string
+	// WalkOnly: listings walk the files, and no index is kept.
+	WalkOnly bool
+
 	// OnDamage, if set, is told of every object that was found damaged and
 	// moved to quarantine. It must not block. (Calls that fail with an I/O
 	// error are reported by fs.)
@@ -92,6 +99,16 @@ type ListOptions struct {
 
 	// Stamps sets Attrs.Stamp of every entry, and lists tombstones as well.
 	Stamps bool
+
+	// Missing lists every file of a name, also one that lies on another
+	// mountpath or node than it belongs to, and copies, with its status in
+	// the flags (wire.EntryStatusMask).
+	Missing bool
+
+	// Owns, if set, tells by the digest of a unique name whether this target
+	// owns it. A name that it does not own is not listed, or listed as
+	// misplaced with Missing.
+	Owns func(unameDigest uint64) bool
 }
 
 // DefaultListLimit is the page size if the caller names none.
@@ -110,13 +127,16 @@ const (
 	ListCopies
 	ListCustom
 	ListLocation
+	ListMtime
+	ListETag // the custom key ETag
 )
 
 // Entry is one name of a listing. Attributes that were not asked for are zero.
 type Entry struct {
 	Name  string
-	Flags uint16 // wire.EntryPresent, or wire.EntryIsDir for a virtual directory
+	Flags uint16 // wire.EntryPresent with others, or wire.EntryIsDir for a virtual directory
 	Attrs Attrs
+	ETag  string
 
 	Tombstone bool // the name was deleted; see ListOptions.Stamps
 }

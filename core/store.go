@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,7 @@ type Store struct {
 	access   *accessTimes
 	appends  *appendTable
 	meta     *metaCache
+	indexing *indexing
 
 	generations *generations
 	uploads     *uploadTable
@@ -72,13 +74,17 @@ func NewStore(o Options) *Store {
 	s.meta = newMetaCache(o.MetadataCache, o.MetadataAge)
 	s.openFlags.Store(unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NOATIME)
 	s.buckets.Store(&bucketTable{})
+	s.indexing = newIndexing(s)
 	return s
 }
 
-// Close writes the access times that are only in memory to the files and ends
-// the store's goroutine. The context bounds the time; what was not written is
-// lost, which costs accuracy only. Requests must have ended before.
-func (s *Store) Close(ctx context.Context) error { return s.access.close(ctx) }
+// Close writes the access times that are only in memory to the files and the
+// listing indexes to the disks, and ends the store's goroutines. The context
+// bounds the time; access times that were not written are lost, and an index
+// that was not is checked by the next process. Requests must have ended before.
+func (s *Store) Close(ctx context.Context) error {
+	return errors.Join(s.access.close(ctx), s.indexing.shutdown(ctx))
+}
 
 // object is a key with everything that is found without touching a disk.
 type object struct {

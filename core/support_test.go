@@ -69,7 +69,7 @@ func newRig(tb testing.TB, o rigOptions) *rig {
 	}
 	root := o.root
 	if root == "" {
-		root = tb.TempDir()
+		root = memoryDir(tb)
 	}
 	r := &rig{tb: tb, sys: o.system, bck: wire.Bck{Name: "b1", Provider: wire.ProviderAIS}}
 	for i := range o.mountpaths {
@@ -90,6 +90,10 @@ func newRig(tb testing.TB, o rigOptions) *rig {
 	tb.Cleanup(func() { r.close() })
 	return r
 }
+
+// walking makes a store whose listings walk: for tests that change files behind
+// its back.
+func walking(o *Options) { o.WalkOnly = true }
 
 // open starts manager and store; close ends both, as a restart does.
 func (r *rig) open() {
@@ -242,7 +246,7 @@ func (r *rig) files(but ...string) []string {
 			if entry.IsDir() || strings.HasPrefix(filepath.Base(path), ".ais.") && filepath.Dir(path) == dir {
 				return nil
 			}
-			for _, part := range but {
+			for _, part := range append([]string{"/" + fs.IndexDir + "/", "/" + fs.JournalDir + "/"}, but...) {
 				if strings.Contains(path, part) {
 					return nil
 				}

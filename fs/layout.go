@@ -28,6 +28,8 @@ var contentTypes = [...]string{
 const (
 	TrashDir      = ".$deleted"       // what is to be removed in the background
 	QuarantineDir = ".ais.quarantine" // damaged objects, kept for an operator
+	JournalDir    = ".ais.journal"    // commit journal and state of the listing index
+	IndexDir      = ".ais.index"      // listing index
 	idRecordName  = ".ais.id"
 	lockFileName  = ".ais.lock"
 )

@@ -31,6 +31,8 @@ type Manager struct {
 	faults map[string]string // by path: what the last health check found
 	checks checkTimes
 
+	onRetire atomic.Pointer[func(*Mountpath)]
+
 	ctx    context.Context // of the background work
 	stop   context.CancelFunc
 	trash  chan struct{}

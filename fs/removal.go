@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -158,6 +159,9 @@ func (m *Manager) retire(path string, how Removal) {
 			}
 			m.log.Warn("operations on a mountpath that has left do not end", "mountpath", path, "count", d.mp.InFlight())
 		}
+		if retired := m.onRetire.Load(); retired != nil {
+			(*retired)(d.mp)
+		}
 		if how == Detach {
 			m.forgetDisk(path)
 		}
@@ -175,6 +179,10 @@ func (m *Manager) retire(path string, how Removal) {
 	case <-time.After(drainTime + time.Second):
 	}
 }
+
+// OnRetire sets what is called when a mountpath has left and no operation on it
+// is under way, before its disk is let go: to close what is kept open there.
+func (m *Manager) OnRetire(fn func(*Mountpath)) { m.onRetire.Store(&fn) }
 
 // waitRetired waits until the disk that was at a path before has been let go.
 func (m *Manager) waitRetired(path string) error {
@@ -211,6 +219,11 @@ func (m *Manager) drainWithin(mp *Mountpath, limit time.Duration) bool {
 // was kept there for it; its objects stay. The volume record does not name it
 // any more, so a failure leaves nothing but files.
 func (m *Manager) forgetDisk(path string) {
+	for _, dir := range [...]string{IndexDir, JournalDir} {
+		if err := removeTree(context.Background(), m.options.System, path+"/"+dir); err != nil {
+			m.log.Warn("files of the node stay on a detached mountpath", "mountpath", path, "err", err)
+		}
+	}
 	if err := removeOwn(m.options.System, path, ownFiles); err != nil {
 		m.log.Warn("files of the node stay on a detached mountpath", "mountpath", path, "err", err)
 	}

@@ -292,9 +292,11 @@ func (*unixSystem) Statfs(path string) (FilesystemInfo, error) {
 }
 
 func (*unixSystem) Flock(f File) error {
-	return pathError("flock", f.Path(), ignoringEINTR(func() error {
-		return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	}))
+	err := ignoringEINTR(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+	if mine, ok := f.(*unixFile); ok && err == nil {
+		mine.locked = true
+	}
+	return pathError("flock", f.Path(), err)
 }
 
 func (*unixSystem) Syncfs(f File) error {
@@ -338,8 +340,9 @@ func infoOf(st *unix.Stat_t) FileInfo {
 
 // unixFile is a File over a bare descriptor; fd is -1 once closed or taken.
 type unixFile struct {
-	fd   int
-	path string
+	fd     int
+	locked bool // by Flock
+	path   string
 }
 
 func (f *unixFile) Path() string { return f.path }
@@ -424,6 +427,11 @@ func (f *unixFile) Close() error {
 	}
 	fd := f.fd
 	f.fd = -1
+	if f.locked {
+		// A process that is being started has a copy of the descriptor until
+		// it runs, which would keep the lock.
+		_ = unix.Flock(fd, unix.LOCK_UN)
+	}
 	// EINTR of close(2) on Linux: the descriptor is gone all the same.
 	if err := unix.Close(fd); err != nil && err != unix.EINTR {
 		return pathError("close", f.path, err)

@@ -3,5 +3,3 @@
 // the files are the truth, and the commit journal tells what to look at again
 // after a crash.
 package index
-
-import _ "github.com/cockroachdb/pebble/v2" // the ordered store under it

@@ -1,0 +1,309 @@
+package core
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/hrw"
+	"github.com/aistore-go/aistore/core/index"
+	"github.com/aistore-go/aistore/core/meta"
+	fsys "github.com/aistore-go/aistore/fs"
+)
+
+const (
+	// mendPage is how many names a walk that mends an index takes at a time.
+	mendPage = 16 << 10
+	// mendStep is after how many names it looks whether others want the disk.
+	mendStep = 256
+	// mendBacklog is how many bytes it lets the index have in memory only.
+	mendBacklog = 8 << 20
+	mendWait    = 20 * time.Millisecond
+	// tendAgain is when what failed is tried again.
+	tendAgain = 5 * time.Second
+)
+
+// Reindex has the listing index of every mountpath compared with the files, in
+// the background: for files that were added, changed or removed by hand. Until
+// a bucket has been compared it is listed by walking.
+func (s *Store) Reindex() {
+	for _, m := range *s.indexing.table.Load() {
+		for _, b := range *s.buckets.Load() {
+			m.ix.Doubt(b.bid)
+		}
+		m.poke()
+	}
+}
+
+// IndexState tells how a bucket is listed.
+type IndexState struct {
+	Mountpath *fsys.Mountpath
+	Ready     bool // from the index; else by walking
+}
+
+// IndexStates returns how a bucket is listed on each mountpath.
+func (s *Store) IndexStates(bid uint64) []IndexState {
+	set := s.options.FS.Available()
+	states := make([]IndexState, 0, len(set.Paths))
+	for _, mp := range set.All() {
+		ix := s.indexing.of(mp)
+		states = append(states, IndexState{mp, ix != nil && ix.Ready(bid)})
+	}
+	return states
+}
+
+// tend makes an index complete and keeps it so, until it is closed.
+func (t *indexing) tend(m *mountIndex) {
+	defer close(m.tended)
+	verified := make(map[uint64]bool)
+	for {
+		again := t.tendOnce(m, verified)
+		var retry <-chan time.Time
+		var timer *time.Timer
+		if again {
+			timer = time.NewTimer(tendAgain)
+			retry = timer.C
+		}
+		select {
+		case <-m.wake:
+		case <-retry:
+		case <-m.ctx.Done():
+		case <-m.ix.Failed():
+			t.awaitReplacement(m)
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+		if m.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// awaitReplacement has an index that was given up made again after a while.
+func (t *indexing) awaitReplacement(m *mountIndex) {
+	timer := time.NewTimer(reopenAfter)
+	defer timer.Stop()
+	select {
+	case <-m.ctx.Done():
+	case <-timer.C:
+		t.replace(m)
+	}
+}
+
+// tendOnce does what there is to do for every bucket; again tells that
+// something could not be done.
+func (t *indexing) tendOnce(m *mountIndex, verified map[uint64]bool) (again bool) {
+	for _, b := range *t.s.buckets.Load() {
+		if m.ctx.Err() != nil || m.ix.Err() != nil {
+			return false
+		}
+		completed := m.ix.Completed(b.bid)
+		err := t.settleUnsure(m, b)
+		if err == nil && (!completed || m.verify.Load() && !verified[b.bid]) {
+			if err = t.mend(m, b); err == nil {
+				verified[b.bid] = true
+				if !completed {
+					m.ix.Complete(b.bid)
+				}
+			}
+		}
+		if err != nil && m.ctx.Err() == nil && !errors.Is(err, index.ErrFailed) {
+			t.s.log.Warn("listing index not complete yet", "bucket", b.bck.String(), "mountpath", m.mp.Path, "err", err)
+			again = true
+		}
+	}
+	return again
+}
+
+// settleUnsure looks at the names of which the index does not know what they
+// hold.
+func (t *indexing) settleUnsure(m *mountIndex, b *bucket) error {
+	for {
+		names := m.ix.Unsure(b.bid, mendPage)
+		if len(names) == 0 {
+			return nil
+		}
+		slices.Sort(names)
+		x := t.examiner(m, b)
+		for _, name := range names {
+			if err := x.name(name, nil, true); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// mend compares the index of a bucket with the files and writes what differs.
+func (t *indexing) mend(m *mountIndex, b *bucket) error {
+	began := time.Now()
+	x := t.examiner(m, b)
+	after, seen := "", 0
+	for more := true; more; {
+		names, err := t.walkNames(m, b, after)
+		if err != nil {
+			return err
+		}
+		more = len(names) >= mendPage
+		until := ""
+		if more {
+			until = names[len(names)-1]
+		}
+		if err := x.compare(names, after, until); err != nil {
+			return err
+		}
+		seen += len(names)
+		after = until
+	}
+	if seen > 0 || x.changed > 0 {
+		t.s.log.Info("listing index compared with the files", "bucket", b.bck.String(), "mountpath", m.mp.Path,
+			"names", seen, "changed", x.changed, "took", time.Since(began).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// walkNames returns the names that have files, in order, once each.
+func (t *indexing) walkNames(m *mountIndex, b *bucket, after string) ([]string, error) {
+	if err := t.s.acquire(m.ctx, m.mp); err != nil {
+		return nil, err
+	}
+	defer m.mp.Release()
+	l := &listing{s: t.s, ctx: m.ctx, bucket: b}
+	l.buf = t.s.memory.Get(recordBuffer)
+	defer l.buf.Free()
+	var names []string
+	err := m.mp.Walk(m.ctx, b.bck, fsys.WalkOptions{
+		After: after, Limit: mendPage,
+		TrueName: func(path string) (string, bool, error) { return l.trueName(m.mp, path) },
+	}, func(found fsys.WalkEntry) error {
+		if n := len(names); n > 0 && names[n-1] == found.Name {
+			return nil
+		}
+		if len(names) == mendPage {
+			return fsys.ErrStopWalk
+		}
+		names = append(names, found.Name)
+		return nil
+	})
+	return names, err
+}
+
+// examiner looks at names of one bucket on one mountpath, one after the other.
+type examiner struct {
+	t       *indexing
+	m       *mountIndex
+	bucket  *bucket
+	props   meta.Bprops
+	uname   []byte
+	count   int
+	since   time.Time
+	changed int
+}
+
+func (t *indexing) examiner(m *mountIndex, b *bucket) *examiner {
+	return &examiner{t: t, m: m, bucket: b, props: meta.Bprops{BID: b.bid}, since: time.Now()}
+}
+
+// compare looks at all names that have a file or an entry, beyond one name and
+// up to another ("": to the end).
+func (x *examiner) compare(names []string, after, until string) (err error) {
+	if err := x.m.ix.Sync(x.m.ctx); err != nil {
+		return err
+	}
+	it, err := x.m.ix.Iterate(x.bucket.bid, "", after)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	name, value, ok, err := it.Next()
+	for err == nil {
+		switch entry := ok && (until == "" || string(name) <= until); {
+		case len(names) > 0 && (!entry || names[0] < string(name)):
+			err = x.name(names[0], nil, false)
+			names = names[1:]
+		case !entry:
+			return nil
+		default:
+			if len(names) > 0 && names[0] == string(name) {
+				names = names[1:]
+			}
+			if err = x.name(string(name), value, false); err == nil {
+				name, value, ok, err = it.Next()
+			}
+		}
+	}
+	return err
+}
+
+// name looks at one name under its lock, so that no change of it is under way,
+// and publishes what it holds if that is not what is known, or if it must be.
+func (x *examiner) name(name string, known []byte, publish bool) error {
+	if err := x.yield(); err != nil {
+		return err
+	}
+	s := x.t.s
+	x.uname = x.bucket.bck.AppendUname(x.uname[:0], name)
+	o := object{
+		Key: Key{Bck: x.bucket.bck, Props: &x.props, Name: name}, bucket: x.bucket,
+		set: s.options.FS.Available(), digest: hrw.DigestBytes(x.uname),
+	}
+	o.move(x.m.mp)
+	if err := s.locks.lock(x.m.ctx, o.digest, false); err != nil {
+		return err
+	}
+	defer s.locks.unlock(o.digest, false)
+	if err := s.acquire(x.m.ctx, x.m.mp); err != nil {
+		return err
+	}
+	defer x.m.mp.Release()
+	value, err := s.examine(&o)
+	if err != nil {
+		return err
+	}
+	switch {
+	case publish:
+		x.m.ix.Settle(x.bucket.bid, name, value)
+	case !bytes.Equal(value, known):
+		x.m.ix.Set(x.bucket.bid, name, value)
+	default:
+		return nil
+	}
+	x.changed++
+	return nil
+}
+
+// yield lets others have the disk half of the time, if there are any, and lets
+// the index write what it was given.
+func (x *examiner) yield() error {
+	if x.count++; x.count%mendStep != 0 {
+		return x.m.ctx.Err()
+	}
+	if x.m.mp.InFlight() > 0 {
+		if err := pause(x.m.ctx, time.Since(x.since)); err != nil {
+			return err
+		}
+	}
+	for x.m.ix.Backlog() > mendBacklog {
+		if err := x.m.ix.Err(); err != nil {
+			return err
+		}
+		if err := pause(x.m.ctx, mendWait); err != nil {
+			return err
+		}
+	}
+	x.since = time.Now()
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
