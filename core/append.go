@@ -187,6 +187,7 @@ func (s *Store) extend(ctx context.Context, a *appending, body io.Reader, size, 
 	if err != nil {
 		return err
 	}
+	was, sequence := a.size, a.sequence
 	w := &write{s: s, object: a.object, tag: appendTag}
 	w.move(a.mp)
 	if w.file, err = s.openAppend(ctx, a); err != nil {
@@ -197,6 +198,7 @@ func (s *Store) extend(ctx context.Context, a *appending, body io.Reader, size, 
 			err = closeErr
 		}
 		if err != nil {
+			a.size, a.sequence = was, sequence
 			a.sum, err = restored(a.kind, before, err)
 		}
 	}()

@@ -1,0 +1,258 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aistore-go/aistore/cmn/cksum"
+	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/fs/faultfs"
+)
+
+func (r *rig) beginAppend(name, body string) (AppendHandle, error) {
+	return r.store.BeginAppend(context.Background(), r.key(name), strings.NewReader(body), int64(len(body)), 0)
+}
+
+func (r *rig) appendTo(name string, h AppendHandle, body string) (AppendHandle, error) {
+	return r.store.Append(context.Background(), r.key(name), h, strings.NewReader(body), int64(len(body)), 0)
+}
+
+func (r *rig) flushAppend(name string, h AppendHandle) error {
+	_, err := r.store.FlushAppend(context.Background(), r.key(name), h, cksum.Value{})
+	return err
+}
+
+// workFiles are the files of appends on the disks.
+func (r *rig) workFiles() []string { return r.files("/%ob/", "/%ox/", "/%md/", "/.$deleted/") }
+
+func TestAppendIsInvisibleUntilItIsFlushed(t *testing.T) {
+	t.Parallel()
+	for _, mountpaths := range []int{1, 3} {
+		r := newRig(t, rigOptions{props: durable, mountpaths: mountpaths})
+		r.put("o", "old ")
+		h, err := r.beginAppend("o", "and ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h, err = r.appendTo("o", h, "new"); err != nil {
+			t.Fatal(err)
+		}
+		if content, attrs, _ := r.get("o"); content != "old " || attrs.Version != "1" {
+			t.Errorf("%q %s", content, attrs.Version)
+		}
+		if names := r.names(ListOptions{}); !slices.Equal(names, []string{"o"}) {
+			t.Errorf("%q", names)
+		}
+		if err := r.flushAppend("o", h); err != nil {
+			t.Fatal(err)
+		}
+		if content, attrs, _ := r.get("o"); content != "old and new" || attrs.Version != "2" {
+			t.Errorf("%q %s", content, attrs.Version)
+		}
+		if err := r.flushAppend("o", h); statusOf(err) != 404 {
+			t.Errorf("consumed: %v", err)
+		}
+		if left := r.workFiles(); len(left) > 0 {
+			t.Errorf("left behind: %q", left)
+		}
+	}
+}
+
+// TestAppendIsLostWithARestart, and the object is what it was.
+func TestAppendIsLostWithARestart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{props: durable})
+	r.put("o", "old")
+	h, err := r.beginAppend("o", " new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.restart()
+	if _, err := r.appendTo("o", h, "x"); statusOf(err) != 404 || !strings.Contains(err.Error(), "ais://b1/o") {
+		t.Errorf("%v", err)
+	}
+	if content, _, _ := r.get("o"); content != "old" {
+		t.Errorf("%q", content)
+	}
+	if left := r.workFiles(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+func TestOneRequestAtATimeUsesAHandle(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	h, err := r.beginAppend("o", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, feed := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := r.store.Append(context.Background(), r.key("o"), h, body, -1, 0)
+		ended <- err
+	}()
+	if _, err := feed.Write([]byte("b")); err != nil { // it holds the handle now
+		t.Fatal(err)
+	}
+	if _, err := r.appendTo("o", h, "c"); statusOf(err) != 409 {
+		t.Errorf("append beside another one: %v", err)
+	}
+	if err := r.flushAppend("o", h); statusOf(err) != 409 {
+		t.Errorf("flush beside an append: %v", err)
+	}
+	if err := feed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if err := r.flushAppend("o", h); statusOf(err) != 409 {
+		t.Errorf("a handle that was replaced: %v", err)
+	}
+}
+
+// TestAppendOfABodyThatBreaksOff leaves the append as it was.
+func TestAppendOfABodyThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{cksum.None, cksum.XXHash2, cksum.MD5, cksum.CRC32C, cksum.SHA256, cksum.SHA512} {
+		r := newRig(t, rigOptions{root: memoryDir(t), props: func(p *meta.Bprops) { p.Checksum.Type = kind }})
+		h, err := r.beginAppend("o", "first ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, body := range []io.Reader{&breakingReader{left: 300_000}, strings.NewReader("short"), strings.NewReader(strings.Repeat("long", 500_000))} {
+			if _, err := r.store.Append(context.Background(), r.key("o"), h, body, 1<<20, 0); err == nil {
+				t.Error("no error")
+			}
+		}
+		if _, err := r.store.Append(context.Background(), r.key("o"), h, strings.NewReader("too much"), 8, 13); statusOf(err) != 400 || !strings.Contains(err.Error(), "max_monolithic_size") {
+			t.Errorf("%v", err)
+		}
+		if h, err = r.appendTo("o", h, "second"); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.flushAppend("o", h); err != nil {
+			t.Fatal(err)
+		}
+		content, attrs, _ := r.get("o")
+		if sum, err := cksum.Of(kind, []byte("first second")); content != "first second" || err != nil || attrs.Checksum.Value != sum.Value {
+			t.Errorf("%s: %.40q %v", kind, content, attrs.Checksum)
+		}
+	}
+}
+
+func TestIdleAppendsAreDropped(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	r := newRig(t, rigOptions{store: func(o *Options) { o.Clock = func() time.Time { return now } }})
+	old, err := r.beginAppend("old", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Hour)
+	young, err := r.beginAppend("young", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := r.store.DropAppends(time.Minute); n != 1 {
+		t.Errorf("%d dropped", n)
+	}
+	if err := r.flushAppend("old", old); statusOf(err) != 404 {
+		t.Errorf("%v", err)
+	}
+	if left := r.workFiles(); len(left) != 1 {
+		t.Errorf("%q", left)
+	}
+	if err := r.flushAppend("young", young); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAppendToAnotherIncarnation of the bucket is refused.
+func TestAppendToAnotherIncarnation(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	h, err := r.beginAppend("o", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := r.props.Clone()
+	again.BID++
+	next := r.bmdWith(again)
+	if err := r.store.ApplyBMD(context.Background(), r.bmd, next); err != nil {
+		t.Fatal(err)
+	}
+	r.props, r.bmd = again, next
+	if _, err := r.appendTo("o", h, "y"); statusOf(err) != 404 {
+		t.Errorf("%v", err)
+	}
+	if err := r.flushAppend("o", h); statusOf(err) != 404 {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestAppendFaults makes each system call of an append and of its flush fail in
+// turn. After an append the handle is good for another try or the append is
+// lost; after a flush the object is the old or the new one.
+func TestAppendFaults(t *testing.T) {
+	t.Parallel()
+	for _, flushing := range []bool{false, true} {
+		for _, errno := range []unix.Errno{unix.EIO, unix.ENOSPC} {
+			for _, late := range []bool{false, true} {
+				sys := faultfs.New(nil)
+				r := newRig(t, rigOptions{system: sys, props: durable, root: memoryDir(t)})
+				for n := 1; ; n++ {
+					reset(r)
+					r.put("o", "old ")
+					h, err := r.beginAppend("o", "one ")
+					if err != nil {
+						t.Fatal(err)
+					}
+					want := "old one "
+					sys.Reset()
+					sys.Inject(faultfs.Fault{Nth: n, Err: errno, Late: late})
+					if flushing {
+						err = r.flushAppend("o", h)
+					} else {
+						var next AppendHandle
+						if next, err = r.appendTo("o", h, "two"); err == nil {
+							h, want = next, want+"two"
+						}
+					}
+					sys.Heal()
+					calls := sys.Calls()
+					hit := slices.IndexFunc(calls, func(c faultfs.Call) bool { return errors.Is(c.Err, errno) })
+					if hit < 0 {
+						if err != nil {
+							t.Fatalf("fault %d was not reached, and yet: %v", n, err)
+						}
+						break
+					}
+					content, _, found := r.get("o")
+					switch {
+					case !found, err == nil && flushing && content != want, content != "old " && (!flushing || content != want):
+						t.Fatalf("%v (late %v) in %s: %q; %v", errno, late, calls[hit], content, err)
+					case err == nil && flushing:
+						continue
+					}
+					err = r.flushAppend("o", h)
+					content, _, _ = r.get("o")
+					if err == nil && content != want || err != nil && statusOf(err) != 404 {
+						t.Fatalf("%v (late %v) in %s: then %q; %v", errno, late, calls[hit], content, err)
+					}
+				}
+				if left := r.workFiles(); len(left) > 0 {
+					t.Logf("%v left for the next start", len(left))
+				}
+			}
+		}
+	}
+}
