@@ -23,17 +23,17 @@ import (
 
 // What programs around the cluster rely on.
 //
-//	23.01 aisloader without -cleanup              here; cmd/aisloader: TestParse
-//	23.02 what aisloader asks about existence     here
+//	23.01 aisloader without -cleanup              here; cmd/aisloader: TestWithoutRequests
+//	23.02 what aisloader asks about existence     here; cmd/aisloader: TestRequestsOfARun
 //	23.03 delete-listrange as a job               501: TestFactsOfBuckets (19.03)
-//	23.04 GET to EOF, errors with a body          here; cmd/aisloader/load: TestRunFollowsRedirectsAndCounts
+//	23.04 GET to EOF, errors with a body          here; cmd/aisloader: TestNothingToDo; cmd/aisloader/load: TestAnswers
 //	23.05 -ntargets on any node                   here
 //	23.06 exit codes, SIGHUP                      TestSignalsAndExitCodes; SIGHUP under load here
 //	23.07 ports are JSON strings                  every test: the playground writes them so; cmn/config: TestParseLocalForms
 //	23.08 unknown fields in ais.json              here
 //	23.09 liveness and readiness                  here
 //	23.10 command line from ps                    TestNodeComesBackWithItsCommandLineFromPs
-//	23.11 one bucket by a GET with a body         here
+//	23.11 one bucket by a GET with a body         here; cmd/aisloader: TestRequestsOfARun
 //	23.12 get-batch                               501: TestFactsOfObjects (22.09)
 //	23.13 archives become visible when complete   501: TestFactsOfBuckets (19.03); objects: TestShortBodyLeavesNothing
 //	23.14 answers on stdin                        here

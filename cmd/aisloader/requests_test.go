@@ -23,7 +23,6 @@ type recorder struct {
 	headers  []http.Header
 	present  bool // the bucket is there
 	fail     func(r *http.Request) bool
-	uploaded int
 }
 
 func newRecorder(t *testing.T) *recorder {

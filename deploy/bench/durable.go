@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -103,11 +104,11 @@ func (s *serial) write(path string) error {
 		return err
 	}
 	if _, err := unix.Write(fd, s.body); err != nil {
-		return fmt.Errorf("%s: %w (%v)", path, err, unix.Close(fd))
+		return errors.Join(fmt.Errorf("%s: %w", path, err), unix.Close(fd))
 	}
 	began := time.Now()
 	if err := unix.Fdatasync(fd); err != nil {
-		return fmt.Errorf("%s: %w (%v)", path, err, unix.Close(fd))
+		return errors.Join(fmt.Errorf("%s: %w", path, err), unix.Close(fd))
 	}
 	s.syncs.Add(time.Since(began))
 	if err := unix.Close(fd); err != nil {

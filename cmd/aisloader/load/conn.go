@@ -110,8 +110,8 @@ func (c *Conn) exchange(r *Request) (resp Response, started bool, err error) {
 		return resp, false, errors.Join(sendErr, err)
 	}
 	began = c.lap(began, &c.Timing.Wait)
-	closing, chunked := false, false
-	if closing, chunked, err = c.receiveHeader(&resp); err != nil {
+	closing, chunked, err := c.receiveHeader(&resp)
+	if err != nil {
 		return resp, true, err
 	}
 	began = c.lap(began, &c.Timing.Header)

@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -36,7 +37,7 @@ func NewStatsd(address string, id uint64, probe bool) (*Statsd, error) {
 	s := &Statsd{conn: conn, prefix: "aisloader." + strings.ReplaceAll(host, ".", "_") + "-" + strconv.FormatUint(id, 10) + "."}
 	if probe {
 		if err := s.probe(); err != nil {
-			return nil, fmt.Errorf("StatsD server %s does not listen: %w (%v)", address, err, conn.Close())
+			return nil, errors.Join(fmt.Errorf("StatsD server %s does not listen: %w", address, err), conn.Close())
 		}
 	}
 	return s, nil
