@@ -103,6 +103,10 @@ func (t *Target) getFast(c *fastpath.Conn, r *fastpath.Request, q *fastRequest) 
 	if err := t.store.OpenInto(c.Context(), req.key, &q.reader); err != nil {
 		return c.Fail(t.done(metrics.Get, req, err))
 	}
+	if q.reader.IsChunked() { // sent from many files
+		_ = q.reader.Close() // nothing was read
+		return fastpath.Slow
+	}
 	part := &q.content
 	*part = content{length: q.reader.Size, sum: q.reader.Checksum}
 	if r.Range != nil {
@@ -229,7 +233,7 @@ func (t *Target) headFast(c *fastpath.Conn, q *fastRequest) fastpath.Outcome {
 // putFast is putObject.
 func (t *Target) putFast(c *fastpath.Conn, r *fastpath.Request, q *fastRequest) fastpath.Outcome {
 	req := &q.objectRequest
-	if limit := int64(req.key.Props.Chunks.MaxMonolithicSize); limit > 0 && r.ContentLength > limit || t.fs.OutOfSpace() != nil {
+	if t.fs.OutOfSpace() != nil {
 		return fastpath.Slow
 	}
 	opts := core.PutOptions{Size: r.ContentLength}

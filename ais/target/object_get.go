@@ -45,6 +45,9 @@ func (t *Target) getObject(w http.ResponseWriter, r *http.Request, req *objectRe
 			part.length = reader.Size
 		}
 	}
+	if err := reader.Prepare(r.Context(), part.start, part.length); err != nil {
+		return err
+	}
 	if conf := &req.key.Props.Checksum; part.ranged && conf.EnableReadRange && part.length < reader.Size {
 		if part.sum, err = t.rangeChecksum(reader, conf.Type, part.start, part.length); err != nil {
 			return err
@@ -98,7 +101,7 @@ func (t *Target) sendBuffered(w http.ResponseWriter, reader *core.Reader, part *
 	defer buf.Free()
 	body := buf.Bytes()[:part.length]
 	if part.length > 0 {
-		if _, err := reader.File.ReadAt(body, part.start); err != nil {
+		if _, err := reader.ReadAt(body, part.start); err != nil {
 			return t.readFailed(reader, err)
 		}
 	}
@@ -113,24 +116,39 @@ func (t *Target) sendBuffered(w http.ResponseWriter, reader *core.Reader, part *
 	return nil
 }
 
-// sendFile hands the file to the kernel. What fails after the answer began
-// shows as a connection that ends before the announced length.
+// sendFile hands the file to the kernel, or one chunk after the other. What
+// fails after the answer began shows as a connection that ends before the
+// announced length.
 func (t *Target) sendFile(w http.ResponseWriter, reader *core.Reader, part *content) error {
-	file := reader.File.OSFile()
-	defer func() { _ = file.Close() }() // was only read
-	if part.start > 0 {
-		if _, err := file.Seek(part.start, io.SeekStart); err != nil {
-			return t.readFailed(reader, err)
-		}
+	begun := false
+	begin := func() {
+		w.WriteHeader(part.begin(newHeaders(w), &reader.Attrs))
+		begun = true
 	}
-	w.WriteHeader(part.begin(newHeaders(w), &reader.Attrs))
-	sent, err := io.Copy(w, &io.LimitedReader{R: file, N: part.length})
+	err := reader.Segments(part.start, part.length, func(s core.Segment) error {
+		file := s.File.OSFile()
+		defer func() { _ = file.Close() }() // was only read
+		if s.Offset > 0 {
+			if _, err := file.Seek(s.Offset, io.SeekStart); err != nil {
+				return err
+			}
+		}
+		if !begun {
+			begin()
+		}
+		sent, err := io.Copy(w, &io.LimitedReader{R: file, N: s.Length})
+		if err == nil && sent < s.Length {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	})
 	var network *net.OpError
 	switch {
-	case err == nil && sent == part.length:
-		return nil
 	case err == nil:
-		return t.readFailed(reader, io.ErrUnexpectedEOF)
+		if !begun {
+			begin()
+		}
+		return nil
 	case errors.As(err, &network), errors.Is(err, net.ErrClosed):
 		t.metrics.HTTPWriteFailed()
 		return nil
@@ -149,7 +167,7 @@ func (t *Target) rangeChecksum(reader *core.Reader, kind string, start, length i
 	}
 	buf := t.memory.Get(sumBuffer)
 	defer buf.Free()
-	if _, err := io.CopyBuffer(sum, io.NewSectionReader(reader.File, start, length), buf.Bytes()); err != nil {
+	if _, err := io.CopyBuffer(sum, io.NewSectionReader(reader, start, length), buf.Bytes()); err != nil {
 		return cksum.Value{}, t.readFailed(reader, err)
 	}
 	return cksum.Sum(kind, sum), nil

@@ -118,7 +118,7 @@ next:
 }
 
 // headSome sets presence and size, and of the rest what was asked for and has
-// a value. No object has slices or chunks here.
+// a value. No object has slices here.
 func (t *Target) headSome(set *headers, req *objectRequest, a *core.Attrs, props headProps) {
 	set.setAll(wire.HeaderObjPresent, isPresent)
 	set.setInt(wire.HeaderContentLength, a.Size)
@@ -142,6 +142,10 @@ func (t *Target) headSome(set *headers, req *objectRequest, a *core.Attrs, props
 	}
 	if tag := etag(a); props&headETag != 0 && tag != "" {
 		set.set(wire.HeaderETag, tag)
+	}
+	if props&headChunked != 0 && a.Chunks > 0 {
+		set.setInt(wire.HeaderObjChunkCount, int64(a.Chunks))
+		set.setInt(wire.HeaderObjChunkMax, a.LargestChunk)
 	}
 	if a.Mountpath == nil {
 		return

@@ -24,11 +24,7 @@ func (t *Target) putObject(w http.ResponseWriter, r *http.Request, req *objectRe
 	if err := t.fs.OutOfSpace(); err != nil {
 		return err
 	}
-	limit := int64(req.key.Props.Chunks.MaxMonolithicSize)
-	if limit > 0 && r.ContentLength > limit {
-		return errMonolithic(req.key, limit)
-	}
-	body := &countingBody{r: r.Body, limit: limit, key: &req.key}
+	body := &countingBody{r: r.Body}
 	attrs, err := t.store.Put(r.Context(), req.key, body, opts)
 	if err != nil {
 		return err
@@ -76,25 +72,15 @@ func first(values []string) string {
 	return values[0]
 }
 
-// countingBody counts what was read of a body and stops at a limit, if there
-// is one: larger objects would have to be stored in chunks.
+// countingBody counts what was read of a body.
 type countingBody struct {
-	r     io.Reader
-	read  int64
-	limit int64
-	key   *core.Key
+	r    io.Reader
+	read int64
 }
 
 // Read implements io.Reader.
 func (b *countingBody) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
-	if b.read += int64(n); b.limit > 0 && b.read > b.limit {
-		return n, errMonolithic(*b.key, b.limit)
-	}
+	b.read += int64(n)
 	return n, err
-}
-
-func errMonolithic(key core.Key, limit int64) error {
-	return apierr.NotImplemented("%s is larger than chunks.max_monolithic_size (%d bytes): storing objects in chunks is not built yet",
-		key.Cname(), limit)
 }
