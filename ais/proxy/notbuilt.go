@@ -9,12 +9,9 @@ import (
 	"github.com/aistore-go/aistore/cmn/query"
 )
 
-// maxActionBody bounds the JSON body of an object action, in bytes.
-const maxActionBody = 64 << 10
-
 // objectAction answers POST /v1/objects/...
 func (p *Proxy) objectAction(w http.ResponseWriter, r *http.Request) error {
-	msg, err := node.ReadActMsg(r, maxActionBody)
+	msg, err := node.ReadActMsg(r, objreq.MaxActionBody)
 	if err != nil {
 		return err
 	}

@@ -168,9 +168,7 @@ func checkObjectRequest(r *http.Request, req *request) (err error) {
 		err = objreq.CheckGet(r, req.query)
 	case http.MethodPut:
 		err = objreq.CheckPut(req.query)
-	case http.MethodDelete:
-		err = objreq.CheckDelete(req.query)
-	case http.MethodPatch:
+	case http.MethodDelete, http.MethodPatch:
 	case http.MethodPost:
 		if req.action == nil { // of an easy URL
 			err = errInvalidURI(r)

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -76,25 +75,27 @@ type completedPart struct {
 
 // completeUpload answers the action mpt-complete: the parts become the object.
 // The attributes of the object are in the header, as those of a PUT are.
-func (t *Target) completeUpload(w http.ResponseWriter, r *http.Request, req *objectRequest, msg *node.ActMsg) error {
+func (t *Target) completeUpload(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
+	id := req.query.Get(wire.QueryUploadID)
+	if id == "" {
+		return apierr.BadRequest("query parameter %s is missing", wire.QueryUploadID)
+	}
 	var listed []completedPart
-	if len(msg.Value) > 0 {
-		if err := json.Unmarshal(msg.Value, &listed); err != nil {
-			return apierr.BadRequest("failed to unmarshal the parts of %s: expecting [{\"part-number\": 1, \"etag\": \"\"}, ...]: %v", msg.Action, err)
+	if len(req.action.Value) > 0 {
+		if err := json.Unmarshal(req.action.Value, &listed); err != nil {
+			return apierr.BadRequest("failed to unmarshal the parts of %s: expecting [{\"part-number\": 1, \"etag\": \"\"}, ...]: %v", req.action.Action, err)
 		}
 	}
 	opts := core.CompleteOptions{Parts: make([]core.CompletePart, len(listed))}
 	for i, part := range listed {
 		opts.Parts[i].Number = part.Number
 	}
-	attrs, err := t.store.CompleteUpload(r.Context(), req.key, req.query.Get(wire.QueryUploadID), opts)
+	attrs, err := t.store.CompleteUpload(r.Context(), req.key, id, opts)
 	if err != nil {
 		return err
 	}
 	newHeaders(w).attributes(&attrs)
-	w.Header()[wire.HeaderContentLength] = zeroLength
-	w.WriteHeader(http.StatusOK)
-	return nil
+	return answerEmpty(w, http.StatusOK)
 }
 
 // abortUpload answers DELETE with the action mpt-abort.
@@ -106,7 +107,5 @@ func (t *Target) abortUpload(w http.ResponseWriter, r *http.Request, req *object
 	if err := t.store.AbortUpload(r.Context(), req.key, id); err != nil {
 		return err
 	}
-	w.Header()[wire.HeaderContentLength] = zeroLength
-	w.WriteHeader(http.StatusOK)
-	return nil
+	return answerEmpty(w, http.StatusOK)
 }

@@ -36,7 +36,7 @@ func (t *Target) appendObject(w http.ResponseWriter, r *http.Request, req *objec
 		return t.flushAppend(w, r, req, handle)
 	}
 	limit := int64(req.key.Props.Chunks.MaxMonolithicSize)
-	body := &countingBody{r: r.Body, key: &req.key}
+	body := &countingBody{r: r.Body}
 	var err error
 	if text == "" {
 		if err := t.bringHome(r.Context(), req.key); err != nil {

@@ -23,9 +23,16 @@ func (t *Target) deleteObject(w http.ResponseWriter, r *http.Request, req *objec
 		if err := json.Unmarshal(body, &msg); err != nil {
 			return apierr.BadRequest("failed to unmarshal action message: %v", err)
 		}
+		if msg.Action == wire.ActMultipartAbort {
+			return t.abortUpload(w, r, req)
+		}
 		if err := checkDeleteAction(msg.Action, req); err != nil {
 			return err
 		}
+	}
+	if id := req.query.Get(wire.QueryUploadID); id != "" {
+		// Who means the upload must not lose the object.
+		return apierr.BadRequest("DELETE with %s=%.40q needs the action %q", wire.QueryUploadID, id, wire.ActMultipartAbort)
 	}
 	if err := t.remove(r.Context(), req.key); err != nil {
 		return err
@@ -47,8 +54,6 @@ func checkDeleteAction(action string, req *objectRequest) error {
 			return apierr.New(http.StatusBadRequest, wire.CodeNotRemoteBck, "%s: expecting remote bucket (have %s)", action, req.key.Bck)
 		}
 		return apierr.NotImplemented("evicting an object is not built yet")
-	case wire.ActMultipartAbort:
-		return apierr.NotImplemented("object action %q is not built yet", action)
 	}
 	return apierr.BadRequest("invalid action %q", action)
 }

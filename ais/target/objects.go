@@ -17,7 +17,7 @@ import (
 	"github.com/aistore-go/aistore/core/meta"
 )
 
-// maxActionBody bounds the JSON body of an object request, in bytes.
+// maxActionBody bounds the JSON body of a request other than POST, in bytes.
 const maxActionBody = 64 << 10
 
 // objectRequest is one request for one object, admitted.
@@ -41,7 +41,7 @@ func (t *Target) objects(w http.ResponseWriter, r *http.Request) error {
 	}
 	req.marker = objreq.ReadMarker(&req.query)
 	if r.Method == http.MethodPost {
-		msg, err := node.ReadActMsg(r, maxActionBody)
+		msg, err := node.ReadActMsg(r, objreq.MaxActionBody)
 		if err != nil {
 			return err
 		}
@@ -107,9 +107,7 @@ func checkRequest(r *http.Request, req *objectRequest) error {
 		err = objreq.CheckGet(r, &req.query)
 	case http.MethodPut:
 		err = objreq.CheckPut(&req.query)
-	case http.MethodDelete:
-		err = objreq.CheckDelete(&req.query)
-	case http.MethodPatch, http.MethodPost:
+	case http.MethodDelete, http.MethodPatch, http.MethodPost:
 	default:
 		err = apierr.BadRequest("invalid request URI: '%s %s'", r.Method, r.RequestURI)
 	}
@@ -133,6 +131,8 @@ func (t *Target) write(w http.ResponseWriter, r *http.Request, req *objectReques
 	switch {
 	case req.query.Get(wire.QueryObjectTo) != "":
 		return t.copyObject(w, r, req)
+	case req.query.Get(wire.QueryUploadID) != "":
+		return t.putPart(w, r, req)
 	case req.query.Get(wire.QueryAppendType) != "":
 		return t.appendObject(w, r, req)
 	}
@@ -141,8 +141,13 @@ func (t *Target) write(w http.ResponseWriter, r *http.Request, req *objectReques
 
 // actOnObject answers POST.
 func (t *Target) actOnObject(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
-	if req.action.Action == wire.ActRenameObject {
+	switch req.action.Action {
+	case wire.ActRenameObject:
 		return t.renameObject(w, r, req)
+	case wire.ActMultipartUpload:
+		return t.done(metrics.Put, req, t.createUpload(w, r, req))
+	case wire.ActMultipartDone:
+		return t.done(metrics.Put, req, t.completeUpload(w, r, req))
 	}
 	return t.checkLock(w, req)
 }

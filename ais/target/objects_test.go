@@ -371,7 +371,7 @@ func TestDelete(t *testing.T) {
 	}
 	expect(t, 200, follower, "PUT", object(p, "o"), strings.NewReader("x"))
 	for body, status := range map[string]int{
-		"not JSON": 400, `{"action":"evict-listrange","name":"/b/o"}`: 400, `{"action":"dance"}`: 400, `{"action":"mpt-abort"}`: 501,
+		"not JSON": 400, `{"action":"evict-listrange","name":"/b/o"}`: 400, `{"action":"dance"}`: 400, `{"action":"mpt-abort"}`: 400,
 	} {
 		expect(t, status, follower, "DELETE", object(p, "o"), strings.NewReader(body))
 	}

@@ -28,10 +28,10 @@ import (
 //	21.2 the probe before an HTTPS upload            here; ais/proxy: TestAnswerGoesOutBeforeTheBody
 //	21.2 the same over TLS                           TestFactsOverHTTPS
 //	21.2 attributes, resume, base URL                here; python: test_head, test_range
-//	21.2 multipart, append                           here; multipart: 501
+//	21.2 multipart, append                           here; ais/target: TestMultipart; python: test_multipart
 //	21.3 Expect: 100-continue                        here
 //	21.4 large bodies pushed at a gateway            here; ais/proxy: TestPushedBodyGetsTheAnswer
-//	21.5 texts                                       here; multipart, get-batch, prefetch and promote: 501
+//	21.5 texts                                       here; get-batch, prefetch and promote: 501
 //	22.01 easy URL keeps nested names                here
 //	22.02 unknown checksum type                      here; TestBadInputIsRefusedWithTheFieldNamed
 //	22.03 archregx on zip                            here: 501
@@ -43,7 +43,7 @@ import (
 //	22.09, 22.10 get-batch                           here: 501
 //	22.11 evict on ais://                            here
 //	22.12 promote                                    here: 501
-//	22.13 multipart abort                            here: 501, without a path
+//	22.13 multipart abort                            here
 //	22.14 errors of JSON name no source file         here
 func TestFactsOfObjects(t *testing.T) {
 	t.Parallel()
@@ -270,8 +270,15 @@ func TestFactsOfObjects(t *testing.T) {
 		must(t, http.StatusOK, http.MethodHead, p.URL()+"//v1/buckets/b", "")
 	})
 	t.Run("21.2 multipart and append", func(t *testing.T) {
-		notBuilt(t, call(t, http.MethodPost, good, `{"action":"mpt-upload"}`))
-		notBuilt(t, call(t, http.MethodPut, good+"?uploadId=xxxxxxxxx&partNumber=1", "x"))
+		id := must(t, http.StatusOK, http.MethodPost, objectURL(p, "b", "parts"), `{"action":"mpt-upload"}`).body
+		for i, part := range []string{"one ", "two ", "three"} {
+			must(t, http.StatusOK, http.MethodPut, objectURL(p, "b", "parts")+"?uploadId="+id+"&partNumber="+strconv.Itoa(i+1), part)
+		}
+		must(t, http.StatusOK, http.MethodPost, objectURL(p, "b", "parts")+"?uploadId="+id,
+			`{"action":"mpt-complete","value":[{"part-number":1,"etag":""},{"part-number":2,"etag":""},{"part-number":3,"etag":""}]}`)
+		if a := must(t, http.StatusOK, http.MethodGet, objectURL(p, "b", "parts"), ""); a.body != "one two three" {
+			t.Errorf("%q", a.body)
+		}
 		a := must(t, http.StatusOK, http.MethodPut, objectURL(p, "b", "appended")+"?append_type=append&append_handle=", "one ")
 		for _, more := range []string{"two ", "three"} {
 			a = must(t, http.StatusOK, http.MethodPut, objectURL(p, "b", "appended")+"?append_type=append&append_handle="+url.QueryEscape(a.header.Get("Ais-Append-Handle")), more)
@@ -379,7 +386,13 @@ func TestFactsOfObjects(t *testing.T) {
 			checkError(t, a, 500, "BAD DATA CHECKSUM: "+kind+"(badchecksum != ")
 			must(t, http.StatusNotFound, http.MethodGet, objectURL(p, "b", "wrong"), "")
 		}
-		notBuilt(t, call(t, http.MethodPost, good, `{"action":"mpt-complete","name":"/b/good","value":[]}`))
+		id := must(t, http.StatusOK, http.MethodPost, good, `{"action":"mpt-upload"}`).body
+		checkError(t, call(t, http.MethodPost, good+"?uploadId="+id, `{"action":"mpt-complete","name":"/b/good","value":[]}`), 400, "no chunks")
+		checkError(t, call(t, http.MethodPut, good+"?partNumber=1&uploadId="+id, ""), 400, "invalid size (0)")
+		checkError(t, call(t, http.MethodPut, good+"?partNumber=10000&uploadId="+id, "x"), 500, "exceeds the maximum allowed")
+		must(t, http.StatusOK, http.MethodPut, good+"?partNumber=1&uploadId="+id, "x")
+		checkError(t, call(t, http.MethodPost, good+"?uploadId="+id, `{"action":"mpt-complete","name":"/b/good","value":[]}`), 400, "partial completion")
+		must(t, http.StatusOK, http.MethodDelete, good+"?uploadId="+id, `{"action":"mpt-abort","name":"/b/good"}`)
 		checkError(t, call(t, http.MethodPut, good+"?object_to="+url.QueryEscape("ais/@#/nob/o"), ""), 404, `bucket \"ais://nob\" does not exist`)
 		notBuilt(t, call(t, http.MethodPost, p.URL()+"/v1/buckets/b", `{"action":"prefetch-listrange","value":{"blob-num-workers":"x"}}`))
 		notBuilt(t, call(t, http.MethodPost, p.URL()+"/v1/objects/b", `{"action":"promote","name":"/x","value":{"src":"/y"}}`))
@@ -462,7 +475,7 @@ func TestFactsOfObjects(t *testing.T) {
 	})
 	t.Run("22.13 abort of an unknown upload", func(t *testing.T) {
 		a := call(t, http.MethodDelete, good+"?uploadId=xxxxxxxxx", `{"action":"mpt-abort","name":"/b/good"}`)
-		notBuilt(t, a)
+		checkError(t, a, 404, "does not exist")
 		if strings.Contains(a.body, c.Root) {
 			t.Errorf("a path of the disk: %s", a.body)
 		}

@@ -36,7 +36,7 @@ func CheckPut(q *query.Values) error {
 		_, _, err := CopyTo(q)
 		return err
 	case q.Get(wire.QueryUploadID) != "":
-		return errMultipart()
+		return nil
 	case q.Get(wire.QueryArchPath) != "":
 		return apierr.NotImplemented("writing files into archives (%s) is not built yet", wire.QueryArchPath)
 	case q.Get(wire.QueryAppendType) != "":
@@ -44,19 +44,7 @@ func CheckPut(q *query.Values) error {
 	case q.Get(wire.QueryETLName) != "":
 		return ErrETL()
 	}
-	return nil
-}
-
-// CheckDelete refuses deletes of something else than an object.
-func CheckDelete(q *query.Values) error {
-	if q.Get(wire.QueryUploadID) != "" {
-		return errMultipart()
-	}
-	return nil
-}
-
-func errMultipart() error {
-	return apierr.NotImplemented("multipart upload (%s) is not built yet", wire.QueryUploadID)
+	return checkPart(q)
 }
 
 // ErrETL refuses everything that has to do with transformations. Clients
@@ -70,8 +58,7 @@ func ErrETL() error {
 // not known.
 func ErrObjectAction(action string) error {
 	switch action {
-	case wire.ActPromote, wire.ActBlobDownload,
-		wire.ActMultipartUpload, wire.ActMultipartDone, wire.ActMultipartAbort:
+	case wire.ActPromote, wire.ActBlobDownload:
 		return apierr.NotImplemented("object action %q is not built yet", action)
 	}
 	return apierr.BadRequest("invalid action %q", action)

@@ -40,7 +40,7 @@ func Access(method string, q *query.Values, action string) meta.Access {
 // CheckAction refuses what is no action on one object, and what is not built.
 func CheckAction(action string) error {
 	switch action {
-	case wire.ActRenameObject, wire.ActCheckLock:
+	case wire.ActRenameObject, wire.ActCheckLock, wire.ActMultipartUpload, wire.ActMultipartDone:
 		return nil
 	}
 	return ErrObjectAction(action)
