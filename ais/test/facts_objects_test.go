@@ -393,7 +393,7 @@ func TestFactsOfObjects(t *testing.T) {
 		must(t, http.StatusOK, http.MethodPut, good+"?partNumber=1&uploadId="+id, "x")
 		checkError(t, call(t, http.MethodPost, good+"?uploadId="+id, `{"action":"mpt-complete","name":"/b/good","value":[]}`), 400, "partial completion")
 		must(t, http.StatusOK, http.MethodDelete, good+"?uploadId="+id, `{"action":"mpt-abort","name":"/b/good"}`)
-		checkError(t, call(t, http.MethodPut, good+"?object_to="+url.QueryEscape("ais/@#/nob/o"), ""), 404, `bucket \"ais://nob\" does not exist`)
+		checkError(t, call(t, http.MethodPut, good+"?object_to="+url.QueryEscape("ais/@#/nob/o"), ""), 404, `bucket "ais://nob" does not exist`)
 		notBuilt(t, call(t, http.MethodPost, p.URL()+"/v1/buckets/b", `{"action":"prefetch-listrange","value":{"blob-num-workers":"x"}}`))
 		notBuilt(t, call(t, http.MethodPost, p.URL()+"/v1/objects/b", `{"action":"promote","name":"/x","value":{"src":"/y"}}`))
 	})
