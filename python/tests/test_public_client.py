@@ -12,6 +12,12 @@ from aistore.sdk.errors import AISError, ErrBckAlreadyExists, ErrBckNotFound, Er
 from aistore.sdk.list_object_flag import ListObjectFlag
 
 NAMES = ["plain", "dir/a", "dir/b", "dir-x", "dir/sub/c", "with space", "ünïcode", "per%cent", "a+b", "q?x=1", "h#ash"]
+HOSTILE_NAMES = [
+    "quo\"te's", "back\\slash", "%41", "a%2Fb", "a&b=c", "a;b", "...", "~x", "a//b", "/x", "x//y", "x/y", "p", "p/q", "p/q/r",
+    "c" * 255, "c" * 256, "d/" + "e" * 255 + "/" + "f" * 256, "long/" * 819 + "z", "k" * 4096,
+    # Names that only S3 clients can write, in their native form.
+    "~x/dir%2F", "~x/%2E%2E/up", "~x/line%0Abreak", "~x/%7E/home",
+]
 
 
 def test_cluster_is_ready_and_has_six_nodes(client: Client) -> None:
@@ -121,6 +127,26 @@ def test_any_name_round_trips(bucket: Bucket, name: str) -> None:
     assert name in [e.name for e in bucket.list_all_objects()]
     obj.delete()
     assert name not in [e.name for e in bucket.list_all_objects()]
+
+
+def test_hostile_names_beside_each_other(bucket: Bucket) -> None:
+    for name in HOSTILE_NAMES:
+        bucket.object(name).get_writer().put_content(b"content of " + name.encode())
+    for name in HOSTILE_NAMES:
+        assert bucket.object(name).get_reader().read_all() == b"content of " + name.encode()
+        assert bucket.object(name).head().size == len(b"content of " + name.encode())
+    for page_size in (0, 3):
+        assert sorted(e.name for e in bucket.list_all_objects(page_size=page_size)) == sorted(HOSTILE_NAMES)
+    assert [e.name for e in bucket.list_all_objects(prefix="~x/line%0A")] == ["~x/line%0Abreak"]
+    for name in HOSTILE_NAMES:
+        bucket.object(name).delete()
+    assert bucket.list_all_objects() == []
+
+
+@pytest.mark.parametrize("name", ["dir/", "~/home", "line\nbreak", "nul\0", "k" * 4097, "~x/plain"])
+def test_refused_name(bucket: Bucket, name: str) -> None:
+    with pytest.raises(AISError):
+        bucket.object(name).get_writer().put_content(b"x")
 
 
 def test_list_with_prefixes_and_pages(bucket: Bucket) -> None:
