@@ -59,8 +59,10 @@ func (s *Store) Copy(ctx context.Context, from, to Key, moves bool) (Attrs, erro
 		if attempt > 0 || apierr.CodeOf(err) != wire.CodeBadChecksum {
 			return source, err
 		}
-		if err := s.CheckContent(ctx, from); err != nil {
-			return Attrs{}, err
+		if found := s.CheckContent(ctx, from); apierr.IsNotFound(found) {
+			return Attrs{}, err // it is in quarantine already
+		} else if found != nil {
+			return Attrs{}, found
 		}
 	}
 }

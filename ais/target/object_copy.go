@@ -83,8 +83,10 @@ func (t *Target) duplicate(ctx context.Context, from, to core.Key, moves bool) (
 		}
 		// Damaged here or on the way: the first is found out and mended, if
 		// that is possible; then it is worth another try.
-		if err := t.store.CheckContent(ctx, from); err != nil {
-			return core.Attrs{}, err
+		if found := t.store.CheckContent(ctx, from); apierr.IsNotFound(found) {
+			return core.Attrs{}, err // it is in quarantine already
+		} else if found != nil {
+			return core.Attrs{}, found
 		}
 	}
 }
