@@ -47,7 +47,7 @@ func (r *rig) readVersion(name, id string) (string, error) {
 		return "", err
 	}
 	var buf bytes.Buffer
-	_, err = io.Copy(&buf, struct{ io.Reader }{reader.File})
+	_, err = io.Copy(&buf, io.NewSectionReader(reader, 0, reader.Size))
 	if closed := reader.Close(); err == nil {
 		err = closed
 	}

@@ -18,7 +18,7 @@ import (
 
 // What is told of corruption, from the disk to the client.
 //
-//	REQ-9   a bucket made again is empty    TestIntegrityRequirements; core: TestVersionsOfADestroyedBucket
+//	REQ-9   a bucket made again is empty    TestIntegrityRequirements; core: TestRequirement9
 //	REQ-19  names tell no state             core: TestRequirement19
 //	REQ-22  p beside p/q                    TestHostileNames
 //	REQ-23  long names                      TestHostileNames; core: TestRequirement23
