@@ -70,8 +70,6 @@ func checkListMessage(msg *wire.LsoMsg) error {
 	switch {
 	case msg.Flags.Has(wire.LsoArchDir):
 		return apierr.NotImplemented("listing the content of archives (flag %d) is not built yet", wire.LsoArchDir)
-	case msg.Flags.Has(wire.LsoMissing):
-		return apierr.NotImplemented("listing misplaced objects and replicas (flag %d) is not built yet", wire.LsoMissing)
 	case msg.Flags.Has(wire.LsoInventory):
 		return apierr.NotImplemented("listing from a bucket inventory (flag %d) is not built yet", wire.LsoInventory)
 	}

@@ -252,7 +252,6 @@ func TestBadListRequests(t *testing.T) {
 		{"not cached", "b", `{"flags":"512"}`, 400, "remote"},
 		{"diff", "b", `{"flags":"4096","props":"custom"}`, 400, "diff"},
 		{"archives", "b", `{"flags":"8"}`, 501, "archive"},
-		{"missing", "b", `{"flags":"2"}`, 501, "misplaced"},
 		{"inventory", "b", `{"flags":"32768"}`, 501, "inventory"},
 		{"long token", "b", `{"continuation_token":"` + strings.Repeat("t", 9000) + `"}`, 400, "continuation_token"},
 		{"empty JSON body", "b", "", 400, "failed to unmarshal"},

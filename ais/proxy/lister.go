@@ -95,7 +95,7 @@ func (l *lister) merge(ctx context.Context, msg wire.LsoMsg, after string, limit
 			return l.fetch(ctx, target, &msg, after, limit)
 		}
 	}
-	return mergePage(ctx, fetches, after, limit)
+	return mergePage(ctx, fetches, after, limit, msg.Flags.Has(wire.LsoMissing) && !msg.Flags.Has(wire.LsoNameOnly))
 }
 
 // level lists one level for a prefix that does not end in a slash. If it

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -68,7 +69,7 @@ func (s *stream) fill(ctx context.Context, limit int) error {
 // Names are spread evenly over targets, so each is asked for a fifth more
 // than its share at first; a target whose window runs dry before the page is
 // full is asked again for its share of what is missing.
-func mergePage(ctx context.Context, fetches []fetchFunc, after string, limit int) (page []wire.LsoEntry, full bool, err error) {
+func mergePage(ctx context.Context, fetches []fetchFunc, after string, limit int, every bool) (page []wire.LsoEntry, full bool, err error) {
 	streams := make([]*stream, len(fetches))
 	share := windowSize(limit, len(fetches))
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -92,6 +93,8 @@ func mergePage(ctx context.Context, fetches []fetchFunc, after string, limit int
 		s := h[0]
 		entry := &s.entries[s.next]
 		switch n := len(page); {
+		case every && n > 0 && page[n-1].Name == entry.Name:
+			page = append(page, *entry)
 		case n > 0 && page[n-1].Name == entry.Name:
 			// Of several targets that list a name, who has the newest counts.
 			if entry.Mark.Newer(page[n-1].Mark) {
@@ -100,8 +103,8 @@ func mergePage(ctx context.Context, fetches []fetchFunc, after string, limit int
 		default:
 			// The last name has all its marks now.
 			page = dropDeleted(page)
-			if len(page) == limit {
-				return page, true, nil
+			if len(page) >= limit {
+				return ordered(page, every), true, nil
 			}
 			page = append(page, *entry)
 			size += entryBytes + len(entry.Name) + len(entry.Custom) + len(entry.Location)
@@ -116,7 +119,15 @@ func mergePage(ctx context.Context, fetches []fetchFunc, after string, limit int
 		h = h.fix()
 	}
 	page = dropDeleted(page)
-	return page, len(page) >= limit || size >= maxPageBytes, nil
+	return ordered(page, every), len(page) >= limit || size >= maxPageBytes, nil
+}
+
+// ordered puts entries of one name into the order of their status.
+func ordered(page []wire.LsoEntry, every bool) []wire.LsoEntry {
+	if every {
+		slices.SortStableFunc(page, func(a, b wire.LsoEntry) int { return a.Compare(&b) })
+	}
+	return page
 }
 
 // dropDeleted takes the last entry away if the newest word about its name is

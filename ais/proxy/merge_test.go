@@ -54,7 +54,7 @@ func TestPagesOfAnySizeHaveEveryNameOnce(t *testing.T) {
 
 		var got []string
 		for after := ""; ; {
-			page, full, err := mergePage(context.Background(), fetches, after, pageSize)
+			page, full, err := mergePage(context.Background(), fetches, after, pageSize, false)
 			if err != nil {
 				rt.Fatal(err)
 			}
@@ -91,7 +91,7 @@ func TestOneTargetsErrorIsThePages(t *testing.T) {
 			}
 			return source(names, 10, nil)(ctx, after, limit)
 		}
-		if page, _, err := mergePage(context.Background(), []fetchFunc{good, bad}, "", 200); !errors.Is(err, broken) || page != nil {
+		if page, _, err := mergePage(context.Background(), []fetchFunc{good, bad}, "", 200, false); !errors.Is(err, broken) || page != nil {
 			t.Errorf("call %d failed: %d entries, error %v", failing, len(page), err)
 		}
 	}
@@ -114,11 +114,11 @@ func TestEvenTargetsAreAskedOnce(t *testing.T) {
 			return f(ctx, after, limit)
 		})
 	}
-	if _, _, err := mergePage(context.Background(), fetches[:1], "", 1); err != nil {
+	if _, _, err := mergePage(context.Background(), fetches[:1], "", 1, false); err != nil {
 		t.Fatal(err)
 	}
 	fetches[0] = source(lists[0], 1<<20, &calls)
-	page, _, err := mergePage(context.Background(), fetches, "", 10_000)
+	page, _, err := mergePage(context.Background(), fetches, "", 10_000, false)
 	if err != nil || len(page) != 10_000 {
 		t.Fatalf("%d entries, %v", len(page), err)
 	}
@@ -137,7 +137,7 @@ func TestPageOfLongNamesIsBounded(t *testing.T) {
 	}
 	count, after := 0, ""
 	for pages := 1; ; pages++ {
-		page, full, err := mergePage(context.Background(), []fetchFunc{source(names, 1000, nil)}, after, 100_000)
+		page, full, err := mergePage(context.Background(), []fetchFunc{source(names, 1000, nil)}, after, 100_000, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +169,7 @@ func BenchmarkMerge(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if page, _, err := mergePage(context.Background(), fetches, "", 10_000); err != nil || len(page) != 10_000 {
+		if page, _, err := mergePage(context.Background(), fetches, "", 10_000, false); err != nil || len(page) != 10_000 {
 			b.Fatal(len(page), err)
 		}
 	}

@@ -2,6 +2,7 @@ package target
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -92,6 +93,7 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 	entries, err := t.store.List(r.Context(), bck, props, core.ListOptions{
 		Prefix: msg.Prefix, After: msg.ContinuationToken, Limit: int(msg.PageSize),
 		NoRecursion: msg.Flags.Has(wire.LsoNoRecursion), Props: shown, Stamps: marked,
+		Missing: msg.Flags.Has(wire.LsoMissing) && !msg.Flags.Has(wire.LsoNameOnly), Owns: t.owns(marked),
 	})
 	if err != nil {
 		t.metrics.Failed(metrics.List, bck, apierr.StatusOf(err))
@@ -111,7 +113,7 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 			entry.Mark = &wire.LsoMark{Epoch: stamp.Epoch, Clock: stamp.Clock, Node: stamp.Node, Tombstone: entries[i].Tombstone}
 		}
 		size += len(entry.Name) + len(entry.Custom) + 128
-		if size > maxListAnswer && i > 0 {
+		if size > maxListAnswer && i > 0 && entries[i-1].Name != entry.Name {
 			more = true
 			break
 		}
@@ -128,6 +130,21 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 		w.Header()[wire.HeaderListMarks] = []string{strconv.Itoa(len(answer) - size)}
 	}
 	return node.WriteBytes(w, r, wire.ContentMsgpack, answer)
+}
+
+// owns tells which names this target owns. It returns nil if it cannot be told:
+// as long as objects may lie with former owners, what they hold is listed, and
+// the gateway takes the newest.
+func (t *Target) owns(marked bool) func(unameDigest uint64) bool {
+	view := t.control.View()
+	if marked || view.Smap == nil || view.Smap.CountTargets() < 2 || !view.Placement.Settled() {
+		return nil
+	}
+	id := t.node.Snode().ID
+	return func(unameDigest uint64) bool {
+		owner, err := view.Smap.Owner(unameDigest)
+		return err == nil && owner.ID == id
+	}
 }
 
 // shownProps translates the properties of a list message. Those that are not
@@ -172,7 +189,7 @@ func (t *Target) listEntry(e *core.Entry, shown core.ListProps, layout string) w
 		entry.Version = e.Attrs.Version
 	}
 	if shown&core.ListCopies != 0 {
-		entry.Copies = 1 // no further ones are made
+		entry.Copies = int16(min(e.Attrs.Copies, math.MaxInt16))
 	}
 	if shown&core.ListCustom != 0 {
 		entry.Custom = customText(e.Attrs.Custom)
