@@ -47,6 +47,7 @@ type Journal struct {
 	sealed  []*segment // full, oldest first
 	old     []string   // found at the opening, oldest first
 	spare   bool       // there is a file of that name
+	stuck   bool       // no new segment can be made, and that was logged
 	next    uint64     // sequence number
 	offset  int64      // in the current segment
 	frame   []byte     // scratch
@@ -229,7 +230,8 @@ func (j *Journal) Append(op Op, bid uint64, name string) (Pin, error) {
 	if j.offset+size > j.options.Segment && j.offset > headSize {
 		// If there is no room for another segment this one goes on as long
 		// as it can.
-		if err := j.rotate(); err != nil {
+		if err := j.rotate(); err != nil && !j.stuck {
+			j.stuck = true
 			j.log.Warn("no new journal segment", "dir", j.options.Dir, "err", err)
 		}
 		full = true
@@ -275,7 +277,7 @@ func (j *Journal) rotate() error {
 	if j.current != nil {
 		j.sealed = append(j.sealed, j.current)
 	}
-	j.current, j.offset = &segment{path: path, file: f}, headSize
+	j.current, j.offset, j.stuck = &segment{path: path, file: f}, headSize, false
 	return nil
 }
 
