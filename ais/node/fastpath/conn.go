@@ -113,7 +113,7 @@ func (i input) Read(p []byte) (int, error) {
 		return c.tcp.Read(p)
 	}
 	for {
-		n, err := syscall.Read(c.fd, p) // of syscall, for the race detector
+		n, err := readSocket(c.fd, p)
 		switch {
 		case err == syscall.EINTR: //nolint:errorlint // an errno, straight from the kernel
 			continue

@@ -74,13 +74,12 @@ func (c *Conn) sendStep(fd uintptr) bool {
 		case len(w.first) == 0 && len(w.second) == 0:
 			return true
 		case len(w.second) == 0:
-			n, err = syscall.Write(int(fd), w.first)
+			n, err = writeSocket(int(fd), w.first)
 		case len(w.first) == 0:
-			n, err = syscall.Write(int(fd), w.second)
+			n, err = writeSocket(int(fd), w.second)
 		default:
-			released()
 			pair[0], pair[1] = w.first, w.second
-			n, err = unix.Writev(int(fd), pair[:])
+			n, err = writeSocketPair(int(fd), &pair)
 		}
 		if n > 0 {
 			w.moved = true
