@@ -182,7 +182,7 @@ func (t *Target) replyWhole(c *fastpath.Conn, q *fastRequest) (fastpath.Outcome,
 	if err := q.reader.File.Close(); err != nil {
 		return 0, t.readFailed(&q.reader, err)
 	}
-	outcome := fastpath.Broken
+	var outcome fastpath.Outcome
 	if whole != nil {
 		outcome = c.Reply(whole, nil)
 	} else {

@@ -3,6 +3,7 @@ package fastpath
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -179,7 +180,7 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
-// TestIdleConnectionsHoldNoBuffers: and they are closed after their time.
+// TestIdleConnections: they hold no buffers, and are closed after their time.
 func TestIdleConnections(t *testing.T) {
 	t.Parallel()
 	r := start(t, http.HandlerFunc(describe), func(o *Options) { o.IdleTimeout = 3 * time.Second })
@@ -377,7 +378,7 @@ func TestClientGoesAway(t *testing.T) {
 	say(t, conn, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
 	<-entered
 	_ = conn.Close()
-	if err := <-left; err != context.Canceled {
+	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -421,7 +422,7 @@ func TestShutdown(t *testing.T) {
 	if _, err := inIdle.ReadByte(); err != io.EOF {
 		t.Errorf("idle: %v", err)
 	}
-	if _, err := unused.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := unused.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("unused: %v", err)
 	}
 	select {
@@ -450,7 +451,7 @@ func TestShutdownOutOfTime(t *testing.T) {
 	<-entered
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	if err := r.Shutdown(ctx); err != context.DeadlineExceeded {
+	if err := r.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 	r.Close()

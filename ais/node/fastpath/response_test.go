@@ -157,11 +157,9 @@ func converse(t *testing.T, address, method, path string) (shown string) {
 	}
 	in := bufio.NewReader(conn)
 	for range 2 {
-		body := ""
+		body := "\r\n"
 		if method == "POST" {
 			body = "Content-Length: 3\r\n\r\nabc"
-		} else {
-			body = "\r\n"
 		}
 		if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: h\r\n%s", method, path, body); err != nil {
 			return shown + "write: gone"

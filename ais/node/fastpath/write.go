@@ -1,6 +1,7 @@
 package fastpath
 
 import (
+	"errors"
 	"net"
 	"os"
 	"syscall"
@@ -121,10 +122,10 @@ func (c *Conn) sendFileStep(fd uintptr) bool {
 // connection has failed.
 func (c *Conn) full(err error, call string) (again, failed bool) {
 	w := &c.write
-	switch err { //nolint:errorlint // an errno, straight from the kernel
-	case nil, unix.EINTR:
+	switch {
+	case err == nil || errors.Is(err, unix.EINTR):
 		return false, false
-	case unix.EAGAIN:
+	case errors.Is(err, unix.EAGAIN):
 		s := c.server
 		if now := s.now.Load(); !w.armed || w.moved && now-w.armedAt > int64(time.Second) {
 			w.armed, w.moved, w.armedAt = true, false, now
