@@ -36,11 +36,11 @@ func counts(ours *cluster) []count {
 	proxy, target, objects := address(ours.proxy()), address(ours.target()), "/v1/objects/"+bucket
 	gateway, owner := ours.Nodes()[0], ours.Nodes()[1]
 	return []count{
-		{"redirect", "redirect of a GET, gateway", gateway, 2000, 3.5, 3000, small.reads(proxy, objects)},
-		{"get-4k", "GET 4 KiB, target", owner, 2000, 9.5, 4200, small.reads(target, objects)},
-		{"put-4k", "PUT 4 KiB, target", owner, 2000, 12, 5000, small.writes(target, objects, ours.directHead(), false, false)},
-		{"get-1m", "GET 1 MiB, target", owner, 500, 30, 8000, middle.reads(target, objects)},
-		{"put-1m", "PUT 1 MiB, target", owner, 500, 50, 12000, middle.writes(target, objects, ours.directHead(), false, true)},
+		{"redirect", "redirect of a GET, gateway", gateway, 2000, 2.7, 500, small.reads(proxy, objects)},
+		{"get-4k", "GET 4 KiB, target", owner, 2000, 7.5, 400, small.reads(target, objects)},
+		{"put-4k", "PUT 4 KiB, target", owner, 2000, 11.5, 1800, small.writes(target, objects, ours.directHead(), false, false)},
+		{"get-1m", "GET 1 MiB, target", owner, 500, 20, 1200, middle.reads(target, objects)},
+		{"put-1m", "PUT 1 MiB, target", owner, 500, 40, 4000, middle.writes(target, objects, ours.directHead(), false, true)},
 	}
 }
 
