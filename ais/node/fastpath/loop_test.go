@@ -183,8 +183,8 @@ func TestHalfClose(t *testing.T) {
 // TestIdleConnections: they hold no buffers, and are closed after their time.
 func TestIdleConnections(t *testing.T) {
 	t.Parallel()
-	r := start(t, http.HandlerFunc(describe), func(o *Options) { o.IdleTimeout = 3 * time.Second })
-	const count = 200
+	r := start(t, http.HandlerFunc(describe), func(o *Options) { o.IdleTimeout = 6 * time.Second })
+	const count = 100
 	for i := range count {
 		conn := r.dial(t)
 		say(t, conn, fmt.Sprintf("GET /fast/%d HTTP/1.1\r\nHost: h\r\n\r\n", i))
@@ -210,7 +210,7 @@ func TestIdleConnections(t *testing.T) {
 
 func TestSlowHeader(t *testing.T) {
 	t.Parallel()
-	r := start(t, http.HandlerFunc(describe), func(o *Options) { o.HeaderTimeout = 200 * time.Millisecond })
+	r := start(t, http.HandlerFunc(describe), func(o *Options) { o.HeaderTimeout = 500 * time.Millisecond })
 	for _, first := range []string{"", "GET /fast/a HTTP/1.1\r\nHost: h\r\n\r\n"} {
 		conn := r.dial(t)
 		in := bufio.NewReader(conn)
@@ -293,17 +293,17 @@ func TestStalledBody(t *testing.T) {
 // TestSlowBodyThatMakesProgress is no stall.
 func TestSlowBodyThatMakesProgress(t *testing.T) {
 	t.Parallel()
-	r := start(t, http.HandlerFunc(describe), func(o *Options) { o.Progress = Progress{Bytes: 100, Within: 500 * time.Millisecond} })
+	r := start(t, http.HandlerFunc(describe), func(o *Options) { o.Progress = Progress{Bytes: 100, Within: time.Second} })
 	for _, path := range []string{"/fast/a", "/b"} {
 		conn := r.dial(t)
-		say(t, conn, "PUT "+path+" HTTP/1.1\r\nHost: h\r\nContent-Length: 20000\r\n\r\n")
+		say(t, conn, "PUT "+path+" HTTP/1.1\r\nHost: h\r\nContent-Length: 32000\r\n\r\n")
 		tick := time.NewTicker(20 * time.Millisecond)
-		for range 50 { // a second: twice the time that a stall may last
+		for range 80 { // longer than a stall may last
 			<-tick.C
 			say(t, conn, strings.Repeat("x", 400))
 		}
 		tick.Stop()
-		if res, body := hear(t, bufio.NewReader(conn), "PUT"); res.StatusCode != 200 || !strings.Contains(body, "20000") {
+		if res, body := hear(t, bufio.NewReader(conn), "PUT"); res.StatusCode != 200 || !strings.Contains(body, "32000") {
 			t.Errorf("%s: %d %s", path, res.StatusCode, body)
 		}
 	}
