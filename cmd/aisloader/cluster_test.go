@@ -257,3 +257,24 @@ func TestNothingToDo(t *testing.T) {
 		t.Errorf("the server's message is not shown: %s", message)
 	}
 }
+
+// TestMultipartUploads: objects in parts are read back whole, and the listing
+// after the run finds as many chunked ones.
+func TestMultipartUploads(t *testing.T) {
+	t.Parallel()
+	l := newLoader(t)
+	for i, how := range []string{"", " -direct"} {
+		bucket := fmt.Sprintf("b%d", i)
+		out, message := l.run(0, "-bucket="+bucket+" -cleanup=false -pctput=100 -maxputs=12 -pctmultipart=50 -multipart-chunks=3 -minsize=10000 -maxsize=300000 -numworkers=3 -seed=5"+how)
+		if !strings.Contains(out, "MPU") || strings.Contains(out, "Warning: Expected") || strings.Contains(message, "Error") {
+			t.Errorf("%s%s", out, message)
+		}
+		bytes := int64(0)
+		for _, size := range l.objects(bucket) {
+			bytes += size
+		}
+		if got := l.total("-bucket=" + bucket + " -cleanup=false -epochs=1 -verifyhash" + how); got["get"].Count != 12 || got["get"].Errors != 0 || got["get"].Bytes != bytes {
+			t.Errorf("%+v, want 12 objects of %d bytes", got, bytes)
+		}
+	}
+}
