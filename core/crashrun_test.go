@@ -30,6 +30,8 @@ type crashMachine struct {
 	plan   *crashPlan
 	mutant func(fs.System) fs.System // nil: the engine as it is
 
+	onEvent func(fs.Event)
+
 	system *crashfs.System
 	store  *Store
 	fs     *fs.Manager
@@ -110,7 +112,7 @@ func (m *crashMachine) open() error {
 	}
 	manager, err := fs.Open(fs.Options{
 		Mountpaths: paths, TestMode: true, NodeID: "t1", ClusterUUID: "cluster01", System: system, Logger: quiet, Sysfs: "/nowhere",
-		Clock: m.clock,
+		Clock: m.clock, OnEvent: m.onEvent,
 		Space: func() fs.Watermarks { return fs.Watermarks{Cleanup: 97, Low: 98, High: 99, OutOfSpace: 100} },
 	})
 	if err != nil {

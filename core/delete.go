@@ -61,6 +61,9 @@ func (s *Store) deleteLocked(ctx context.Context, o *object, only Stamp) error {
 		return nil
 	}
 	if now.nothing() || newest != nil && newest.kind.IsDeleted() {
+		if err := s.settleAbsence(ctx, o); err != nil {
+			return err
+		}
 		return apierr.New(apierr.StatusNotFound, "", "%s doesn't exist", o.Cname())
 	}
 	if now.damaged != "" {
@@ -83,6 +86,26 @@ func (s *Store) deleteLocked(ctx context.Context, o *object, only Stamp) error {
 		}
 	}
 	return s.removeAll(context.WithoutCancel(ctx), o, &now)
+}
+
+// settleAbsence makes it durable that a name is not there, if a removal before
+// this one has failed to do so: "doesn't exist" is as good as a removal.
+func (s *Store) settleAbsence(ctx context.Context, o *object) error {
+	if !o.Props.SyncWrites() {
+		return nil
+	}
+	filesystem := o.mp.Filesystem()
+	var dirs []string
+	for _, path := range [...]string{o.plain, o.escapedPath()} {
+		if path != "" && filesystem.Doubtful(filepath.Dir(path)) {
+			dirs = append(dirs, filepath.Dir(path))
+		}
+	}
+	err := filesystem.Flush(ctx, fs.FlushRequest{Dirs: dirs})
+	if err == nil || isNotExist(err) {
+		return nil
+	}
+	return o.mp.IOError("DELETE "+o.Cname(), err)
 }
 
 // removeAll removes what a name holds on all mountpaths, the newest generation
@@ -126,6 +149,7 @@ func (s *Store) remove(ctx context.Context, o *object, now *existing) error {
 			continue
 		}
 		if err := s.system.Unlink(path); err != nil && !isNotExist(err) {
+			o.mp.Filesystem().Doubt(filepath.Dir(path))
 			return o.mp.IOError("DELETE "+o.Cname(), err)
 		}
 		flush.Dirs = append(flush.Dirs, filepath.Dir(path))

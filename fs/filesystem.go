@@ -25,6 +25,7 @@ type Filesystem struct {
 
 	rounds  flusher
 	fresh   freshDirs
+	doubts  doubtfulDirs
 	unsaved dirtyWindow
 }
 
@@ -69,7 +70,7 @@ func (fsys *Filesystem) beforeMkdir(dir string) {
 }
 
 // afterMkdir is called when mkdir(2) has returned; exists tells whether the
-// directory is there now.
+// directory is there now, or may be.
 func (fsys *Filesystem) afterMkdir(dir string, exists bool) {
 	d := &fsys.fresh
 	if d.count.Load() > maxFreshDirs && d.settling.CompareAndSwap(false, true) {

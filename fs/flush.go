@@ -220,6 +220,9 @@ func (fsys *Filesystem) runRound(members []*flushMember) {
 		return
 	}
 	stats.failed.Add(1)
+	for _, m := range members {
+		fsys.doubts.add(m.request.Dirs...)
+	}
 	err = fmt.Errorf("%w (%s): %w", ErrFlushFailed, fsys.root, err)
 	for _, m := range members {
 		m.err = err
@@ -249,6 +252,7 @@ func (fsys *Filesystem) flushTogether(members []*flushMember) error {
 		}
 		fsys.unsaved.reset(now)
 		fsys.fresh.settle(settled)
+		fsys.doubts.settle(dirs)
 		return nil
 	}
 	settled := fsys.fresh.expand(dirs)
@@ -256,6 +260,7 @@ func (fsys *Filesystem) flushTogether(members []*flushMember) error {
 	if err != nil {
 		return err
 	}
+	fsys.doubts.settle(dirs) // one that is missing holds no name
 	if missing == nil {
 		fsys.fresh.settle(settled)
 		return nil

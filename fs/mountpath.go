@@ -143,7 +143,9 @@ func (mp *Mountpath) makeDirs(dir string) error {
 			err = nil
 		}
 	}
-	mp.filesystem.afterMkdir(dir, err == nil)
+	// A disk that fails may have made it all the same.
+	mayExist := err == nil || !errors.Is(err, fs.ErrNotExist) && !IsNameProblem(err)
+	mp.filesystem.afterMkdir(dir, mayExist)
 	return err
 }
 
