@@ -31,6 +31,8 @@ type crashMachine struct {
 	mutant func(fs.System) fs.System // nil: the engine as it is
 
 	onEvent func(fs.Event)
+	space   func() fs.Watermarks // nil: writes are never refused
+	shift   func() time.Duration // of the clock, nil: none
 
 	system *crashfs.System
 	store  *Store
@@ -82,7 +84,11 @@ func newCrashMachine(plan *crashPlan, mutant func(fs.System) fs.System) *crashMa
 
 // clock goes on with every look at it: the time of a bubble stands still.
 func (m *crashMachine) clock() time.Time {
-	return time.Now().Add(time.Duration(m.ticks.Add(1)) * time.Microsecond)
+	at := time.Now().Add(time.Duration(m.ticks.Add(1)) * time.Microsecond)
+	if m.shift != nil {
+		at = at.Add(m.shift())
+	}
+	return at
 }
 
 func (m *crashMachine) setDurable(yes bool) {
@@ -110,10 +116,14 @@ func (m *crashMachine) open() error {
 	if m.mutant != nil {
 		system = m.mutant(system)
 	}
+	space := m.space
+	if space == nil {
+		space = func() fs.Watermarks { return marksOff }
+	}
 	manager, err := fs.Open(fs.Options{
 		Mountpaths: paths, TestMode: true, NodeID: "t1", ClusterUUID: "cluster01", System: system, Logger: quiet, Sysfs: "/nowhere",
 		Clock: m.clock, OnEvent: m.onEvent,
-		Space: func() fs.Watermarks { return fs.Watermarks{Cleanup: 97, Low: 98, High: 99, OutOfSpace: 100} },
+		Space: space,
 	})
 	if err != nil {
 		return err
