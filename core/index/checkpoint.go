@@ -78,6 +78,9 @@ func (x *Index) close(ctx context.Context) error {
 	x.ended = true
 	x.mu.Unlock()
 	close(x.ending)
+	if x.believed.Load() {
+		x.removeState()
+	}
 	if x.Err() != nil {
 		x.closeFailed()
 		return nil // it was told when it happened

@@ -79,6 +79,7 @@ type Index struct {
 
 	unflushed atomic.Int64 // bytes applied since the last flush, roughly
 	untracked atomic.Bool  // a change was not journaled: the state file is gone
+	believed  atomic.Bool  // it should be gone, and could not be removed
 
 	wake       chan struct{} // of the applier
 	checkpoint chan struct{} // of the checkpointer
@@ -315,7 +316,15 @@ func (x *Index) untrack() {
 	if x.untracked.Swap(true) {
 		return
 	}
-	if err := removeState(x.options.System, x.options.JournalDir); err != nil {
+	x.removeState()
+}
+
+// removeState removes what says that the index may be believed. Close tries it
+// again: a disk that failed for a while must not leave an index that the next
+// process believes.
+func (x *Index) removeState() {
+	err := removeState(x.options.System, x.options.JournalDir)
+	if x.believed.Store(err != nil); err != nil {
 		x.log.Error("the state of the listing index cannot be removed; after a crash, have the index made again",
 			"dir", x.options.JournalDir, "err", err)
 	}
