@@ -163,10 +163,13 @@ func (v *verification) current() error {
 	return nil
 }
 
+// whole tells that nothing is known to be wrong with an open file.
+func (c *candidate) whole() bool { return c.file != nil && c.damage == nil }
+
 // inspect looks at an open file and all that is below its record, and sets the
 // damage of the candidate.
 func (v *verification) inspect(at *object, c *candidate) (err error) {
-	if c.file == nil || c.damage != nil {
+	if !c.whole() {
 		return nil
 	}
 	content := !v.opts.SkipContent

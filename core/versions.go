@@ -70,6 +70,15 @@ func (s *Store) versionsOf(o *object) ([]Version, error) {
 	return all, err
 }
 
+// hasID tells whether a version has an id. Whether a damaged one is the null
+// version nobody can tell.
+func (v *Version) hasID(id string, stamp Stamp, null bool) bool {
+	if v.Damage != nil {
+		return !null && v.rec.stamp == stamp
+	}
+	return v.rec.versionID() == id
+}
+
 // findVersion returns the version with an id. The name lock must be held.
 func (s *Store) findVersion(o *object, id string) (*Version, []Version, error) {
 	stamp, null, err := parseVersionID(id)
@@ -81,12 +90,8 @@ func (s *Store) findVersion(o *object, id string) (*Version, []Version, error) {
 		return nil, nil, err
 	}
 	for i := range all {
-		v := &all[i]
-		switch {
-		case v.Damage != nil && (null || v.rec.stamp != stamp):
-			continue // whether it is the null version, nobody can tell
-		case v.Damage != nil, v.rec.versionID() == id:
-			return v, all, nil
+		if all[i].hasID(id, stamp, null) {
+			return &all[i], all, nil
 		}
 	}
 	return nil, all, apierr.New(apierr.StatusNotFound, "", "%s: version %s does not exist", o.Cname(), id)

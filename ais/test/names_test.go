@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/aistore-go/aistore/api"
 	"github.com/aistore-go/aistore/cmn/naming"
@@ -263,7 +264,7 @@ func namesThroughTheCLI(t *testing.T, c *cluster) {
 	}
 	listed := ais("ls", "ais://cli", "--name-only")
 	for _, name := range names {
-		if !strings.Contains(listed, name) && !strings.ContainsAny(name, "\xff\xfe") {
+		if !strings.Contains(listed, name) && utf8.ValidString(name) {
 			t.Errorf("%.80q is not listed", name)
 		}
 		ais("object", "rm", "--yes", "--nr", "ais://cli/"+name)
