@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/aistore-go/aistore/cmn/cksum"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
@@ -203,6 +204,75 @@ func BenchmarkList1000(b *testing.B) {
 				}
 				if after = ""; len(page) == 1000 {
 					after = page[999].Name
+				}
+			}
+		})
+	}
+}
+
+func benchLarge(b *testing.B, r *rig, size int) {
+	content, body := make([]byte, size), &bytes.Reader{}
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		benchPut(b, r, body, content, "large/"+strconv.Itoa(i%4))
+	}
+}
+
+func BenchmarkPut32MiBNone(b *testing.B) {
+	r, _ := benchRig(b, nil, false)
+	benchLarge(b, r, 32<<20)
+}
+
+func BenchmarkPut32MiBSync(b *testing.B) {
+	r, _ := benchRig(b, durable, true)
+	benchLarge(b, r, 32<<20)
+}
+
+func BenchmarkMetadataEncode(b *testing.B) {
+	rec := benchRecord()
+	buf := make([]byte, 0, recordBuffer)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := rec.appendInline(buf); !ok {
+			b.Fatal("does not fit")
+		}
+	}
+}
+
+func BenchmarkMetadataDecode(b *testing.B) {
+	source := benchRecord()
+	frame, _ := source.appendInline(nil)
+	var rec record
+	b.ReportAllocs()
+	for b.Loop() {
+		_, content, err := openFrame(frame)
+		if err == nil {
+			err = rec.decodeBody(content)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchRecord() record {
+	return record{
+		kind: KindObject, size: 4096, bid: 1<<63 | 7, stamp: Stamp{Epoch: 1, Clock: 1 << 60, Node: 1 << 50}, version: "17",
+		checksum: cksum.Value{Type: cksum.XXHash2, Value: "45ab6734b21e6968"}, mtime: 1 << 60, atime: 1 << 60,
+	}
+}
+
+// BenchmarkChecksum is the default checksum of a body.
+func BenchmarkChecksum(b *testing.B) {
+	for _, size := range []int{4 << 10, 1 << 20} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			data := make([]byte, size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := sumOf(cksum.XXHash2, data); err != nil {
+					b.Fatal(err)
 				}
 			}
 		})

@@ -227,3 +227,30 @@ func TestNoSpaceKeepsTheOldObject(t *testing.T) {
 	}
 	sys.Heal()
 }
+
+// TestNoRoomForAnAnnouncedBody: a disk that cannot take a large body refuses it
+// before it is sent; a filesystem that cannot reserve takes it.
+func TestNoRoomForAnAnnouncedBody(t *testing.T) {
+	t.Parallel()
+	sys := faultfs.New(nil)
+	r := newRig(t, rigOptions{system: sys})
+	if r.fs.Filesystems()[0].Type == "tmpfs" {
+		t.Log("in memory nothing is reserved")
+		return
+	}
+	long := strings.Repeat("0123456789abcdef", 8<<16)
+	sys.Inject(faultfs.Fault{Op: faultfs.OpPreallocate, Err: unix.ENOSPC})
+	body := strings.NewReader(long)
+	_, err := r.store.Put(context.Background(), r.key("o"), body, PutOptions{Size: int64(len(long))})
+	if statusOf(err) != 507 || len(long)-body.Len() > streamBuffer {
+		t.Errorf("%v after %d bytes", err, len(long)-body.Len())
+	}
+	if left := r.files("/%ob/"); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	sys.Inject(faultfs.Fault{Op: faultfs.OpPreallocate, Err: unix.ENOTSUP})
+	r.put("o", long)
+	if content, _, _ := r.get("o"); content != long {
+		t.Error("content differs")
+	}
+}

@@ -39,8 +39,13 @@ func (s *Store) Put(ctx context.Context, key Key, body io.Reader, opts PutOption
 	if err := s.precheck(ctx, &o, &opts.Conditions); err != nil {
 		return Attrs{}, err
 	}
-	w := &write{s: s, object: o, opts: opts, sync: key.Props.SyncWrites()}
-	defer w.discard()
+	w := s.writes.Get().(*write)
+	*w = write{s: s, object: o, opts: opts, sync: key.Props.SyncWrites()}
+	defer func() {
+		w.discard()
+		*w = write{}
+		s.writes.Put(w)
+	}()
 	if err := w.receive(ctx, body); err != nil {
 		return Attrs{}, w.fail(err)
 	}

@@ -33,6 +33,7 @@ type Store struct {
 	access   *accessTimes
 	appends  *appendTable
 	meta     *metaCache
+	writes   sync.Pool // of *write, for Put
 	indexing *indexing
 
 	generations *generations
@@ -72,6 +73,7 @@ func NewStore(o Options) *Store {
 	}
 	s.access = newAccessTimes(s.system, s.log)
 	s.meta = newMetaCache(o.MetadataCache, o.MetadataAge)
+	s.writes.New = func() any { return new(write) }
 	s.openFlags.Store(unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NOATIME)
 	s.buckets.Store(&bucketTable{})
 	s.indexing = newIndexing(s)

@@ -95,10 +95,10 @@ func (*unixSystem) Open(path string, flags int, mode uint32) (File, error) {
 }
 
 // Reopen implements Reopener.
-func (u *unixSystem) Reopen(f File, path string, flags int, mode uint32) (File, error) {
+func (s *unixSystem) Reopen(f File, path string, flags int, mode uint32) (File, error) {
 	own, ok := f.(*unixFile)
 	if !ok || own.fd >= 0 {
-		return u.Open(path, flags, mode)
+		return s.Open(path, flags, mode)
 	}
 	fd, err := openat(path, flags, mode)
 	if err != nil {
