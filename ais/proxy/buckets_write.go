@@ -9,6 +9,7 @@ import (
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/ais/node/objreq"
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/config"
 	"github.com/aistore-go/aistore/cmn/query"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
@@ -40,6 +41,7 @@ func (p *Proxy) createBucket(w http.ResponseWriter, r *http.Request, bck wire.Bc
 		if err := props.Set(&set); err != nil {
 			return nil, err
 		}
+		p.warnOfPolicy(bck, props)
 		return &meta.BMDPatch{Put: []meta.BucketEntry{{Bck: bck, Props: props}}}, nil
 	})
 }
@@ -76,6 +78,14 @@ func (p *Proxy) evictBucket(r *http.Request, bck wire.Bck) error {
 	return apierr.NotImplemented("evicting the remote bucket %s is not built yet", bck)
 }
 
+// warnOfPolicy tells an operator that a bucket's metadata is written all the
+// same: nobody else has it.
+func (p *Proxy) warnOfPolicy(bck wire.Bck, props *meta.Bprops) {
+	if props.WritePolicy.MD == config.WriteNever && bck.IsAIS() {
+		p.logger.Warn("write_policy.md=never is taken as immediate: this cluster holds the only copy", "bucket", bck.String())
+	}
+}
+
 // changeProps sets some properties of a bucket, or resets all of them to the
 // cluster's defaults.
 func (p *Proxy) changeProps(w http.ResponseWriter, r *http.Request, bck wire.Bck, body []byte, msg *node.ActMsg) error {
@@ -107,6 +117,7 @@ func (p *Proxy) changeProps(w http.ResponseWriter, r *http.Request, bck wire.Bck
 		} else if err := props.Set(&set); err != nil {
 			return nil, err
 		}
+		p.warnOfPolicy(bck, props)
 		return &meta.BMDPatch{Put: []meta.BucketEntry{{Bck: bck, Props: props}}}, nil
 	})
 }
