@@ -598,10 +598,11 @@ func readWhole(reader *Reader) ([]byte, error) {
 		return nil, err
 	}
 	// The checksum of an upload is one of its parts'; the model knows the content.
-	if sum, err := sumOf(cksum.XXHash2, content); err != nil || !chunked && sum != reader.Checksum {
-		return nil, fmt.Errorf("served torn: %d bytes, %v", len(content), err)
+	sum, err := sumOf(cksum.XXHash2, content)
+	if err == nil && !chunked && sum != reader.Checksum {
+		err = fmt.Errorf("served torn: %d bytes", len(content))
 	}
-	return content, nil
+	return content, err
 }
 
 // compareVersions looks for every version that was acknowledged: none is ever

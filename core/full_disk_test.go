@@ -88,7 +88,6 @@ func TestREQ11PutOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.fill()
-	files := 0
 	count := func() (n int) {
 		d.system.Walk("/disk1", func(path string, info fs.FileInfo) {
 			if info.Kind == fs.KindFile && strings.Contains(path, "/@") {
@@ -97,7 +96,7 @@ func TestREQ11PutOnAFullDisk(t *testing.T) {
 		})
 		return n
 	}
-	files = count()
+	files := count()
 	for _, size := range []int{1, 3000, 200_000, 3 << 20} {
 		for _, name := range []string{"o", "new", "d/new", "a//new"} {
 			err := d.put(name, size)

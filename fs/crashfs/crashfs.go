@@ -113,7 +113,7 @@ func (f *Fault) Error() string { return f.Err.Error() }
 
 func (f *Fault) Unwrap() error { return f.Err }
 
-// ErrSkip, from a hook, makes a call do nothing and succeed: a sync that is
+// ErrSkip is what a hook returns to let a call do nothing and succeed: a sync that is
 // left out. It is for calls that return nothing else than an error.
 var ErrSkip = errors.New("skip the call")
 
