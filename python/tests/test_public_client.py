@@ -172,3 +172,33 @@ def test_delete(bucket: Bucket) -> None:
     obj.delete()
     with pytest.raises(ErrObjNotFound):
         obj.get_reader().read_all()
+
+
+def test_multipart_upload(bucket: Bucket) -> None:
+    data = random.Random(17).randbytes((3 << 20) + 11)
+    obj = bucket.object("dir/multipart")
+    step = 1 << 20
+    parts = [data[at : at + step] for at in range(0, len(data), step)]
+    upload = obj.multipart_upload().create()
+    for number in random.Random(1).sample(range(1, len(parts) + 1), len(parts)):
+        upload.add_part(number).put_content(parts[number - 1])
+    with pytest.raises(ErrObjNotFound):
+        obj.get_reader().read_all()
+    upload.complete()
+    reader = obj.get_reader()
+    assert reader.read_all() == data
+    assert reader.attributes.checksum_type == "crc32c"
+    assert obj.get_reader(byte_range=f"bytes={step - 5}-{step + 4}").read_all() == data[step - 5 : step + 5]
+    with pytest.raises(AISError):
+        upload.complete()
+
+
+def test_multipart_abort(bucket: Bucket) -> None:
+    obj = bucket.object("aborted")
+    upload = obj.multipart_upload().create()
+    with pytest.raises(AISError, match="no chunks"):
+        upload.complete()
+    upload.add_part(1).put_content(b"one")
+    upload.abort()
+    with pytest.raises(AISError):
+        upload.add_part(2).put_content(b"two")
