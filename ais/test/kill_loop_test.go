@@ -186,7 +186,7 @@ func TestKillLoop(t *testing.T) {
 			c.eventually("read "+name, func() error {
 				a, err := try(client, http.MethodGet, objectURL(c.nodes[0], "b", name), "")
 				if !k.check(name, a, err) {
-					return fmt.Errorf("status %d, %v", a.status, err)
+					return fmt.Errorf("status %d, %w", a.status, err)
 				}
 				return nil
 			})

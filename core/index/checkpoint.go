@@ -83,7 +83,7 @@ func (x *Index) close(ctx context.Context) error {
 	}
 	if x.Err() != nil {
 		x.closeFailed()
-		return nil // it was told when it happened
+		return nil //nolint:nilerr // it was told when it happened
 	}
 	x.workers.Wait()
 	err := x.closeDB()

@@ -31,7 +31,7 @@ func (x *Index) openDB(generation uint64) (*pebble.DB, error) {
 		Logger:                      log,
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { x.fail(err) },
-			DataCorruption:  func(info pebble.DataCorruptionInfo) { x.fail(fmt.Errorf("%s", info.Details)) },
+			DataCorruption:  func(info pebble.DataCorruptionInfo) { x.fail(fmt.Errorf("damaged: %w", info.Details)) },
 			FlushEnd:        func(info pebble.FlushInfo) { x.flushed(&info) },
 		},
 	}
