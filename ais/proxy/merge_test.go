@@ -174,3 +174,43 @@ func BenchmarkMerge(b *testing.B) {
 		}
 	}
 }
+
+// TestEveryEntryOfAName: with the flag MISSING a name is listed once for each of
+// its files, in the order of their status, and never cut apart by a page.
+func TestEveryEntryOfAName(t *testing.T) {
+	t.Parallel()
+	files := func(entries ...wire.LsoEntry) fetchFunc {
+		return func(_ context.Context, after string, _ int) (window []wire.LsoEntry, more bool, err error) {
+			for _, e := range entries {
+				if e.Name > after {
+					window = append(window, e)
+				}
+			}
+			return window, false, nil
+		}
+	}
+	entry := func(name string, status uint16) wire.LsoEntry {
+		return wire.LsoEntry{Name: name, Flags: wire.EntryPresent | status}
+	}
+	fetches := []fetchFunc{
+		files(entry("a", wire.EntryMisplacedNode), entry("b", wire.EntryOK), entry("b", wire.EntryReplica)),
+		files(entry("a", wire.EntryOK), entry("c", wire.EntryOrphanReplica)),
+	}
+	var got []string
+	for after, more := "", true; more; {
+		page, full, err := mergePage(t.Context(), fetches, after, 1, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range page {
+			got = append(got, fmt.Sprintf("%s%d", page[i].Name, page[i].Status()))
+		}
+		if more = full; more {
+			after = page[len(page)-1].Name
+			got = append(got, "|")
+		}
+	}
+	if want := "a0 a1 | b0 b3 | c4 |"; strings.Join(got, " ") != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
