@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"hash"
 	"io"
-	"net/http"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -116,7 +115,7 @@ func (s *Store) copyForAppend(ctx context.Context, o *object) (_ *appending, err
 	}
 	r, err := s.Open(ctx, o.Key)
 	switch {
-	case apierr.StatusOf(err) == http.StatusNotFound && apierr.CodeOf(err) == wire.CodeNotFound:
+	case apierr.StatusOf(err) == apierr.StatusNotFound && apierr.CodeOf(err) == wire.CodeNotFound:
 		err = w.create(ctx)
 	case err == nil:
 		err = w.copyPresent(ctx, r, a.sum)
@@ -326,7 +325,7 @@ func hashState(h hash.Hash) ([]byte, error) {
 	}
 	saver, ok := h.(encoding.BinaryMarshaler)
 	if !ok {
-		return nil, apierr.New(http.StatusInternalServerError, "", "checksum %T has no state to save", h)
+		return nil, apierr.New(apierr.StatusInternalServerError, "", "checksum %T has no state to save", h)
 	}
 	return saver.MarshalBinary()
 }
@@ -339,7 +338,7 @@ func restored(kind string, state []byte, cause error) (hash.Hash, error) {
 	}
 	if loader, ok := h.(encoding.BinaryUnmarshaler); ok {
 		if err := loader.UnmarshalBinary(state); err != nil {
-			return nil, apierr.Wrap(err, http.StatusInternalServerError, "", "restore the state of a checksum")
+			return nil, apierr.Wrap(err, apierr.StatusInternalServerError, "", "restore the state of a checksum")
 		}
 	}
 	return h, cause

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"net/http"
 	"sync"
 	"time"
 
@@ -84,9 +83,9 @@ func (t *appendTable) hold(o *object, h AppendHandle) (*appending, error) {
 		subtle.ConstantTimeCompare(a.secret[:], h.State[8:]) != 1:
 		return nil, errNoAppend(o)
 	case a.held:
-		return nil, apierr.New(http.StatusConflict, wire.CodeBusy, "append to %s: another request uses the handle at the moment", o.Cname())
+		return nil, apierr.New(apierr.StatusConflict, wire.CodeBusy, "append to %s: another request uses the handle at the moment", o.Cname())
 	case a.sequence != binary.BigEndian.Uint64(h.State):
-		return nil, apierr.New(http.StatusConflict, wire.CodeBusy, "append to %s: the handle was replaced by a newer one", o.Cname())
+		return nil, apierr.New(apierr.StatusConflict, wire.CodeBusy, "append to %s: the handle was replaced by a newer one", o.Cname())
 	}
 	a.held = true
 	return a, nil
@@ -119,7 +118,7 @@ func (t *appendTable) stale(since int64) (gone []*appending) {
 // errNoAppend is the 404 of a handle that was flushed, dropped, or lost with a
 // restart, and of one that never was.
 func errNoAppend(o *object) error {
-	return apierr.New(http.StatusNotFound, wire.CodeNotFound, "append to %s: nothing is being appended under this handle: it was flushed, or is lost; begin again", o.Cname())
+	return apierr.New(apierr.StatusNotFound, wire.CodeNotFound, "append to %s: nothing is being appended under this handle: it was flushed, or is lost; begin again", o.Cname())
 }
 
 // DropAppends ends all appends that nobody has used for a time, and removes
