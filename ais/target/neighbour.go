@@ -308,7 +308,7 @@ func (t *Target) intraKey(r *http.Request, bucket string) (key core.Key, err err
 // relay sends on what another target answers to the same read.
 func (t *Target) relay(w http.ResponseWriter, r *http.Request, req *objectRequest, from *meta.Snode) error {
 	more := "&" + paramName + "=" + url.QueryEscape(req.key.Name)
-	for _, param := range []string{wire.QueryPresence, wire.QueryProps} {
+	for _, param := range []string{wire.QueryPresence, wire.QueryProps, wire.QueryValidateChecksum} {
 		if req.query.Has(param) {
 			more += "&" + param + "=" + url.QueryEscape(req.query.Get(param))
 		}

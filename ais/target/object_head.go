@@ -29,6 +29,12 @@ func (t *Target) headObject(w http.ResponseWriter, r *http.Request, req *objectR
 	if err != nil {
 		return err
 	}
+	if req.query.Bool(wire.QueryValidateChecksum) {
+		// The finding is for whoever asked; nothing is moved by a HEAD.
+		if err := t.store.Verify(r.Context(), req.key); err != nil {
+			return err
+		}
+	}
 	set := newHeaders(w)
 	switch presence {
 	case wire.PresenceOutside:
