@@ -109,7 +109,7 @@ func TestBadInputIsRefusedWithTheFieldNamed(t *testing.T) {
 		{"rename to dots", "POST", "/v1/objects/b/good", `{"action":"rename-obj","name":"../x"}`, nil, 400, "invalid object name"},
 		{"custom metadata of a number", "PATCH", "/v1/objects/b/good", `{"value":{"k":1}}`, nil, 400, "custom metadata"},
 		{"transform", "GET", "/v1/objects/b/good?etl_name=t", "", nil, 501, ""},
-		{"part upload", "PUT", "/v1/objects/b/bad?uploadId=xxxxxxxxx&partNumber=1", "x", nil, 501, ""},
+		{"part of no upload", "PUT", "/v1/objects/b/bad?uploadId=xxxxxxxxx&partNumber=1", "x", nil, 404, "does not exist"},
 		{"get-batch", "GET", "/v1/ml/moss/b", `{"in":[{"objname":"good"}]}`, nil, 501, ""},
 		{"list-range delete", "DELETE", "/v1/buckets/b", `{"action":"delete-listrange","value":{"objnames":["good"]}}`, nil, 501, ""},
 		{"mirror", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"mirror":{"enabled":true}}}`, nil, 501, ""},
