@@ -557,3 +557,137 @@ func damage(t *testing.T, target *aistest.Node, name string) {
 	}
 	t.Fatalf("%s: no file of %s", target.Snode(), name)
 }
+
+// TestCallsOnMovedNames: after a change of the targets an object may lie with a
+// former owner; whoever owns the name now takes it over before it is changed,
+// and nothing older comes back.
+func TestCallsOnMovedNames(t *testing.T) {
+	t.Parallel()
+	u := newUnsettled(t, maintenance)
+	p := u.c.Proxies[0]
+	for i, name := range [...]string{u.moved[0], u.moved[1], u.moved[2], u.moved[3], u.kept[0], u.kept[1], u.kept[2], u.kept[3]} {
+		before, _ := expect(t, 200, follower, "HEAD", object(p, name)+"?props=etag,version,checksum,last-modified", nil)
+		switch i % 4 {
+		case 0:
+			expect(t, 200, follower, "PATCH", object(p, name), strings.NewReader(`{"value":{"k":"v"}}`))
+			u.read(name, "old "+name)
+			after, _ := expect(t, 200, follower, "HEAD", object(p, name)+"?props=etag,version,checksum,last-modified", nil)
+			for _, key := range []string{"Etag", "Ais-Version", "Ais-Checksum-Value", "Last-Modified"} {
+				if after.Header.Get(key) != before.Header.Get(key) {
+					t.Errorf("%s of %s is %q, was %q", key, name, after.Header.Get(key), before.Header.Get(key))
+				}
+			}
+			if res, _ := expect(t, 200, follower, "HEAD", object(p, name), nil); res.Header.Get("Ais-Custom-Md") != "k=v" {
+				t.Errorf("%v", res.Header)
+			}
+		case 1:
+			to := fmt.Sprint("renamed", i)
+			expect(t, 200, follower, "POST", object(p, name), strings.NewReader(`{"action":"rename-obj","name":"`+to+`"}`))
+			u.read(to, "old "+name)
+			u.fails(404, name)
+		case 2:
+			to := fmt.Sprint("copy", i)
+			expect(t, 200, follower, "PUT", object(p, name)+"?object_to="+url.QueryEscape("ais/@#/b/"+to), nil)
+			u.read(to, "old "+name)
+			u.read(name, "old "+name)
+		case 3:
+			res, _ := expect(t, 200, follower, "PUT", object(p, name)+"?append_type=append", strings.NewReader(" and new"))
+			expect(t, 200, follower, "PUT", object(p, name)+"?append_type=flush&append_handle="+url.QueryEscape(res.Header.Get("Ais-Append-Handle")), nil)
+			u.read(name, "old "+name+" and new")
+		}
+	}
+	names, _ := u.list(7)
+	for _, name := range []string{u.moved[1], u.kept[1]} {
+		if slices.Contains(names, name) {
+			t.Errorf("%s is listed", name)
+		}
+	}
+	// A former owner that cannot be asked: nothing is changed on a guess.
+	u.c.Metadata.SetDown(u.left.ID(), true)
+	name := u.moved[len(u.moved)-1]
+	for method, body := range map[string]string{"PATCH": `{"value":{"k":"v"}}`, "POST": `{"action":"rename-obj","name":"guess"}`} {
+		res, _ := expect(t, 503, follower, method, object(p, name), strings.NewReader(body))
+		if res.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: no Retry-After", method)
+		}
+	}
+	for _, query := range []string{"?append_type=append", "?object_to=" + url.QueryEscape("ais/@#/b/guess")} {
+		expect(t, 503, follower, "PUT", object(p, name)+query, strings.NewReader("x"))
+	}
+}
+
+// TestAppendDoesNotSurviveAChangeOfOwners: what was appended is lost, and said
+// to be.
+func TestAppendDoesNotSurviveAChangeOfOwners(t *testing.T) {
+	t.Parallel()
+	c := cluster(t, 2, `{"durability":"none"}`)
+	p := c.Proxies[0]
+	name := ownedBy(t, c, "b", c.Targets[1], "o")
+	res, _ := expect(t, 200, follower, "PUT", object(p, name)+"?append_type=append", strings.NewReader("x"))
+	handle := url.QueryEscape(res.Header.Get("Ais-Append-Handle"))
+	c.ChangeSmap(t, maintenance(c.Targets[1].Snode()))
+	for _, kind := range []string{"append", "flush"} {
+		res, body := expect(t, 404, follower, "PUT", object(p, name)+"?append_type="+kind+"&append_handle="+handle, strings.NewReader("y"))
+		if e := message(t, res, body); !strings.Contains(e.Message, "ais://b/"+name) || !strings.Contains(e.Message, "begin again") {
+			t.Errorf("%+v", e)
+		}
+	}
+	expect(t, 404, follower, "GET", object(p, name), nil)
+}
+
+// TestCallsOnChunkedObjects: copies and new names hold the whole content, keys
+// change in place, and an append begins with all of it.
+func TestCallsOnChunkedObjects(t *testing.T) {
+	t.Parallel()
+	c := cluster(t, 2, `{}`)
+	p := c.Proxies[0]
+	source := ownedBy(t, c, "b", c.Targets[0], "chunked")
+	id := uploadOf(t, object(p, source))
+	want := ""
+	for i := range 5 {
+		part := strings.Repeat(fmt.Sprint("part ", i), 60_000)
+		want += part
+		expect(t, 200, follower, "PUT", partURL(object(p, source), id, i+1), strings.NewReader(part))
+	}
+	expect(t, 200, follower, "POST", object(p, source)+"?uploadId="+id, completion(oneTo(5)...))
+	whole := func(name string) {
+		t.Helper()
+		res, body := expect(t, 200, follower, "GET", object(p, name), nil)
+		sum, err := cksum.Of(res.Header.Get("Ais-Checksum-Type"), []byte(body))
+		if body != want || err != nil || sum.Value != res.Header.Get("Ais-Checksum-Value") {
+			t.Errorf("%s: %d bytes of %d, %v, %v", name, len(body), len(want), res.Header, err)
+		}
+	}
+	expect(t, 200, follower, "PATCH", object(p, source), strings.NewReader(`{"value":{"k":"v"}}`))
+	whole(source)
+	if res, _ := expect(t, 200, follower, "HEAD", object(p, source)+"?props=chunked,custom,version", nil); res.Header.Get("Ais-Chunks-Count") != "5" ||
+		res.Header.Get("Ais-Custom-Md") != "k=v" || res.Header.Get("Ais-Version") != "1" {
+		t.Errorf("%v", res.Header)
+	}
+	for i, target := range c.Targets {
+		to := ownedBy(t, c, "b", target, fmt.Sprint("copy", i))
+		expect(t, 200, follower, "PUT", object(p, source)+"?object_to="+url.QueryEscape("ais/@#/b/"+to), nil)
+		whole(to)
+		again := ownedBy(t, c, "b", target, fmt.Sprint("moved", i))
+		expect(t, 200, follower, "POST", object(p, source), strings.NewReader(`{"action":"rename-obj","name":"`+again+`"}`))
+		whole(again)
+		expect(t, 404, follower, "GET", object(p, source), nil)
+		expect(t, 200, follower, "POST", object(p, again), strings.NewReader(`{"action":"rename-obj","name":"`+source+`"}`))
+		whole(source)
+		if i == 0 { // it has become one file by that
+			id = uploadOf(t, object(p, source))
+			expect(t, 200, follower, "PUT", partURL(object(p, source), id, 1), strings.NewReader(want[:100_000]))
+			expect(t, 200, follower, "PUT", partURL(object(p, source), id, 2), strings.NewReader(want[100_000:]))
+			expect(t, 200, follower, "POST", object(p, source)+"?uploadId="+id, completion(1, 2))
+		}
+	}
+	id = uploadOf(t, object(p, source))
+	expect(t, 200, follower, "PUT", partURL(object(p, source), id, 1), strings.NewReader(want[:100_000]))
+	expect(t, 200, follower, "PUT", partURL(object(p, source), id, 2), strings.NewReader(want[100_000:]))
+	expect(t, 200, follower, "POST", object(p, source)+"?uploadId="+id, completion(1, 2))
+	res, _ := expect(t, 200, follower, "PUT", object(p, source)+"?append_type=append", strings.NewReader("more"))
+	expect(t, 200, follower, "PUT", object(p, source)+"?append_type=flush&append_handle="+url.QueryEscape(res.Header.Get("Ais-Append-Handle")), nil)
+	want += "more"
+	whole(source)
+	noChunks(t, c)
+}
