@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -254,5 +255,29 @@ func TestAppendFaults(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestTooManyAppends: a new one waits, unless some were forgotten long ago.
+func TestTooManyAppends(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	r := newRig(t, rigOptions{store: func(o *Options) { o.Clock = func() time.Time { return now } }})
+	for i := range maxAppends {
+		r.store.appends.add(&appending{id: strconv.Itoa(i), path: "/nowhere"}, now.UnixNano())
+	}
+	if _, err := r.beginAppend("o", "x"); statusOf(err) != 503 || !strings.Contains(err.Error(), "too much is being appended") {
+		t.Errorf("%v", err)
+	}
+	now = now.Add(appendGuard + time.Second)
+	h, err := r.beginAppend("o", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.flushAppend("o", h); err != nil {
+		t.Error(err)
+	}
+	if count, _ := r.store.appends.total(); count != 0 {
+		t.Errorf("%d are left", count)
 	}
 }
