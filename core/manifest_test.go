@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/aistore-go/aistore/cmn/naming"
 )
 
 func genUploadID() *rapid.Generator[string] {
@@ -166,7 +168,7 @@ func TestUploadsOfHardNames(t *testing.T) {
 				of := ids[names[rapid.IntRange(0, len(names)-1).Draw(rt, "of")]]
 				name = rapid.SampledFrom([]string{of, of + ".done", of + ".00001", name + "." + of + ".0002", name + "." + of}).Draw(rt, "file")
 			}
-			if ids[name] != "" || strings.Trim(name, "./ ") == "" {
+			if ids[name] != "" || strings.Trim(name, "./ ") == "" || len(name) > naming.MaxObjectName {
 				continue
 			}
 			ids[name] = r.create(name)
