@@ -136,3 +136,35 @@ func TestConnectionIsKeptAfterASmallPush(t *testing.T) {
 		}
 	}
 }
+
+// TestRedirectOfAnAnnouncedBody: a client that asked for permission to send,
+// and is sent elsewhere, may send its body here or not. The answer ends the
+// connection, or the next request of the client could meet its end.
+func TestRedirectOfAnAnnouncedBody(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Proxies: 1, Targets: 1})
+	createBucket(t, c, "b")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(c.Proxies[0].URL(), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }() // only read from
+	request := "PUT /v1/objects/b/o HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n"
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(conn)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != http.StatusTemporaryRedirect || !res.Close {
+		t.Errorf("%s, the connection ends: %v", res.Status, res.Close)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the answer: %v", err)
+	}
+}

@@ -25,7 +25,9 @@ func Early(w http.ResponseWriter, r *http.Request) {
 	// Without it net/http waits for up to 256 KiB of body before it answers.
 	// The error is that of a writer (HTTP/2, tests) that has no need of it.
 	_ = http.NewResponseController(w).EnableFullDuplex()
-	if r.ContentLength > keepBody {
+	// A client that waits for permission to send, and gets another answer, may
+	// send its body or not: only the end of the connection is clear to both.
+	if r.ContentLength > keepBody || r.Header["Expect"] != nil {
 		w.Header()["Connection"] = closing
 	}
 }
