@@ -103,9 +103,9 @@ func TestCustomOverrides(t *testing.T) {
 		t.Errorf("a transient level is kept: %+v", c.Log)
 	}
 	for custom, want := range map[string]string{
-		"ec.enabled=true":                  "ec configuration can only be globally updated",
-		"disk.disk_util_low_wm=99":         "disk.disk_util_high_wm",
-		"rate_limit.frontend.enabled=true": "not built yet",
+		"ec.enabled=true":                 "ec configuration can only be globally updated",
+		"disk.disk_util_low_wm=99":        "disk.disk_util_high_wm",
+		"rate_limit.backend.enabled=true": "not built yet",
 	} {
 		o.Custom = custom
 		if _, err := Load(o); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "-config_custom") {
