@@ -52,6 +52,7 @@ func faultyOperations() []faultyOperation {
 	ctx := context.Background()
 	put := func(name, content string, opts PutOptions) func(*crashMachine) error {
 		return func(m *crashMachine) error {
+			opts := opts
 			opts.Size = int64(len(content))
 			_, err := m.store.Put(ctx, m.key(name), strings.NewReader(content), opts)
 			return err

@@ -52,6 +52,18 @@ const (
 // held answers what this target holds of the objects of all buckets.
 func (t *Target) held(w http.ResponseWriter, r *http.Request) error {
 	answer := membership.Held{}
+	// The files decide: what was removed by hand may still be listed.
+	some := false
+	for _, mp := range t.fs.Available().All() {
+		holds, err := mp.HoldsObjects()
+		if err != nil {
+			return err
+		}
+		some = some || holds
+	}
+	if !some {
+		return node.WriteJSON(w, r, &answer)
+	}
 	for _, bucket := range t.control.View().BMD.Buckets(nil) {
 		after := ""
 		for {
