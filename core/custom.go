@@ -20,8 +20,8 @@ const maxCustomTotal = 32 << 10
 const CustomSource = "source"
 
 // ValidateCustom checks the custom metadata of one request: keys not empty,
-// no byte 0x01 and no sequence e3 2f bd in keys or values, at most
-// MaxCustomRequest bytes altogether. Errors have status 400.
+// no control bytes, which no header can carry, and no sequence e3 2f bd in keys
+// or values, at most MaxCustomRequest bytes altogether. Errors have status 400.
 func ValidateCustom(custom []KV) error {
 	total := 0
 	for _, kv := range custom {
@@ -29,8 +29,8 @@ func ValidateCustom(custom []KV) error {
 			return apierr.BadRequest("custom metadata: empty key (value %q)", kv.Value)
 		}
 		for _, text := range [...]string{kv.Key, kv.Value} {
-			if strings.IndexByte(text, 0x01) >= 0 || strings.Contains(text, "\xe3\x2f\xbd") {
-				return apierr.BadRequest("custom metadata: key %q: byte 0x01 and the sequence e3 2f bd are not allowed", kv.Key)
+			if strings.ContainsFunc(text, isControl) || strings.Contains(text, "\xe3\x2f\xbd") {
+				return apierr.BadRequest("custom metadata: key %q: control bytes and the sequence e3 2f bd are not allowed", kv.Key)
 			}
 		}
 		total += len(kv.Key) + len(kv.Value)
@@ -40,6 +40,9 @@ func ValidateCustom(custom []KV) error {
 	}
 	return nil
 }
+
+// isControl tells what a header field cannot hold.
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // mergeCustom returns old with the keys of set added or replaced, sorted. Of a
 // key given twice the last value counts. Neither argument is changed.

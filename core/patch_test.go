@@ -101,7 +101,7 @@ func TestSetCustomRefusals(t *testing.T) {
 	}{
 		{"missing", "none", []KV{{"k", "v"}}, 404, "ais://b1/none does not exist"},
 		{"empty key", "o", []KV{{"", "v"}}, 400, "empty key"},
-		{"byte 1", "o", []KV{{"k", "a\x01"}}, 400, "0x01"},
+		{"byte 1", "o", []KV{{"k", "a\x01"}}, 400, "control bytes"},
 		{"forbidden sequence", "o", []KV{{"k\xe3\x2f\xbd", "a"}}, 400, "e3 2f bd"},
 		{"too much", "o", []KV{{"k", strings.Repeat("v", 2048)}}, 400, "custom metadata: total size 2049 exceeds max 2048 bytes"},
 	} {

@@ -150,6 +150,8 @@ func TestRefusedBeforeAnyData(t *testing.T) {
 		{"custom too large", r.key("o"), PutOptions{Custom: []KV{{"k", strings.Repeat("v", 2048)}}}, 400, "custom metadata: total size 2049 exceeds max 2048 bytes"},
 		{"custom without key", r.key("o"), PutOptions{Custom: []KV{{"", "v"}}}, 400, "custom metadata: empty key"},
 		{"custom with byte 1", r.key("o"), PutOptions{Custom: []KV{{"k", "a\x01"}}}, 400, "custom metadata"},
+		{"custom with a line end", r.key("o"), PutOptions{Custom: []KV{{"k", "a\r\nb"}}}, 400, "control bytes"},
+		{"custom with DEL in a key", r.key("o"), PutOptions{Custom: []KV{{"k\x7f", "a"}}}, 400, "control bytes"},
 		{"custom with the sequence", r.key("o"), PutOptions{Custom: []KV{{"\xe3\x2f\xbd", "a"}}}, 400, "custom metadata"},
 		{"other incarnation", other, PutOptions{}, 404, `bucket "ais://b1" does not exist`},
 		{"no such bucket", remote, PutOptions{}, 404, `bucket "ais://nob" does not exist`},

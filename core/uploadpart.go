@@ -176,14 +176,15 @@ func (u *upload) add(ctx context.Context, p *partFile, inOrder bool) error {
 	if err != nil {
 		return err
 	}
+	if err := p.flushName(ctx); err != nil {
+		return err
+	}
+	// Not before the new one has its name for good.
 	if replaced != nil && replaced.mp != p.mp {
 		old := chunkPath(replaced.mp, p.o, u.id, p.rec.number)
 		if err := p.s.withSlot(replaced.mp, nil, func() error { return p.s.unlinkIfThere(old) }); err != nil {
 			p.s.log.Warn("a replaced part stays until the upload ends", "path", old, "err", err)
 		}
-	}
-	if err := p.flushName(ctx); err != nil {
-		return err
 	}
 	u.mu.Lock()
 	if now := u.parts[p.rec.number]; now != nil && now.clock == p.rec.clock {

@@ -13,6 +13,7 @@ type doubtfulDirs struct {
 	mu    sync.Mutex
 	dirs  map[string]struct{}
 	all   bool // too many to be kept one by one
+	adds  int64
 }
 
 const maxDoubtfulDirs = 16 << 10
@@ -20,6 +21,7 @@ const maxDoubtfulDirs = 16 << 10
 func (d *doubtfulDirs) add(dirs ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.adds++
 	if d.dirs == nil {
 		d.dirs = make(map[string]struct{})
 	}
@@ -47,6 +49,29 @@ func (d *doubtfulDirs) settle(dirs map[string]struct{}) {
 	}
 	if !d.all {
 		d.count.Store(int64(len(d.dirs)))
+	}
+}
+
+// mark is the state before a flush of everything; see settleAll.
+func (d *doubtfulDirs) mark() int64 {
+	if d.count.Load() == 0 {
+		return 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.adds
+}
+
+// settleAll forgets everything after such a flush, unless there are new doubts.
+func (d *doubtfulDirs) settleAll(mark int64) {
+	if mark == 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.adds == mark {
+		d.dirs, d.all = nil, false
+		d.count.Store(0)
 	}
 }
 

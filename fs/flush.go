@@ -245,7 +245,7 @@ func (fsys *Filesystem) flushTogether(members []*flushMember) error {
 	stats, now := &fsys.rounds.stats, time.Now()
 	if things := files + len(dirs); things > 1 && max(things, len(members)) >= syncfsMinFiles && fsys.syncfs != nil && fsys.system.SyncfsReportsErrors() &&
 		bytes+fsys.unsaved.total(now) < syncfsMaxBytes {
-		settled := fsys.fresh.all()
+		settled, doubts := fsys.fresh.all(), fsys.doubts.mark()
 		stats.syncfs.Add(1)
 		if err := fsys.system.Syncfs(fsys.syncfs); err != nil {
 			return err
@@ -253,6 +253,7 @@ func (fsys *Filesystem) flushTogether(members []*flushMember) error {
 		fsys.unsaved.reset(now)
 		fsys.fresh.settle(settled)
 		fsys.doubts.settle(dirs)
+		fsys.doubts.settleAll(doubts)
 		return nil
 	}
 	settled := fsys.fresh.expand(dirs)

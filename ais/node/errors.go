@@ -147,7 +147,9 @@ func appendJSONString(dst []byte, s string) []byte {
 			enc := json.NewEncoder(&buf)
 			enc.SetEscapeHTML(false)
 			_ = enc.Encode(s) // a string cannot fail
-			return append(dst[:start], bytes.TrimSuffix(buf.Bytes(), []byte{'\n'})...)
+			// The library lets DEL pass, which no header may hold.
+			text := bytes.ReplaceAll(bytes.TrimSuffix(buf.Bytes(), []byte{'\n'}), []byte{0x7f}, []byte(`\u007f`))
+			return append(dst[:start], text...)
 		default:
 			dst = append(dst, c)
 		}

@@ -142,7 +142,7 @@ func TestBadObjectRequests(t *testing.T) {
 		{"custom metadata: a number", "PATCH", "/v1/objects/b1/o", `{"value":{"a":1}}`, "", 400, "", "custom metadata: failed to unmarshal"},
 		{"custom metadata: null", "PATCH", "/v1/objects/b1/o", `{"value":{"a":null}}`, "", 400, "", `custom metadata: the value of key "a" is null`},
 		{"custom metadata: empty key", "PATCH", "/v1/objects/b1/o", `{"value":{"":"x"}}`, "", 400, "", "custom metadata: empty key"},
-		{"custom metadata: forbidden byte", "PATCH", "/v1/objects/b1/o", `{"value":{"k":"\u0001"}}`, "", 400, "", "byte 0x01"},
+		{"custom metadata: forbidden byte", "PATCH", "/v1/objects/b1/o", `{"value":{"k":"\u0001"}}`, "", 400, "", "control bytes"},
 		{"custom metadata: too large", "PATCH", "/v1/objects/b1/o", `{"value":{"k":"` + long[:2048] + `"}}`, "", 400, "", "custom metadata: total size 2049 exceeds max 2048 bytes"},
 		{"custom metadata: access", "PATCH", "/v1/objects/ro/o", `{"value":{"a":"b"}}`, "", 403, "ErrBucketAccessDenied", "UPDATE-OBJECT access denied"},
 		{"promote", "POST", "/v1/objects/b1", `{"action":"promote"}`, "", 501, "ErrNotImpl", "promote"},

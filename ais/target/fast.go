@@ -236,7 +236,7 @@ func (t *Target) putFast(c *fastpath.Conn, r *fastpath.Request, q *fastRequest) 
 	if t.fs.OutOfSpace() != nil {
 		return fastpath.Slow
 	}
-	opts := core.PutOptions{Size: r.ContentLength}
+	opts := core.PutOptions{Size: r.ContentLength, SkipVC: q.simple.Query.Bool(wire.QuerySkipVC)}
 	if len(r.ChecksumType) > 0 {
 		opts.Checksum = cksum.Value{Type: string(r.ChecksumType), Value: string(r.ChecksumValue)}
 		if cksum.Validate(opts.Checksum.Type) != nil {

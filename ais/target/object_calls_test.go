@@ -691,3 +691,15 @@ func TestCallsOnChunkedObjects(t *testing.T) {
 	whole(source)
 	noChunks(t, c)
 }
+
+// TestLongVersion: what a client says of the version is part of the record,
+// which has its bounds.
+func TestLongVersion(t *testing.T) {
+	t.Parallel()
+	c := cluster(t, 1, `{}`)
+	res, body := expect(t, 400, follower, "PUT", object(c.Proxies[0], "o"), strings.NewReader("x"), "Ais-Version: "+strings.Repeat("v", 257))
+	if e := message(t, res, body); !strings.Contains(e.Message, "Ais-Version") {
+		t.Error(e)
+	}
+	expect(t, 404, follower, "GET", object(c.Proxies[0], "o"), nil)
+}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -34,7 +35,7 @@ func (t *Target) getObject(w http.ResponseWriter, r *http.Request, req *objectRe
 	defer func() { _ = reader.Close() }() // was only read
 	part := content{length: reader.Size, sum: reader.Checksum}
 	if header := r.Header[wire.HeaderRange]; len(header) > 0 {
-		part.start, part.length, part.ranged, err = httprange.Parse(header[0], reader.Size)
+		part.start, part.length, part.ranged, err = httprange.Parse(strings.Join(header, ","), reader.Size)
 		if err != nil {
 			if value, ok := httprange.UnsatisfiedContentRange(err, reader.Size); ok {
 				w.Header()[wire.HeaderContentRange] = []string{value}

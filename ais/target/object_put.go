@@ -41,9 +41,15 @@ func (t *Target) putObject(w http.ResponseWriter, r *http.Request, req *objectRe
 	return nil
 }
 
+// maxVersion bounds the version that a client names, in bytes.
+const maxVersion = 256
+
 // putOptions reads what the headers say of the object.
 func putOptions(r *http.Request) (core.PutOptions, error) {
 	opts := core.PutOptions{Size: r.ContentLength, Version: first(r.Header[wire.HeaderObjVersion])}
+	if len(opts.Version) > maxVersion {
+		return opts, apierr.BadRequest("header %s: %d bytes, at most %d are taken", wire.HeaderObjVersion, len(opts.Version), maxVersion)
+	}
 	if kind := first(r.Header[wire.HeaderObjChecksumType]); kind != "" {
 		if err := cksum.Validate(kind); err != nil {
 			return opts, apierr.BadRequest("header %s: %v", wire.HeaderObjChecksumType, err)

@@ -135,6 +135,7 @@ func TestRanges(t *testing.T) {
 		if e := message(t, res, body); e.TypeCode != "ErrUnsupp" {
 			t.Error(e)
 		}
+		expect(t, 416, strict, "GET", object(target, name), nil, "Range: bytes=1-2", "Range: bytes=4-6")
 	}
 	expect(t, 200, follower, "PUT", object(c.Proxies[0], "empty"), nil)
 	res, _ := expect(t, 416, strict, "GET", object(target, "empty"), nil, "Range: bytes=0-")

@@ -41,7 +41,7 @@ func (l *location) appendTo(dst []byte) []byte {
 			strings.Contains(l.query, wire.QueryRedirectMapAndSig) {
 			dst = appendWithoutMarker(dst, l.query)
 		} else {
-			dst = append(dst, l.query...)
+			dst = appendQuery(dst, l.query)
 			dst = append(dst, '&')
 		}
 	}
@@ -70,10 +70,23 @@ func appendWithoutMarker(dst []byte, query string) []byte {
 		case "", wire.QueryRedirectProxyID, wire.QueryRedirectUnixTime, wire.QueryRedirectMapAndSig:
 			continue
 		}
-		dst = append(dst, pair...)
+		dst = appendQuery(dst, pair)
 		dst = append(dst, '&')
 	}
 	return dst
+}
+
+// appendQuery appends a part of a query as it came, but for "#", at which a
+// client would cut the URL.
+func appendQuery(dst []byte, query string) []byte {
+	for {
+		before, after, found := strings.Cut(query, "#")
+		dst = append(dst, before...)
+		if !found {
+			return dst
+		}
+		dst, query = append(dst, "%23"...), after
+	}
 }
 
 // pathSafe marks the bytes that stand for themselves in the path of a URL:

@@ -49,6 +49,8 @@ func TestLocationQuery(t *testing.T) {
 		{"easy URL", "", "gcp", "provider=gcp&pid=p1&utm=100&vpams=11"},
 		{"easy URL with query", "x=1", "ais", "x=1&provider=ais&pid=p1&utm=100&vpams=11"},
 		{"a client's marker is dropped", "pid=evil&x=1&vpams=zz&utm=0&&y=2", "", "x=1&y=2&pid=p1&utm=100&vpams=11"},
+		{"a number sign does not cut it", "a=1#2&b=3", "", "a=1%232&b=3&pid=p1&utm=100&vpams=11"},
+		{"a number sign beside a marker", "pid=evil&a=1#2", "", "a=1%232&pid=p1&utm=100&vpams=11"},
 		{"a value that looks like a marker stays", "props=pid", "", "props=pid&pid=p1&utm=100&vpams=11"},
 	} {
 		_, got, _ := strings.Cut(locationOf("o", c.query, c.provider), "?")

@@ -55,6 +55,7 @@ func (s *Simple) Parse(r *fastpath.Request) bool {
 	}
 	for name := range s.Query.All() {
 		switch name {
+		case wire.QuerySkipVC: // of a PUT; elsewhere it says nothing
 		case wire.QueryProvider, wire.QueryNamespace, wire.QueryRedirectProxyID, wire.QueryRedirectUnixTime, wire.QueryRedirectMapAndSig:
 		default:
 			return false
