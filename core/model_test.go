@@ -60,7 +60,7 @@ func runModel(rt *rapid.T, r *rig) {
 		"put": func(rt *rapid.T) {
 			n := name.Draw(rt, "name")
 			content := strings.Repeat(rapid.StringN(0, 20, 40).Draw(rt, "content"), rapid.SampledFrom([]int{1, 1, 1, 5000, 40000}).Draw(rt, "times"))
-			custom := rapid.MapOfN(rapid.SampledFrom([]string{"k1", "k2", "ключ"}), rapid.StringN(0, 10, 600), 0, 2).Draw(rt, "custom")
+			custom := rapid.MapOfN(rapid.SampledFrom([]string{"k1", "k2", "ключ"}), rapid.StringMatching(`[^\x00-\x1f\x7f]{0,10}`), 0, 2).Draw(rt, "custom")
 			skip := rapid.Bool().Draw(rt, "skip_vc")
 			size := int64(len(content))
 			if rapid.Bool().Draw(rt, "unknown size") {
