@@ -117,7 +117,8 @@ func nativeNames(entries []wire.LsoEntry) {
 
 // page lists all targets and merges. The token is set when the page is full,
 // even if nothing follows. incomplete: objects of a target that is not in the
-// cluster map any more are missing.
+// cluster map any more are missing. The flag of the page says that objects are,
+// or may be, where they do not belong.
 func (p *Proxy) page(ctx context.Context, bck wire.Bck, msg *wire.LsoMsg) (page *wire.LsoPage, incomplete bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, p.node.Config().Client.ListTimeout.D())
 	defer cancel()
@@ -140,6 +141,9 @@ func (p *Proxy) page(ctx context.Context, bck wire.Bck, msg *wire.LsoMsg) (page 
 	page = &wire.LsoPage{Entries: entries}
 	if n := len(entries); full && n > 0 {
 		page.ContinuationToken = naming.Token(entries[n-1].Name)
+	}
+	if l.moving.Load() {
+		page.Flags = wire.PageIncomplete
 	}
 	nativeNames(entries)
 	return page, l.incomplete, nil

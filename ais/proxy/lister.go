@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -36,16 +37,18 @@ type lister struct {
 
 	// marked asks for marks, because a name may be listed by several targets.
 	marked bool
-	// incomplete tells that a target which may hold objects cannot be asked,
-	// and owns none any more.
+	// incomplete tells that a target which may hold objects has left the
+	// cluster map.
 	incomplete bool
+	// moving: objects are, or may be, where they do not belong.
+	moving atomic.Bool
 }
 
 // newLister fails at once if a target is known to be down: its names would be
 // missing from the page.
 func (p *Proxy) newLister(bck wire.Bck, msg *wire.LsoMsg) (*lister, error) {
-	smap := p.control.View().Smap
-	l := &lister{proxy: p, bck: bck, msg: msg, targets: smap.ActiveTargets()}
+	view := p.control.View()
+	l := &lister{proxy: p, bck: bck, msg: msg, targets: view.Smap.ActiveTargets()}
 	if len(l.targets) == 0 {
 		return nil, apierr.New(http.StatusBadRequest, wire.CodeNoNodes, "no active targets in the cluster map")
 	}
@@ -58,32 +61,42 @@ func (p *Proxy) newLister(bck wire.Bck, msg *wire.LsoMsg) (*lister, error) {
 		wire.QueryProvider:  {bck.Provider},
 		wire.QueryNamespace: {bck.Ns.Uname()},
 	}.Encode()
-	l.addFormerOwners()
-	return l, nil
+	return l, l.addFormerOwners(view)
 }
 
 // addFormerOwners has targets asked as well that own nothing now, but may hold
-// what nobody has moved yet.
-func (l *lister) addFormerOwners() {
-	view := l.proxy.control.View()
+// what nobody has moved yet. One that is in the map and down fails the page, as
+// an owner does. What one that has left the map took with it is not in the
+// cluster: the page goes without it, and says so.
+func (l *lister) addFormerOwners(view *meta.View) error {
 	if view.Placement.Settled() {
-		return
+		return nil
 	}
 	l.marked = true
+	l.moving.Store(true)
 	l.query += "&" + paramMarks + "=true"
 	l.targets = slices.Clone(l.targets)
-	for i := range view.Placement.Sets {
-		for _, id := range view.Placement.Sets[i].Targets {
+	add := func(ids []string) error {
+		for _, id := range ids {
 			target := view.Smap.Tmap[id]
 			switch {
 			case slices.ContainsFunc(l.targets, func(n *meta.Snode) bool { return n.ID == id }):
-			case target == nil || l.proxy.control.IsDown(id):
+			case target == nil:
 				l.incomplete = true
+			case l.proxy.control.IsDown(id):
+				return l.unavailable(target, errors.New("it is down, and may hold objects that were not moved yet"))
 			default:
 				l.targets = append(l.targets, target)
 			}
 		}
+		return nil
 	}
+	for i := range view.Placement.Sets {
+		if err := add(view.Placement.Sets[i].Targets); err != nil {
+			return err
+		}
+	}
+	return add(view.Placement.Older)
 }
 
 // merge returns the limit smallest names after a name, of all targets, for a
@@ -153,6 +166,9 @@ func (l *lister) fetch(ctx context.Context, target *meta.Snode, msg *wire.LsoMsg
 	var page wire.LsoPage
 	if err := l.decode(&page, answer, header); err != nil {
 		return nil, false, l.unavailable(target, err)
+	}
+	if page.Flags&wire.PageIncomplete != 0 {
+		l.moving.Store(true)
 	}
 	return page.Entries, page.ContinuationToken != "", nil
 }

@@ -104,6 +104,9 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 		layout = wire.DefaultTimeFormat
 	}
 	page := wire.LsoPage{Entries: make([]wire.LsoEntry, 0, len(entries))}
+	if t.fs.Available().Unsettled {
+		page.Flags = wire.PageIncomplete
+	}
 	more := int64(len(entries)) >= msg.PageSize
 	size := 0
 	for i := range entries {
