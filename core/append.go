@@ -69,8 +69,8 @@ func (s *Store) BeginAppend(ctx context.Context, key Key, body io.Reader, size, 
 	if err != nil {
 		return AppendHandle{}, err
 	}
-	if key.Props.IsRemote(key.Bck) {
-		return AppendHandle{}, apierr.NotImplemented("appending to objects of remote buckets (%s) is not built yet", key.Bck)
+	if err := key.CheckWritable(); err != nil {
+		return AppendHandle{}, err
 	}
 	if err := s.options.FS.OutOfSpace(); err != nil {
 		return AppendHandle{}, err

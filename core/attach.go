@@ -59,7 +59,7 @@ func (w *write) publishSidecar(rec *record) error {
 	}
 	defer w.bucket.gate.RUnlock()
 	path := sidecarPath(w.mp, &w.object, rec.stamp)
-	if err := w.s.publish(&w.object, w.sidecarWork, path); err != nil {
+	if err := w.s.renameInto(w.mp, w.sidecarWork, path); err != nil {
 		w.removeWork(&path) // in case it took place all the same
 		return err
 	}

@@ -183,28 +183,18 @@ func (w *write) endChunks(ctx context.Context) error {
 	if !w.sync {
 		return nil
 	}
-	flushes := map[*fs.Filesystem]*fs.FlushRequest{}
+	var flushes fs.FlushGroup
 	where := map[string]bool{}
 	for i := range c.chunks {
 		where[c.chunks[i].mp] = true
 	}
 	for _, mp := range w.s.options.FS.Available().All() {
-		if !where[mp.ID] {
-			continue
-		}
-		request := flushes[mp.Filesystem()]
-		if request == nil {
-			request = &fs.FlushRequest{}
-			flushes[mp.Filesystem()] = request
-		}
-		request.Dirs = append(request.Dirs, chunkDir(mp, &w.object))
-	}
-	for filesystem, request := range flushes {
-		if err := filesystem.Flush(ctx, *request); err != nil {
-			return err
+		if where[mp.ID] {
+			request := flushes.Of(mp)
+			request.Dirs = append(request.Dirs, chunkDir(mp, &w.object))
 		}
 	}
-	return nil
+	return flushes.Flush(ctx)
 }
 
 // listChunks makes the manifest in memory: what the record says of it is known

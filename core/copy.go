@@ -48,8 +48,8 @@ func (s *Store) Copy(ctx context.Context, from, to Key, moves bool) (Attrs, erro
 	if err != nil {
 		return Attrs{}, err
 	}
-	if to.Props.IsRemote(to.Bck) {
-		return Attrs{}, apierr.NotImplemented("writing to remote buckets (%s) is not built yet", to.Bck)
+	if err := to.CheckWritable(); err != nil {
+		return Attrs{}, err
 	}
 	if err := s.options.FS.OutOfSpace(); err != nil {
 		return Attrs{}, err
@@ -97,8 +97,8 @@ func (s *Store) PutCopy(ctx context.Context, key Key, body io.Reader, from Origi
 	if err != nil {
 		return Attrs{}, err
 	}
-	if key.Props.IsRemote(key.Bck) {
-		return Attrs{}, apierr.NotImplemented("writing to remote buckets (%s) is not built yet", key.Bck)
+	if err := key.CheckWritable(); err != nil {
+		return Attrs{}, err
 	}
 	if err := s.options.FS.OutOfSpace(); err != nil {
 		return Attrs{}, err

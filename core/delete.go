@@ -32,8 +32,8 @@ func (s *Store) delete(ctx context.Context, key Key, stamp Stamp) error {
 	if err != nil {
 		return err
 	}
-	if o.Props.IsRemote(o.Bck) {
-		return apierr.NotImplemented("deleting from remote buckets (%s) is not built yet", o.Bck)
+	if err := o.CheckWritable(); err != nil {
+		return err
 	}
 	if err := s.lock(ctx, &o, true); err != nil {
 		return err

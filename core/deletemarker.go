@@ -2,8 +2,6 @@ package core
 
 import (
 	"context"
-
-	"github.com/aistore-go/aistore/cmn/apierr"
 )
 
 // A delete marker is a generation without content: the name does not exist, but
@@ -20,8 +18,8 @@ func (s *Store) PutDeleteMarker(ctx context.Context, key Key, keep Keep) (Attrs,
 	if err != nil {
 		return Attrs{}, err
 	}
-	if o.Props.IsRemote(o.Bck) {
-		return Attrs{}, apierr.NotImplemented("deleting from remote buckets (%s) is not built yet", o.Bck)
+	if err := o.CheckWritable(); err != nil {
+		return Attrs{}, err
 	}
 	w := &write{s: s, object: o, opts: PutOptions{SkipVC: true, Keep: keep}, sync: key.Props.SyncWrites(), marker: true}
 	defer w.discard()

@@ -54,7 +54,7 @@ func appendValue(dst []byte, r *record, mountpath string) []byte {
 	dst = appendCounted(dst, r.version)
 	etag := ""
 	for i := range r.custom {
-		if r.custom[i].Key == customETag {
+		if r.custom[i].Key == CustomETag {
 			etag = r.custom[i].Value
 		}
 	}
@@ -67,9 +67,6 @@ func appendValue(dst []byte, r *record, mountpath string) []byte {
 	}
 	return dst
 }
-
-// customETag is the custom key of an object's ETag.
-const customETag = "ETag"
 
 // isReplica tells that a file is a copy of what lies on another mountpath: its
 // own mountpath is among the further ones.

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/cksum"
 	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -21,6 +22,14 @@ type Key struct {
 // Cname is the canonical display name: "ais://bucket/object", the object in its
 // native form.
 func (k Key) Cname() string { return k.Bck.Cname(naming.Native(k.Name)) }
+
+// CheckWritable refuses a name in a bucket with a remote backend: 501.
+func (k *Key) CheckWritable() error {
+	if k.Props.IsRemote(k.Bck) {
+		return apierr.NotImplemented("writing to remote buckets (%s) is not built yet", k.Bck)
+	}
+	return nil
+}
 
 // KV is one pair of custom metadata.
 type KV struct {

@@ -249,7 +249,7 @@ func (l *listing) fill(mp *fsys.Mountpath, digest uint64, path string, rec *reco
 		e.Attrs.Mtime = all.Mtime
 	}
 	if want&ListETag != 0 {
-		e.ETag, _ = all.CustomValue(customETag)
+		e.ETag, _ = all.CustomValue(CustomETag)
 	}
 	if want&ListAtime != 0 {
 		info, err := l.s.system.Stat(path)

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/OneOfOne/xxhash"
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -254,7 +254,7 @@ func (s *Store) nameVersions(ctx context.Context, at *object, dir string, durabl
 		err = closed
 	}
 	if err == nil {
-		err = s.publish(at, work, path)
+		err = s.renameInto(at.mp, work, path)
 	}
 	if err != nil {
 		_ = s.system.Unlink(work) // else the next start does it
@@ -343,7 +343,7 @@ func decodeVersionsName(file []byte) (name string, err error) {
 	end := len(file) - frameSum
 	const head = len(versionsMagic) + 4
 	if end < head || !strings.HasPrefix(string(file), versionsMagic) || int64(binary.LittleEndian.Uint32(file[4:])) != int64(end-head) ||
-		xxhash.Checksum64(file[:end]) != binary.LittleEndian.Uint64(file[end:]) {
+		xxhash.Sum64(file[:end]) != binary.LittleEndian.Uint64(file[end:]) {
 		return "", damaged("name of versions")
 	}
 	return string(file[head:end]), nil

@@ -209,18 +209,6 @@ func (p *partFile) chunk() chunk {
 	return chunk{number: p.rec.number, size: p.rec.size, crc: p.rec.crc, mp: p.mp.ID}
 }
 
-// renameInto renames a file over a name and makes the directories that are
-// missing.
-func (s *Store) renameInto(mp *fsys.Mountpath, from, to string) error {
-	err := s.system.Rename(from, to)
-	if isNotExist(err) {
-		if err = mp.MakeDirs(filepath.Dir(to)); err == nil {
-			err = s.system.Rename(from, to)
-		}
-	}
-	return err
-}
-
 // writeManifest puts a manifest file in its place.
 func (s *Store) writeManifest(ctx context.Context, o *object, path string, data []byte, durable bool) error {
 	if err := o.mp.Acquire(ctx); err != nil {

@@ -33,8 +33,8 @@ func (s *Store) SetCustom(ctx context.Context, key Key, custom []KV, replace boo
 	if err != nil {
 		return Attrs{}, err
 	}
-	if o.Props.IsRemote(o.Bck) {
-		return Attrs{}, apierr.NotImplemented("changing objects of remote buckets (%s) is not built yet", o.Bck)
+	if err := o.CheckWritable(); err != nil {
+		return Attrs{}, err
 	}
 	c, err := s.openWhole(ctx, &o, false, false) // a damaged one is restored, or moved aside
 	if err != nil {
@@ -206,7 +206,7 @@ func (p *patch) frame(dst []byte, apart bool) (frame []byte, body fsys.File, err
 		return nil, nil, err
 	}
 	path := sidecarPath(p.mp, &p.object, p.rec.stamp)
-	if err := p.s.publish(&p.object, work, path); err != nil {
+	if err := p.s.renameInto(p.mp, work, path); err != nil {
 		_ = body.Close() // of a file that is given up
 		p.s.unlinkGarbage(&p.object, work)
 		p.s.unlinkGarbage(&p.object, path) // in case it took place all the same

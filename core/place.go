@@ -152,12 +152,12 @@ func (s *Store) decodeRecord(mp *fsys.Mountpath, o *object, frame []byte, rec *r
 	return s.readSidecar(mp, sidecarPath(mp, o, ref.stamp), ref, rec)
 }
 
-// publish renames a work file over a name, making the directories that are
+// renameInto renames a work file over a name, making the directories that are
 // missing. The bucket's gate must be held.
-func (s *Store) publish(o *object, work, path string) error {
+func (s *Store) renameInto(mp *fsys.Mountpath, work, path string) error {
 	err := s.system.Rename(work, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = o.mp.MakeDirs(filepath.Dir(path)); err == nil {
+	if isNotExist(err) {
+		if err = mp.MakeDirs(filepath.Dir(path)); err == nil {
 			err = s.system.Rename(work, path)
 		}
 	}

@@ -59,8 +59,8 @@ func (s *Store) Put(ctx context.Context, key Key, body io.Reader, opts PutOption
 // checkPut refuses what is wrong before any byte is read, and normalizes the
 // options.
 func checkPut(o *object, opts *PutOptions) error {
-	if o.Props.IsRemote(o.Bck) {
-		return apierr.NotImplemented("writing to remote buckets (%s) is not built yet", o.Bck)
+	if err := o.CheckWritable(); err != nil {
+		return err
 	}
 	if err := ValidateCustom(opts.Custom); err != nil {
 		return err

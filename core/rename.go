@@ -97,7 +97,7 @@ func (w *write) renameTo(path string, place Place) error {
 	if place == PlaceEscaped {
 		w.dirs.escaped.Store(holdsSome)
 	}
-	return w.s.publish(&w.object, w.work, path)
+	return w.s.renameInto(w.mp, w.work, path)
 }
 
 // afterFailedRename looks whether a rename that returned an error took place:

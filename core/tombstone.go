@@ -32,8 +32,8 @@ func (s *Store) Bury(ctx context.Context, key Key) (Stamp, error) {
 	if err != nil {
 		return Stamp{}, err
 	}
-	if o.Props.IsRemote(o.Bck) {
-		return Stamp{}, apierr.NotImplemented("deleting from remote buckets (%s) is not built yet", o.Bck)
+	if err := o.CheckWritable(); err != nil {
+		return Stamp{}, err
 	}
 	w := &write{s: s, object: o, opts: PutOptions{SkipVC: true}, sync: key.Props.SyncWrites(), tombstone: true}
 	defer w.discard()

@@ -110,8 +110,8 @@ func newWholeSum(kind string) wholeSum {
 // resolveUpload is resolve for an object that may come in parts.
 func (s *Store) resolveUpload(key Key) (object, error) {
 	o, err := s.resolve(key)
-	if err == nil && o.Props.IsRemote(o.Bck) {
-		err = apierr.NotImplemented("writing to remote buckets (%s) is not built yet", o.Bck)
+	if err == nil {
+		err = o.CheckWritable()
 	}
 	return o, err
 }

@@ -138,7 +138,7 @@ func (u *upload) chooseListed(o *object, opts *CompleteOptions) ([]*storedPart, 
 // secureParts looks whether every part is there, and makes durable what an
 // earlier process may not have.
 func (s *Store) secureParts(ctx context.Context, o *object, parts []*storedPart) error {
-	flushes := map[*fs.Filesystem]*fs.FlushRequest{}
+	var flushes fs.FlushGroup
 	var open []fs.File
 	defer func() {
 		for _, f := range open {
@@ -146,12 +146,9 @@ func (s *Store) secureParts(ctx context.Context, o *object, parts []*storedPart)
 		}
 	}()
 	flush := func() error {
-		for filesystem, request := range flushes {
-			if err := filesystem.Flush(ctx, *request); err != nil {
-				return s.partError(o, o.mp, err)
-			}
+		if err := flushes.Flush(ctx); err != nil {
+			return s.partError(o, o.mp, err)
 		}
-		clear(flushes)
 		for len(open) > 0 {
 			if err := open[0].Close(); err != nil {
 				return s.partError(o, o.mp, err)
@@ -173,11 +170,7 @@ func (s *Store) secureParts(ctx context.Context, o *object, parts []*storedPart)
 				return err
 			}
 			open = append(open, f)
-			request := flushes[p.mp.Filesystem()]
-			if request == nil {
-				request = &fs.FlushRequest{}
-				flushes[p.mp.Filesystem()] = request
-			}
+			request := flushes.Of(p.mp)
 			request.Files = append(request.Files, f)
 			request.Bytes += p.size
 			if dir := chunkDir(p.mp, o); !slices.Contains(request.Dirs, dir) {

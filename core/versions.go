@@ -310,7 +310,7 @@ func (s *Store) promote(ctx context.Context, o *object, v *Version) (path string
 	}
 	noted := s.note(&v.at)
 	defer noted.settle()
-	if err := s.publish(&v.at, v.path, path); err != nil {
+	if err := s.renameInto(v.at.mp, v.path, path); err != nil {
 		if fsys.IsNameProblem(err) {
 			// The object itself holds the place, unless it is on another
 			// mountpath than this version.

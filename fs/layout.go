@@ -152,10 +152,3 @@ func (mp *Mountpath) HashedPath(b wire.Bck, content, name, suffix string) string
 	buf = append(buf, '/')
 	return string(append(buf, component(string(digits[:])+suffix)...))
 }
-
-// NameOfPlainPath is the reverse of PlainPath: the object name of a path below
-// a bucket's object directory.
-func (mp *Mountpath) NameOfPlainPath(b wire.Bck, path string) (name string, ok bool) {
-	name, ok = strings.CutPrefix(path, mp.BucketDir(b, ContentObject)+"/")
-	return name, ok && IsPlainName(name)
-}

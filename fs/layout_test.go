@@ -89,8 +89,8 @@ func FuzzLayout(f *testing.F) {
 		inside(mp.HashedPath(b, fs.ContentSidecar, name, suffix), mp.BucketDir(b, fs.ContentSidecar))
 		if path, ok := mp.PlainPath(b, name); ok {
 			inside(path, mp.BucketDir(b, fs.ContentObject))
-			if back, ok := mp.NameOfPlainPath(b, path); !ok || back != name {
-				t.Errorf("name %q came back as %q", name, back)
+			if !strings.HasSuffix(path, "/"+name) {
+				t.Errorf("name %q is at %q", name, path)
 			}
 		}
 	})

@@ -8,10 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/fs/faultfs"
-	"golang.org/x/sys/unix"
 )
 
 // disks are folders that stand for disks: made once, opened again and again.
@@ -138,7 +139,7 @@ func TestMovedMountPointKeepsPlacement(t *testing.T) {
 	if len(set.Paths) != 3 {
 		t.Fatalf("%d mountpaths in use, want 3", len(set.Paths))
 	}
-	if mp := set.ByPath(moved); mp.Digest != first.ByPath(old).Digest || mp != set.ByID(first.ByPath(old).ID) {
+	if mp := set.ByPath(moved); mp.Digest != first.ByPath(old).Digest || mp.ID != first.ByPath(old).ID {
 		t.Error("the moved disk has another placement digest")
 	}
 	if set.ByPath(old).Digest == set.ByPath(moved).Digest {

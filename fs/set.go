@@ -75,14 +75,3 @@ func (s *Set) ByPath(path string) *Mountpath {
 	}
 	return nil
 }
-
-// ByID finds a mountpath that takes part in placement by its random id, nil if
-// there is none.
-func (s *Set) ByID(id string) *Mountpath {
-	for _, mp := range s.Paths {
-		if mp.ID == id {
-			return mp
-		}
-	}
-	return nil
-}

@@ -59,8 +59,8 @@ func (t *Target) renameObject(w http.ResponseWriter, r *http.Request, req *objec
 
 // duplicate makes a copy of an object and returns the source's attributes.
 func (t *Target) duplicate(ctx context.Context, from, to core.Key, moves bool) (core.Attrs, error) {
-	if to.Props.IsRemote(to.Bck) {
-		return core.Attrs{}, apierr.NotImplemented("writing to remote buckets (%s) is not built yet", to.Bck)
+	if err := to.CheckWritable(); err != nil {
+		return core.Attrs{}, err
 	}
 	if err := t.bringHome(ctx, from); err != nil {
 		return core.Attrs{}, err

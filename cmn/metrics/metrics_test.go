@@ -56,8 +56,8 @@ func TestTargetSeries(t *testing.T) {
 	r.ChecksumMismatch(bucket)
 	r.HTTPWriteFailed()
 	r.Keepalive(3, errors.New("gone"))
-	r.SetFlags(wire.NodeHealthy | wire.NodeOOS)
-	r.ClearFlags(wire.NodeOOS)
+	r.ReplaceFlags(wire.NodeHealthy | wire.NodeOOS)
+	r.ReplaceFlags(wire.NodeHealthy)
 	r.SetPrimary("p.1")
 	r.SetDisks(map[string]wire.DiskStats{"sda": {ReadBps: 1, ReadAvg: 2, WriteBps: 3, WriteAvg: 4, Util: 5}})
 	want(t, scrape(t, r),
@@ -239,7 +239,7 @@ func TestReset(t *testing.T) {
 	fill := func() {
 		r.Done(metrics.Get, bucket, 100, 40)
 		r.Failed(metrics.Put, bucket, 400)
-		r.SetFlags(wire.NodeHealthy)
+		r.ReplaceFlags(wire.NodeHealthy)
 		r.SetDisks(map[string]wire.DiskStats{"sda": {Util: 9}})
 	}
 	fill()
@@ -267,7 +267,7 @@ func TestReset(t *testing.T) {
 func TestReplaceFlags(t *testing.T) {
 	t.Parallel()
 	r := metrics.New(metrics.RoleTarget, "t1")
-	r.SetFlags(wire.NodeOOS)
+	r.ReplaceFlags(wire.NodeOOS)
 	r.ReplaceFlags(wire.NodeHealthy)
 	r.Reset(false)
 	r.ReplaceFlags(wire.NodeHealthy)

@@ -5,8 +5,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/aistore-go/aistore/cmn/wire"
 )
 
 // Registry holds all metrics of one node. Its methods may be called from any
@@ -154,18 +155,6 @@ func (r *Registry) SetPrimary(nodeID string) {
 
 // Flags returns the node's alert mask.
 func (r *Registry) Flags() wire.NodeFlags { return wire.NodeFlags(r.flags.Load()) }
-
-// SetFlags sets bits of the alert mask.
-func (r *Registry) SetFlags(bits wire.NodeFlags) {
-	r.flags.Or(uint64(bits))
-	r.flagsReset.Store(false)
-}
-
-// ClearFlags clears bits of the alert mask.
-func (r *Registry) ClearFlags(bits wire.NodeFlags) {
-	r.flags.And(^uint64(bits))
-	r.flagsReset.Store(false)
-}
 
 // ReplaceFlags sets the whole alert mask. A node that watches its state calls
 // it at every look, also when nothing changed: it ends what Reset did.

@@ -8,7 +8,7 @@ import (
 	iofs "io/fs"
 	"strconv"
 
-	"github.com/OneOfOne/xxhash"
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/fs"
@@ -37,7 +37,7 @@ func (s *state) sum() (string, error) {
 	plain := *s
 	plain.Checksum = ""
 	text, err := json.Marshal(&plain)
-	return fmt.Sprintf("%016x", xxhash.Checksum64(text)), err
+	return fmt.Sprintf("%016x", xxhash.Sum64(text)), err
 }
 
 // readState returns nil if there is no state that can be believed.

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 
-	"github.com/OneOfOne/xxhash"
+	"github.com/cespare/xxhash/v2"
 )
 
 // Op is what was about to happen to a name.
@@ -70,7 +70,7 @@ func appendFrame(dst []byte, seq uint64, r *Record) []byte {
 		dst = append(dst, r.Name...)
 	}
 	binary.LittleEndian.PutUint32(dst[start:], uint32(len(dst)-start-frameHead))
-	return binary.LittleEndian.AppendUint64(dst, xxhash.Checksum64(dst[start:]))
+	return binary.LittleEndian.AppendUint64(dst, xxhash.Sum64(dst[start:]))
 }
 
 // parseFrame reads the frame at the beginning of data, which must have the
@@ -84,7 +84,7 @@ func parseFrame(data []byte, seq uint64) (r Record, n int) {
 		return r, 0
 	}
 	end := frameHead + int(body)
-	if xxhash.Checksum64(data[:end]) != binary.LittleEndian.Uint64(data[end:]) {
+	if xxhash.Sum64(data[:end]) != binary.LittleEndian.Uint64(data[end:]) {
 		return r, 0
 	}
 	if !r.parse(data[frameHead:end]) {

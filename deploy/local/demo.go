@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/OneOfOne/xxhash"
+	"github.com/cespare/xxhash/v2"
 )
 
 const demoBucket = "ais://demo"
@@ -145,7 +145,7 @@ func digestOf(path string) (digest, error) {
 	if err != nil {
 		return digest{}, err
 	}
-	h := xxhash.New64()
+	h := xxhash.New()
 	n, err := io.Copy(h, file)
 	return digest{size: n, sum: h.Sum64()}, errors.Join(err, file.Close())
 }

@@ -292,10 +292,3 @@ func (e *UnreachableError) Error() string { return "call " + e.URL + ": " + e.Ca
 
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Cause }
-
-// NotSent tells that the connection could not even be made, so that the node
-// cannot have seen the request.
-func (e *UnreachableError) NotSent() bool {
-	var op *net.OpError
-	return errors.As(e.Cause, &op) && op.Op == "dial" || errors.Is(e.Cause, errClosed)
-}
