@@ -75,6 +75,7 @@ simulate: ## thousands of seeded histories of the control plane, 5 minutes
 
 test-long: build ## what takes longer than CI should: crash loops, soak, large objects, simulation
 	AIS_TEST_LONG=yes $(GO) test -timeout 60m -count=1 -v ./ais/test/...
+	$(GO) test -timeout 60m -count=1 -v ./core -run TestCrashSequences -crash.random -crash.seeds=20000
 	GO=$(GO) .ci/simulate 10
 
 lint: ## gofmt, go vet, golangci-lint

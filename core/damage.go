@@ -162,6 +162,8 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 		if err := o.mp.Filesystem().Flush(context.Background(), flush); err != nil {
 			s.log.Warn("quarantine is not durable yet", "dir", dir, "err", err)
 		}
+	} else {
+		o.mp.Filesystem().Doubt(filepath.Dir(path)) // see Store.remove
 	}
 	s.changed(o)
 	s.log.Error("damaged object moved to quarantine", "object", o.Cname(), "dir", dir, "finding", finding)

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"path/filepath"
+	"slices"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/fs"
@@ -88,19 +89,31 @@ func (s *Store) deleteLocked(ctx context.Context, o *object, only Stamp) error {
 	return s.removeAll(context.WithoutCancel(ctx), o, &now)
 }
 
-// settleAbsence makes it durable that a name is not there, if a removal before
-// this one has failed to do so: "doesn't exist" is as good as a removal.
+// settleAbsence makes it durable that a name is not there, wherever a removal
+// before this one has not done so: it failed, or did not have to. Without it
+// neither "doesn't exist" nor the removal of what is there now would last, since
+// a loss of power could bring the older generation back.
 func (s *Store) settleAbsence(ctx context.Context, o *object) error {
 	if !o.Props.SyncWrites() {
 		return nil
 	}
-	filesystem := o.mp.Filesystem()
-	var dirs []string
-	for _, path := range [...]string{o.plain, o.escapedPath()} {
-		if path != "" && filesystem.Doubtful(filepath.Dir(path)) {
-			dirs = append(dirs, filepath.Dir(path))
-		}
+	err := s.settleAbsenceHere(ctx, o)
+	if err != nil || !o.set.Unsettled {
+		return err
 	}
+	return s.elsewhere(ctx, o, func(at *object) error { return s.settleAbsenceHere(ctx, at) })
+}
+
+func (s *Store) settleAbsenceHere(ctx context.Context, o *object) error {
+	filesystem := o.mp.Filesystem()
+	if !filesystem.Doubts() {
+		return nil
+	}
+	places := []string{filepath.Dir(o.escapedPath()), o.versionsDir()}
+	if o.plain != "" {
+		places = append(places, filepath.Dir(o.plain))
+	}
+	dirs := slices.DeleteFunc(places, func(dir string) bool { return !filesystem.Doubtful(dir) })
 	err := filesystem.Flush(ctx, fs.FlushRequest{Dirs: dirs})
 	if err == nil || isNotExist(err) {
 		return nil
@@ -111,6 +124,9 @@ func (s *Store) settleAbsence(ctx context.Context, o *object) error {
 // removeAll removes what a name holds on all mountpaths, the newest generation
 // last, so that no older one can come to light.
 func (s *Store) removeAll(ctx context.Context, o *object, now *existing) error {
+	if err := s.settleAbsence(ctx, o); err != nil {
+		return err
+	}
 	newest := now.newest()
 	var last *other
 	for i := range now.others {
@@ -148,8 +164,11 @@ func (s *Store) remove(ctx context.Context, o *object, now *existing) error {
 		if path == "" {
 			continue
 		}
-		if err := s.system.Unlink(path); err != nil && !isNotExist(err) {
-			o.mp.Filesystem().Doubt(filepath.Dir(path))
+		err := s.system.Unlink(path)
+		if err != nil && !isNotExist(err) || !o.Props.SyncWrites() {
+			o.mp.Filesystem().Doubt(filepath.Dir(path)) // it may have taken place all the same
+		}
+		if err != nil && !isNotExist(err) {
 			return o.mp.IOError("DELETE "+o.Cname(), err)
 		}
 		flush.Dirs = append(flush.Dirs, filepath.Dir(path))

@@ -204,7 +204,11 @@ func (s *Store) removeOther(ctx context.Context, o *other, durable bool) error {
 		if path == "" {
 			continue
 		}
-		if err := s.system.Unlink(path); err != nil && !isNotExist(err) {
+		err := s.system.Unlink(path)
+		if err != nil && !isNotExist(err) || !durable {
+			o.at.mp.Filesystem().Doubt(filepath.Dir(path)) // see Store.remove
+		}
+		if err != nil && !isNotExist(err) {
 			return o.at.mp.IOError("remove "+path, err)
 		}
 		dirs = append(dirs, filepath.Dir(path))

@@ -319,7 +319,11 @@ func (s *Store) eachVersionDir(o *object, do func(at *object) error) error {
 // removeNoncurrent removes a noncurrent version and what belongs to it. A slot
 // of its mountpath must be held.
 func (s *Store) removeNoncurrent(ctx context.Context, v *noncurrent, durable bool) error {
-	if err := s.system.Unlink(v.path); err != nil && !isNotExist(err) {
+	err := s.system.Unlink(v.path)
+	if err != nil && !isNotExist(err) || !durable {
+		v.at.mp.Filesystem().Doubt(filepath.Dir(v.path)) // see Store.remove
+	}
+	if err != nil && !isNotExist(err) {
 		return v.at.mp.IOError("remove "+v.path, err)
 	}
 	if durable {

@@ -125,6 +125,8 @@ func (w *write) afterFailedRename(old *existing, rec *record) {
 func (s *Store) removeGeneration(o *object, now *existing) {
 	if now.older != "" {
 		s.unlinkGarbage(o, now.older)
+		// As long as the newer generation is there it does not matter.
+		o.mp.Filesystem().Doubt(filepath.Dir(now.older))
 	}
 	s.removeSidecars(o, now)
 }

@@ -5,14 +5,15 @@ import (
 	"sync/atomic"
 )
 
-// doubtfulDirs are directories of which it is not known whether what they show
-// is on stable storage: their flush has failed, or a removal in them. Who finds
-// a name missing there, and is about to say so for good, flushes them first.
+// doubtfulDirs are directories in which names are missing that a loss of power
+// may bring back: their flush has failed, or a removal in them, or nobody
+// flushed after a removal. Who finds a name missing there, and is about to say
+// so for good, flushes them first.
 type doubtfulDirs struct {
 	count atomic.Int64 // to skip the lock in the usual case
 	mu    sync.Mutex
-	dirs  map[string]struct{}
-	all   bool // too many to be kept one by one
+	dirs  map[string]int64 // the number of the last doubt
+	all   bool             // too many to be kept one by one
 	adds  int64
 }
 
@@ -22,11 +23,14 @@ func (d *doubtfulDirs) add(dirs ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.adds++
+	if d.all {
+		return
+	}
 	if d.dirs == nil {
-		d.dirs = make(map[string]struct{})
+		d.dirs = make(map[string]int64)
 	}
 	for _, dir := range dirs {
-		d.dirs[dir] = struct{}{}
+		d.dirs[dir] = d.adds
 	}
 	if len(d.dirs) > maxDoubtfulDirs {
 		d.dirs, d.all = nil, true
@@ -37,22 +41,25 @@ func (d *doubtfulDirs) add(dirs ...string) {
 	}
 }
 
-// settle forgets directories that were flushed.
-func (d *doubtfulDirs) settle(dirs map[string]struct{}) {
-	if d.count.Load() == 0 {
+// settle forgets directories that were flushed, unless there are doubts from
+// after the mark, which was taken before the flush began.
+func (d *doubtfulDirs) settle(dirs map[string]struct{}, mark int64) {
+	if mark == 0 {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for dir := range dirs {
-		delete(d.dirs, dir)
+		if d.dirs[dir] <= mark {
+			delete(d.dirs, dir)
+		}
 	}
 	if !d.all {
 		d.count.Store(int64(len(d.dirs)))
 	}
 }
 
-// mark is the state before a flush of everything; see settleAll.
+// mark is the state before a flush; see settle and settleAll.
 func (d *doubtfulDirs) mark() int64 {
 	if d.count.Load() == 0 {
 		return 0
@@ -62,7 +69,8 @@ func (d *doubtfulDirs) mark() int64 {
 	return d.adds
 }
 
-// settleAll forgets everything after such a flush, unless there are new doubts.
+// settleAll forgets everything after a flush of the whole filesystem, unless
+// there are new doubts.
 func (d *doubtfulDirs) settleAll(mark int64) {
 	if mark == 0 {
 		return
@@ -75,12 +83,15 @@ func (d *doubtfulDirs) settleAll(mark int64) {
 	}
 }
 
-// Doubt notes that a removal in a directory has returned an error: it may have
-// taken place all the same.
+// Doubt notes that a name is gone from a directory, or may be, and that nobody
+// is about to flush that. It is called after the removal.
 func (fsys *Filesystem) Doubt(dir string) { fsys.doubts.add(dir) }
 
-// Doubtful tells that what a directory shows may not be on stable storage,
-// although nobody is about to flush it.
+// Doubts tells that there is any doubtful directory.
+func (fsys *Filesystem) Doubts() bool { return fsys.doubts.count.Load() > 0 }
+
+// Doubtful tells that names which are missing in a directory may come back
+// after a loss of power, although nobody is about to remove them.
 func (fsys *Filesystem) Doubtful(dir string) bool {
 	d := &fsys.doubts
 	if d.count.Load() == 0 {

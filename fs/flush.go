@@ -243,16 +243,17 @@ func (fsys *Filesystem) flushTogether(members []*flushMember) error {
 		}
 	}
 	stats, now := &fsys.rounds.stats, time.Now()
+	doubts := fsys.doubts.mark()
 	if things := files + len(dirs); things > 1 && max(things, len(members)) >= syncfsMinFiles && fsys.syncfs != nil && fsys.system.SyncfsReportsErrors() &&
 		bytes+fsys.unsaved.total(now) < syncfsMaxBytes {
-		settled, doubts := fsys.fresh.all(), fsys.doubts.mark()
+		settled := fsys.fresh.all()
 		stats.syncfs.Add(1)
 		if err := fsys.system.Syncfs(fsys.syncfs); err != nil {
 			return err
 		}
 		fsys.unsaved.reset(now)
 		fsys.fresh.settle(settled)
-		fsys.doubts.settle(dirs)
+		fsys.doubts.settle(dirs, doubts)
 		fsys.doubts.settleAll(doubts)
 		return nil
 	}
@@ -261,7 +262,7 @@ func (fsys *Filesystem) flushTogether(members []*flushMember) error {
 	if err != nil {
 		return err
 	}
-	fsys.doubts.settle(dirs) // one that is missing holds no name
+	fsys.doubts.settle(dirs, doubts) // one that is missing holds no name
 	if missing == nil {
 		fsys.fresh.settle(settled)
 		return nil
