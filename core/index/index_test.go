@@ -394,10 +394,15 @@ func BenchmarkPage(b *testing.B) {
 			r := newRig(b, nil)
 			for i := range size {
 				r.x.Set(1, fmt.Sprintf("some/directory/object-%09d", i), value)
-				for i%1000 == 0 && r.x.Backlog() > 8<<20 {
-					if err := r.x.flush(b.Context()); err != nil {
-						b.Fatal(err)
-					}
+				if i%1000 > 0 {
+					continue
+				}
+				err := r.x.Sync(b.Context())
+				for err == nil && r.x.Backlog() > 8<<20 {
+					err = r.x.flush(b.Context())
+				}
+				if err != nil {
+					b.Fatal(err)
 				}
 			}
 			if err := r.x.Checkpoint(b.Context()); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -156,5 +157,71 @@ func TestPlansOfWorkingSets(t *testing.T) {
 	if r.Method != "PUT" || !strings.HasPrefix(string(r.Path), "/v1/objects/b/sw") || len(r.Body) != small.size || !r.Gateway ||
 		!strings.HasPrefix(string(r.Headers), "X: y\r\nAis-Checksum-Type: ") {
 		t.Errorf("%s %s %q", r.Method, r.Path, r.Headers)
+	}
+}
+
+// TestFailingRow: a row that fails is named in the report, and the others are
+// measured.
+func TestFailingRow(t *testing.T) {
+	t.Parallel()
+	s := &section{title: "some", notes: func(*bench) []string { return []string{"a note"} }, head: []string{"row", "figure", "bound"}}
+	measured := func(err error, cells ...string) func(context.Context, *bench) ([]string, error) {
+		return func(context.Context, *bench) ([]string, error) { return cells, err }
+	}
+	out := filepath.Join(t.TempDir(), "report.md")
+	b := &bench{options: &options{out: out}}
+	err := b.measureRows(context.Background(), []row{
+		{"bad", s, "the bad row", measured(errors.New("it broke"))},
+		{"good", s, "the good row", measured(nil, "good", "1", "2")},
+	})
+	if err == nil || !strings.Contains(err.Error(), "bad: it broke") {
+		t.Errorf("error %v", err)
+	}
+	report, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\n| the bad row | failed: bad: it broke |  |\n| good | 1 | 2 |\n", "\n- a note\n", "All of it took 0s"} {
+		if !strings.Contains(string(report), want) {
+			t.Errorf("no %q in\n%s", want, report)
+		}
+	}
+}
+
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	p := progress{to: &out, began: time.Now(), rows: 7}
+	p.begin(2, &row{id: "get-4k", title: "GET 4 KiB"})
+	p.round(1, 5)
+	p.step("storing %d objects", 3)
+	p.end(nil)
+	p.end(errors.New("it broke"))
+	const want = "[2/7 0s] GET 4 KiB (get-4k)\n[2/7 0s] get-4k: round 1 of 5\n[2/7 0s] get-4k: storing 3 objects\n[2/7 0s] get-4k took 0s\n[2/7 0s] it broke\n"
+	if out.String() != want {
+		t.Errorf("%s", out.String())
+	}
+	(&progress{}).round(1, 5) // nobody listens
+}
+
+// TestJoined: two halves of a turn count by their operations and their time.
+func TestJoined(t *testing.T) {
+	t.Parallel()
+	one, two := &load.Result{Elapsed: time.Second}, &load.Result{Elapsed: 3 * time.Second}
+	one.Operations, two.Operations = 100, 300
+	if got := joined(sample{8, 4, 100}, one, sample{4, 8, 100}, two); got != (sample{5, 7, 100}) {
+		t.Errorf("%+v", got)
+	}
+	if got := joined(sample{8, 4, 100}, one, sample{}, nil); got != (sample{8, 4, 100}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestPagesOfTheIndexAlone(t *testing.T) {
+	t.Parallel()
+	b := &bench{options: &options{slice: 10 * time.Millisecond}, memory: t.TempDir()}
+	cells, err := b.measureIndex(context.Background(), 5000)
+	if err != nil || len(cells) != len(indexAlone.head) || cells[0] != "5000" {
+		t.Errorf("%q, %v", cells, err)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/aistore-go/aistore/cmd/aisloader/load"
 )
@@ -11,7 +12,7 @@ var beside = &section{
 	title: "CPU beside nginx",
 	notes: func(b *bench) []string {
 		return []string{
-			fmt.Sprintf("CPU time (user + system) of all server processes an operation, in microseconds; %d clients; medians of %d rounds in which ours, nginx and nginx again take turns of %v.", b.workers, b.rounds, b.slice),
+			fmt.Sprintf("CPU time (user + system) of all server processes an operation, in microseconds; %d clients; medians of %d rounds in which ours, nginx and nginx again take turns of %v (%v for each in all; half of it where that is enough for %d operations).", b.workers, b.rounds, b.slice, time.Duration(b.rounds)*b.slice, enoughOperations),
 			"One gateway, one target, one mountpath; data in " + orDisk(memoryFolder()) + ", all of them in the page cache; plain HTTP; requests between nodes and redirects are signed; bucket with durability `none` and checksums xxhash2.",
 			"nginx: `sendfile on`, WebDAV PUT, 2 workers, no checksums. Its second figure over its first is the spread: no smaller difference can be claimed.",
 			"Rows through a gateway count its redirect. A PUT of more than 64 KiB is announced to the gateway without its body; smaller bodies go to the gateway, too.",
@@ -83,6 +84,7 @@ func (b *bench) compare(ctx context.Context, set workingSet, write, checksum, ga
 	}
 	turns := []*turn{{pids: ours.processes, task: mine}, {pids: reference.processes, task: theirs}, {pids: reference.processes, task: theirs}}
 	for round := range b.rounds {
+		b.progress.round(round+1, b.rounds)
 		for i := range turns {
 			t := turns[(round+i)%len(turns)] // nobody always follows the same one
 			s, err := b.sample(ctx, t.pids(), t.task, load.Options{})
@@ -99,10 +101,34 @@ func (b *bench) compare(ctx context.Context, set workingSet, write, checksum, ga
 	}, nil
 }
 
-// sample runs a task for one turn.
+// enoughOperations is how many operations of a row, in all rounds together,
+// make more of them a waste of time.
+const enoughOperations = 100_000
+
+// sample runs a task for one turn: half of its time, and the other half unless
+// the operations are already the turn's share of what is enough.
 func (b *bench) sample(ctx context.Context, pids []int, task load.Task, options load.Options) (sample, error) {
-	s, _, err := b.sampleWith(ctx, pids, &load.Plan{Workers: b.workers, Duration: b.slice, Seed: 1, Task: task, Options: options})
-	return s, err
+	plan := load.Plan{Workers: b.workers, Duration: b.slice / 2, Seed: 1, Task: task, Options: options}
+	first, result, err := b.sampleWith(ctx, pids, &plan)
+	if err != nil || result.Operations*int64(b.rounds) >= enoughOperations {
+		return first, err
+	}
+	plan.Seed++
+	second, other, err := b.sampleWith(ctx, pids, &plan)
+	return joined(first, result, second, other), err
+}
+
+// joined is two samples as one: means by operations, and by time.
+func joined(first sample, one *load.Result, second sample, two *load.Result) sample {
+	if two == nil {
+		return first
+	}
+	a, b := float64(one.Operations), float64(two.Operations)
+	return sample{
+		user:   (first.user*a + second.user*b) / (a + b),
+		system: (first.system*a + second.system*b) / (a + b),
+		rate:   (a + b) / (one.Elapsed + two.Elapsed).Seconds(),
+	}
 }
 
 // sampleWith executes a plan and measures what it costs the processes.

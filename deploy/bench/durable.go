@@ -47,7 +47,8 @@ func measureDurable(ctx context.Context, b *bench) ([]string, error) {
 	var mine []sample
 	var rates []float64
 	latency := load.Histogram{}
-	for range b.rounds {
+	for round := range b.rounds {
+		b.progress.round(round+1, b.rounds)
 		s, result, err := b.sampleWith(ctx, b.durable.processes(), &load.Plan{Workers: durableClients, Duration: b.slice, Task: task})
 		if err != nil {
 			return nil, err

@@ -15,8 +15,9 @@ import (
 
 // report collects the lines: shown as they come, written as Markdown.
 type report struct {
-	bench *bench
-	text  strings.Builder
+	bench   *bench
+	text    strings.Builder
+	columns int // of the table that is being written
 }
 
 func newReport(ctx context.Context, b *bench) *report {
@@ -37,6 +38,7 @@ func (r *report) print(format string, args ...any) {
 }
 
 func (r *report) begin(s *section) {
+	r.columns = len(s.head)
 	r.print("\n## %s\n\n", s.title)
 	for _, note := range s.notes(r.bench) {
 		r.print("- %s\n", note)
@@ -44,9 +46,16 @@ func (r *report) begin(s *section) {
 	r.print("\n| %s |\n|%s\n", strings.Join(s.head, " | "), strings.Repeat(" --- |", len(s.head)))
 }
 
-func (r *report) line(row row, cells []string, took time.Duration) {
+// line adds a row; missing cells stay empty.
+func (r *report) line(cells []string) {
+	for len(cells) < r.columns {
+		cells = append(cells, "")
+	}
 	r.print("| %s |\n", strings.Join(cells, " | "))
-	fmt.Fprintf(os.Stderr, "%s took %v\n", row.id, took.Round(100*time.Millisecond))
+}
+
+func (r *report) end(took time.Duration) {
+	r.print("\nAll of it took %v; the load of the machine was %s then, with the benchmark's own work.\n", took.Round(time.Second), loadAverage())
 }
 
 func (r *report) write(path string) error {
@@ -69,6 +78,7 @@ func machine(ctx context.Context, b *bench) [][2]string {
 		{"data on disk", filesystem(b.disk)},
 		{"Go", runtime.Version()},
 		{"nginx", nginxVersion(ctx)},
+		{"these sources", programVersion(ctx, b.bin)},
 		{"load of the machine at the start", loadAverage()},
 	}
 	if b.quick {
@@ -142,4 +152,13 @@ func nginxVersion(ctx context.Context) string {
 		return "unknown"
 	}
 	return strings.TrimPrefix(strings.TrimSpace(string(out)), "nginx version: ")
+}
+
+// programVersion is what the programs that are measured were built from.
+func programVersion(ctx context.Context, bin string) string {
+	out, err := exec.CommandContext(ctx, filepath.Join(bin, "aisnode"), "-version").CombinedOutput()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -27,7 +28,7 @@ type section struct {
 // allRows are the rows in the order in which they are measured.
 func allRows() []row {
 	var rows []row
-	for _, part := range [][]row{compareRows(), durableRows(), listRows(), memoryRows(), tlsRows(), callRows()} {
+	for _, part := range [][]row{compareRows(), durableRows(), listRows(), memoryRows(), indexRows(), tlsRows(), callRows()} {
 		rows = append(rows, part...)
 	}
 	return rows
@@ -39,6 +40,8 @@ type bench struct {
 	memory string // folder on tmpfs
 	disk   string // folder on a disk
 
+	progress progress
+
 	plain     *cluster // on tmpfs, plain HTTP
 	reference *nginx
 	durable   *cluster
@@ -47,9 +50,12 @@ type bench struct {
 }
 
 // measureRows measures row by row. Servers of one section are stopped before
-// the next begins.
+// the next begins. A row that fails says so in its line, and the others are
+// measured all the same.
 func (b *bench) measureRows(ctx context.Context, rows []row) error {
 	report := newReport(ctx, b)
+	b.progress = progress{to: os.Stderr, began: time.Now(), rows: len(rows)}
+	var failed error
 	for i, r := range rows {
 		if i == 0 || rows[i-1].section != r.section {
 			// Filling a bucket takes minutes: those of the listings are weighed, too.
@@ -60,17 +66,24 @@ func (b *bench) measureRows(ctx context.Context, rows []row) error {
 			}
 			report.begin(r.section)
 		}
-		began := time.Now()
+		b.progress.begin(i+1, &r)
 		cells, err := r.measure(ctx, b)
-		if err != nil {
-			return fmt.Errorf("%s: %w", r.id, err)
+		if ctx.Err() != nil {
+			return errors.Join(err, ctx.Err()) // interrupted: there is nothing to write
 		}
-		report.line(r, cells, time.Since(began))
+		if err != nil {
+			err = fmt.Errorf("%s: %w", r.id, err)
+			failed = errors.Join(failed, err)
+			cells = []string{r.title, "failed: " + strings.ReplaceAll(err.Error(), "|", "/")}
+		}
+		report.line(cells)
+		b.progress.end(err)
 	}
+	report.end(time.Since(b.progress.began))
 	if b.out == "" {
-		return nil
+		return failed
 	}
-	return report.write(b.out)
+	return errors.Join(failed, report.write(b.out))
 }
 
 func (b *bench) stopServers() error {

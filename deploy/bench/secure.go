@@ -41,6 +41,7 @@ func tlsRows() []row {
 		{"get-1m", "GET 1 MiB", middle, false, false},
 		{"put-1m", "PUT 1 MiB", middle, true, true},
 		{"get-32m", "GET 32 MiB", large, false, false},
+		{"put-32m", "PUT 32 MiB", large, true, true},
 	} {
 		for _, gateway := range []bool{true, false} {
 			id, title := "-direct", "straight from the owner"
@@ -75,7 +76,8 @@ func (b *bench) overTLS(ctx context.Context, set workingSet, write, checksum, ga
 		task = set.writes(address(server), path, headers, gateway, checksum)
 	}
 	var samples []sample
-	for range b.rounds {
+	for round := range b.rounds {
+		b.progress.round(round+1, b.rounds)
 		s, err := b.sample(ctx, c.processes(), task, c.loadOptions())
 		if err != nil {
 			return sample{}, err
