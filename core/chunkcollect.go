@@ -97,12 +97,6 @@ func (c *collection) collectGroup(group string) error {
 	return nil
 }
 
-func (t *uploadTable) has(id string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.byID[id] != nil || t.loading[id] != nil
-}
-
 // gather notes the files of one content type on one mountpath.
 func (c *collection) gather(mp *fsys.Mountpath, content, group string, found map[string]*suspect) error {
 	dir := mp.BucketDir(c.bucket.bck, content) + "/" + group

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"cmp"
 	"context"
 	"path/filepath"
 	"slices"
@@ -34,8 +33,7 @@ type upload struct {
 	parts map[int]*storedPart
 	whole wholeSum
 
-	users int    // under the table's lock
-	used  uint64 // when somebody used it last; the same
+	inTable tableEntry
 }
 
 // storedPart is a part that has its name.
@@ -43,22 +41,6 @@ type storedPart struct {
 	partRecord
 	mp      *fsys.Mountpath
 	durable bool // it was flushed by this process
-}
-
-// keptParts is how many parts of unused uploads are remembered; more are read
-// from the disks when they are needed.
-const keptParts = 100_000
-
-// uploadTable is the uploads in memory.
-type uploadTable struct {
-	mu      sync.Mutex
-	byID    map[string]*upload
-	loading map[string]chan struct{} // closed when the load has ended
-	clock   uint64
-}
-
-func newUploadTable() *uploadTable {
-	return &uploadTable{byID: make(map[string]*upload), loading: make(map[string]chan struct{})}
 }
 
 // CreateOptions is what is known of an object whose parts are to come.
@@ -97,9 +79,7 @@ func (s *Store) CreateUpload(ctx context.Context, key Key, opts CreateOptions) (
 		s.removeChunks(&o, u.id, nil) // in case it took place all the same
 		return "", err
 	}
-	s.uploads.mu.Lock()
-	s.uploads.byID[u.id] = u
-	s.uploads.mu.Unlock()
+	s.uploads.add(u)
 	return u.id, nil
 }
 
@@ -122,89 +102,29 @@ func noUpload(o *object, id string) error {
 }
 
 // useUpload finds an upload of an object, in memory or on the disks. Every nil
-// error is followed by one doneWith.
+// error is followed by one uploads.doneWith.
 func (s *Store) useUpload(ctx context.Context, o *object, id string) (*upload, error) {
 	if !isUploadID(id) {
 		return nil, noUpload(o, id)
 	}
-	t := s.uploads
 	for {
-		t.mu.Lock()
-		u := t.byID[id]
-		if u != nil {
-			if u.bck != o.Bck || u.bid != o.Props.BID || u.name != o.Name {
-				t.mu.Unlock()
-				return nil, noUpload(o, id)
-			}
-			u.users++
-			t.mu.Unlock()
+		u, wait := s.uploads.use(id)
+		switch {
+		case u != nil && (u.bck != o.Bck || u.bid != o.Props.BID || u.name != o.Name):
+			s.uploads.doneWith(u)
+			return nil, noUpload(o, id)
+		case u != nil:
 			return u, nil
-		}
-		wait := t.loading[id]
-		if wait == nil {
-			wait = make(chan struct{})
-			t.loading[id] = wait
-			t.mu.Unlock()
+		case wait == nil:
 			u, err := s.loadUpload(ctx, o, id)
-			t.mu.Lock()
-			delete(t.loading, id)
-			close(wait)
-			if err == nil {
-				u.users++
-				t.byID[id] = u
-			}
-			t.mu.Unlock()
+			s.uploads.loaded(id, u)
 			return u, err
 		}
-		t.mu.Unlock()
 		select {
 		case <-wait:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-	}
-}
-
-// doneWith ends the use of an upload. One that has ended is forgotten, and so
-// are those that nobody has used for long when there are many.
-func (s *Store) doneWith(u *upload) {
-	t := s.uploads
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.clock++
-	u.users--
-	u.used = t.clock
-	if u.users > 0 {
-		return
-	}
-	if u.ended { // nobody else is left to change it
-		if t.byID[u.id] == u {
-			delete(t.byID, u.id)
-		}
-		return
-	}
-	kept := 0
-	for _, other := range t.byID {
-		if other.users == 0 {
-			kept += 16 + len(other.parts)
-		}
-	}
-	if kept <= keptParts {
-		return
-	}
-	idle := make([]*upload, 0, len(t.byID))
-	for _, other := range t.byID {
-		if other.users == 0 {
-			idle = append(idle, other)
-		}
-	}
-	slices.SortFunc(idle, func(a, b *upload) int { return cmp.Compare(a.used, b.used) })
-	for _, other := range idle {
-		if kept <= keptParts/2 {
-			break
-		}
-		kept -= 16 + len(other.parts)
-		delete(t.byID, other.id)
 	}
 }
 
@@ -344,7 +264,7 @@ func (s *Store) ListParts(ctx context.Context, key Key, id string) ([]Part, erro
 	if err != nil {
 		return nil, err
 	}
-	defer s.doneWith(u)
+	defer s.uploads.doneWith(u)
 	u.gate.RLock()
 	defer u.gate.RUnlock()
 	if u.ended {
@@ -371,7 +291,7 @@ func (s *Store) AbortUpload(ctx context.Context, key Key, id string) error {
 	if err != nil {
 		return err
 	}
-	defer s.doneWith(u)
+	defer s.uploads.doneWith(u)
 	u.gate.Lock()
 	defer u.gate.Unlock()
 	if u.ended {

@@ -51,7 +51,7 @@ func (s *Store) CompleteUpload(ctx context.Context, key Key, id string, opts Com
 	if err != nil {
 		return Attrs{}, err
 	}
-	defer s.doneWith(u)
+	defer s.uploads.doneWith(u)
 	if err := ValidateCustom(opts.Put.Custom); err != nil {
 		return Attrs{}, err
 	}

@@ -44,7 +44,7 @@ func (s *Store) PutPart(ctx context.Context, key Key, id string, number int, bod
 	if err != nil {
 		return Part{}, err
 	}
-	defer s.doneWith(u)
+	defer s.uploads.doneWith(u)
 	if err := s.options.FS.OutOfSpace(); err != nil {
 		return Part{}, err
 	}
