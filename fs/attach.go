@@ -130,7 +130,7 @@ func (m *Manager) newFilesystem(c *candidate, mounts []mount) (*Filesystem, erro
 		return nil, err
 	}
 	fsys := &Filesystem{
-		FsID: info.ID, dev: c.info.Dev, root: c.path, system: m.options.System, onEvent: m.options.OnEvent,
+		FsID: info.ID, dev: c.info.Dev, root: c.path, system: m.options.System, onEvent: m.raise,
 		Disks: disksOf(m.options.Sysfs, c.info.Dev),
 	}
 	resolved, err := filepath.EvalSymlinks(c.path)

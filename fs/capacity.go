@@ -169,7 +169,7 @@ func (m *Manager) measure(before *Capacity) *Capacity {
 	}
 	m.capacity.current.Store(c)
 	if before != nil && (before.OutOfSpace() != c.OutOfSpace() || before.Low() != c.Low()) || before == nil && c.Low() {
-		m.options.OnEvent(Event{Kind: EventSpace, Err: c.Err(), Message: fmt.Sprintf("used capacity %d%%", c.PctMax)})
+		m.raise(Event{Kind: EventSpace, Err: c.Err(), Message: fmt.Sprintf("used capacity %d%%", c.PctMax)})
 	}
 	return c
 }
@@ -177,7 +177,7 @@ func (m *Manager) measure(before *Capacity) *Capacity {
 func (m *Manager) measureOne(mp *Mountpath, high int64) MountpathCapacity {
 	info, err := m.options.System.Statfs(mp.Path)
 	if err != nil {
-		m.options.OnEvent(Event{Kind: EventIOError, Mountpath: mp.Path, Err: err, Message: "capacity query failed"})
+		m.raise(Event{Kind: EventIOError, Mountpath: mp.Path, Err: err, Message: "capacity query failed"})
 		return MountpathCapacity{Filesystem: mp.filesystem, Err: err}
 	}
 	used := info.Total - min(info.Available, info.Total)

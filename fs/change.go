@@ -227,6 +227,7 @@ func (m *Manager) take(c *candidate, prepare Prepare) (err error) {
 	delete(m.state.lost, c.path)
 	m.state.disks[c.path] = d
 	m.setFault(c.path, "")
+	m.forgetChecks(c.path)
 	e := c.entryNow()
 	if entry != nil && entry.MountpathID != e.MountpathID && entry.State != StateDetached {
 		m.log.Warn("another disk takes the place of one that the node knew", "mountpath", c.path, "was", entry.MountpathID, "is", e.MountpathID)

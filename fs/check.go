@@ -28,9 +28,6 @@ const (
 	rootRetry     = time.Second
 )
 
-// checkTimes is when the last check of a mountpath began, by path.
-type checkTimes map[string]time.Time
-
 // CheckOptions bound a health check.
 type CheckOptions struct {
 	TestFiles  int // files read, and files written, in the first pass; twice as many in the second
@@ -66,30 +63,37 @@ func (m *Manager) Check(path string, o CheckOptions, done func(CheckResult)) (st
 	}
 	now := m.options.Clock()
 	m.mu.Lock()
-	if m.checks == nil {
-		m.checks = make(checkTimes)
-	}
-	last, before := m.checks[clean]
-	if before && now.Sub(last) < checkInterval {
+	c := m.checkOf(clean)
+	if c.running || !c.began.IsZero() && now.Sub(c.began) < checkInterval {
 		m.mu.Unlock()
 		return false, nil
 	}
-	m.checks[clean] = now
+	c.begin(now)
 	m.mu.Unlock()
 	m.ending.Go(func() {
-		result := mp.check(m.ctx, o)
-		if m.ctx.Err() != nil || !m.Available().Has(mp) {
-			return // what was found is of no use to anybody
-		}
-		m.setFault(clean, result.Fault)
-		if result.Fault != "" {
-			m.options.OnEvent(Event{Kind: EventFault, Mountpath: clean, Err: result.First, Message: result.Fault})
-		}
-		if done != nil {
+		if result, ok := m.runCheck(mp, o); ok && done != nil {
 			done(result)
 		}
 	})
 	return true, nil
+}
+
+// runCheck checks a mountpath, notes what is found, and reports it; false: it
+// has left meanwhile, or the node ends, and what was found is of no use.
+func (m *Manager) runCheck(mp *Mountpath, o CheckOptions) (CheckResult, bool) {
+	m.raise(Event{Kind: EventCheck, Mountpath: mp.Path})
+	result := mp.check(m.ctx, o)
+	m.mu.Lock()
+	m.checkOf(mp.Path).end()
+	m.mu.Unlock()
+	if m.ctx.Err() != nil || !m.Available().Has(mp) {
+		return result, false
+	}
+	m.setFault(mp.Path, result.Fault)
+	if result.Fault != "" {
+		m.raise(Event{Kind: EventFault, Mountpath: mp.Path, Err: result.First, Message: result.Fault})
+	}
+	return result, true
 }
 
 // check looks at the root, then reads and writes in at most two passes.
@@ -159,7 +163,7 @@ func (mp *Mountpath) checkPass(ctx context.Context, files int) (failed []error) 
 		var busy *apierr.Error
 		switch {
 		case err == nil, errors.Is(err, fs.ErrNotExist), errors.As(err, &busy), ctx.Err() != nil:
-		case IsNoSpace(err): // a full disk is not a sick one
+		case IsNoSpace(err), isShortage(err): // a full disk is not a sick one
 		default:
 			failed = append(failed, err)
 		}

@@ -51,3 +51,11 @@ func WriteFormerRecords(t *testing.T, paths []string, confDir string) {
 		t.Fatal(err)
 	}
 }
+
+// Checking tells that a check of a mountpath runs or is due.
+func (m *Manager) Checking(path string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.checkOf(path)
+	return c.running || c.due
+}

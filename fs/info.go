@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -14,7 +15,8 @@ type MountpathInfo struct {
 	// Lost is why an available mountpath is not in use (its disk is missing,
 	// cannot be written, ...), nil otherwise.
 	Lost error
-	// Fault is what the last health check found, "" if nothing.
+	// Fault is what the last health check found, "" if nothing. It stays with
+	// a mountpath that was disabled for it, until that is enabled or detached.
 	Fault string
 }
 
@@ -60,7 +62,7 @@ func (m *Manager) publish() {
 		if e.State == StateDetached {
 			continue
 		}
-		info := MountpathInfo{Path: e.Path, Label: e.Label, State: e.State, Removal: e.Removal, Lost: m.state.lost[e.Path], Fault: m.faults[e.Path]}
+		info := MountpathInfo{Path: e.Path, Label: e.Label, State: e.State, Removal: e.Removal, Lost: m.state.lost[e.Path], Fault: cmp.Or(m.faults[e.Path], e.Fault)}
 		infos = append(infos, info)
 		d := m.state.disks[e.Path]
 		if d == nil {

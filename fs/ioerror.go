@@ -39,7 +39,7 @@ func (mp *Mountpath) IOError(operation string, err error) error {
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case IsNoSpace(err):
-		mp.manager.options.OnEvent(Event{Kind: EventNoSpace, Mountpath: mp.Path, Err: err, Message: operation})
+		mp.manager.raise(Event{Kind: EventNoSpace, Mountpath: mp.Path, Err: err, Message: operation})
 		c := mp.manager.RefreshCapacity()
 		e := apierr.Wrap(err, apierr.StatusInsufficientStorage, wire.CodeCapExceeded,
 			"out of space: used %d%% of total capacity on at least one of the mountpaths (total used %s out of %s): %s",
@@ -51,7 +51,7 @@ func (mp *Mountpath) IOError(operation string, err error) error {
 		return e
 	}
 	if !IsNameProblem(err) {
-		mp.manager.options.OnEvent(Event{Kind: EventIOError, Mountpath: mp.Path, Err: err, Message: operation})
+		mp.manager.raise(Event{Kind: EventIOError, Mountpath: mp.Path, Err: err, Message: operation})
 	}
 	return apierr.Wrap(err, apierr.StatusInternalServerError, "", "%s on %s", operation, mp.name)
 }

@@ -27,9 +27,10 @@ type Manager struct {
 	changing sync.Mutex // one change of the state at a time
 	state    managerState
 
-	mu     sync.Mutex        // guards faults
-	faults map[string]string // by path: what the last health check found
-	checks checkTimes
+	mu     sync.Mutex             // guards faults and checks
+	faults map[string]string      // by path: what the last health check found
+	checks map[string]*checkState // by path
+	due    chan struct{}          // one token: a check is due
 
 	onRetire atomic.Pointer[func(*Mountpath)]
 

@@ -30,6 +30,7 @@ type Mountpath struct {
 	filesystem *Filesystem
 	name       string // String()
 
+	looking   atomic.Bool // somebody looks whether the root is there
 	slots     chan struct{}
 	workCount atomic.Uint64
 	workRun   string // random, one a start: old work files are told by it

@@ -25,6 +25,13 @@ type Options struct {
 	OnEvent func(Event)       // nil = none; called without locks held, must not block
 	Clock   func() time.Time  // nil = time.Now
 
+	// Health says when mountpaths are checked by themselves; nil: never. It
+	// is asked each time.
+	Health func() HealthPolicy
+	// LookInterval is how often it is seen whether the mountpaths' roots are
+	// there, default 5 s.
+	LookInterval time.Duration
+
 	Slots    int           // disk operations in flight on one mountpath, default 256
 	SlotWait time.Duration // longest wait for one of them, default 5 s
 }
@@ -55,10 +62,10 @@ type Event struct {
 type EventKind uint8
 
 const (
-	// EventDisabled: a known mountpath is missing, has no id, or cannot be
-	// written; it is not in use.
+	// EventDisabled: a known mountpath is missing, has no id, cannot be
+	// written, or failed its health check; it is not in use.
 	EventDisabled EventKind = iota + 1
-	// EventIOError: a disk operation failed; a health check is due.
+	// EventIOError: a disk operation failed; see HealthPolicy.
 	EventIOError
 	// EventNoSpace: the kernel refused a write for lack of space.
 	EventNoSpace
@@ -69,6 +76,8 @@ const (
 	EventSpace
 	// EventFault: a health check found that a disk cannot be relied on.
 	EventFault
+	// EventCheck: a health check begins.
+	EventCheck
 )
 
 // String is the kind in words.
@@ -86,6 +95,8 @@ func (k EventKind) String() string {
 		return "used space"
 	case EventFault:
 		return "disk fault"
+	case EventCheck:
+		return "health check"
 	}
 	return "unknown event"
 }
@@ -105,6 +116,12 @@ func (o *Options) setDefaults() {
 	}
 	if o.OnEvent == nil {
 		o.OnEvent = func(Event) {}
+	}
+	if o.Health == nil {
+		o.Health = func() HealthPolicy { return HealthPolicy{} }
+	}
+	if o.LookInterval <= 0 {
+		o.LookInterval = 5 * time.Second
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now

@@ -28,7 +28,7 @@ const (
 // ErrAlready: it is disabled and is to be. 404: the node does not have it. 400:
 // it is the last one in use.
 func (m *Manager) BeginRemoval(path string, how Removal) error {
-	return m.leave(path, how, true, false)
+	return m.leave(path, departure{how: how, wait: true})
 }
 
 // FinishRemoval disables or detaches a waiting mountpath, as BeginRemoval said.
@@ -43,7 +43,7 @@ func (m *Manager) FinishRemoval(path string) error {
 	if e == nil || e.State != StateWaiting {
 		return m.errUnknown(path)
 	}
-	return m.remove(*e, e.Removal, false)
+	return m.remove(*e, departure{how: e.Removal})
 }
 
 // Remove disables or detaches a mountpath at once. What lies on it cannot be
@@ -53,10 +53,18 @@ func (m *Manager) FinishRemoval(path string) error {
 // Operations under way on the mountpath end before it returns, or after ten
 // seconds by themselves if its disk hangs. Errors are those of BeginRemoval.
 func (m *Manager) Remove(path string, how Removal, force bool) error {
-	return m.leave(path, how, false, force)
+	return m.leave(path, departure{how: how, force: force})
 }
 
-func (m *Manager) leave(path string, how Removal, wait, force bool) error {
+// departure is how a mountpath leaves.
+type departure struct {
+	how   Removal
+	wait  bool   // it is read until its objects have moved
+	force bool   // also the last one
+	fault string // what the health check found, if that is why
+}
+
+func (m *Manager) leave(path string, by departure) error {
 	clean := filepath.Clean(path)
 	if err := m.begin(); err != nil {
 		return err
@@ -68,41 +76,42 @@ func (m *Manager) leave(path string, how Removal, wait, force bool) error {
 	}
 	e := *found
 	switch {
-	case e.State == StateDisabled && how == Disable:
+	case e.State == StateDisabled && by.how == Disable:
 		return ErrAlready
 	case m.state.disks[clean] == nil: // disabled, or lost: nothing to wait for
-		if err := m.remove(e, how, force); err != nil {
+		if err := m.remove(e, by); err != nil {
 			return err
 		}
-		if how == Disable {
+		if by.how == Disable {
 			return ErrAlready
 		}
 		return nil
-	case e.InUse && !force && len(m.Available().Paths) == 1:
+	case e.InUse && !by.force && len(m.Available().Paths) == 1:
 		return errInvalid("mountpath %q is the last one in use: the target would serve no object (force=true to do it all the same)", clean)
 	case e.InUse && len(m.Available().Paths) == 1 && m.options.ConfDir == "":
 		return errInvalid("mountpath %q is the last one in use, and there is no configuration folder for the volume record", clean)
 	}
-	if !wait {
-		return m.remove(e, how, force)
+	if !by.wait {
+		return m.remove(e, by)
 	}
-	e.State, e.Removal, e.InUse = StateWaiting, how, false
-	if err := m.change(e, "", force); err != nil {
+	e.State, e.Removal, e.InUse = StateWaiting, by.how, false
+	if err := m.change(e, "", by.force); err != nil {
 		return err
 	}
 	m.drain(m.state.disks[clean].mp)
-	m.log.Info("mountpath gets no new objects", "mountpath", clean, "removal", string(how))
+	m.log.Info("mountpath gets no new objects", "mountpath", clean, "removal", string(by.how))
 	return nil
 }
 
 // remove makes a mountpath disabled or detached and lets go of its disk.
-func (m *Manager) remove(e volumeEntry, how Removal, force bool) error {
+func (m *Manager) remove(e volumeEntry, by departure) error {
+	how := by.how
 	if how == Detach {
-		if err := m.exportWithout(e.Path); err != nil && !force {
+		if err := m.exportWithout(e.Path); err != nil && !by.force {
 			return apierr.Wrap(err, apierr.StatusInternalServerError, "", "the copies of the cluster's metadata cannot be put elsewhere")
 		}
 	}
-	e.Removal, e.InUse, e.MayBeStale = "", false, false
+	e.Removal, e.InUse, e.MayBeStale, e.Fault = "", false, false, by.fault
 	e.State = StateDisabled
 	if how == Detach {
 		e.State = StateDetached
@@ -116,11 +125,11 @@ func (m *Manager) remove(e volumeEntry, how Removal, force bool) error {
 	if err := m.settle(m.state.volume, next, true); err != nil {
 		return apierr.Wrap(err, apierr.StatusInternalServerError, "", "the change was not made")
 	}
-	if err := m.save(next, e.Path, force); err != nil {
+	if err := m.save(next, e.Path, by.force); err != nil {
 		return err
 	}
 	delete(m.state.lost, e.Path)
-	m.setFault(e.Path, "")
+	m.setFault(e.Path, by.fault)
 	m.publish()
 	m.RefreshCapacity()
 	m.log.Info("mountpath is out of use", "mountpath", e.Path, "removal", string(how))

@@ -26,6 +26,7 @@ func Open(opts Options) (*Manager, error) {
 	opts.setDefaults()
 	m := &Manager{
 		options: opts, log: opts.Logger, trash: make(chan struct{}, 1), run: randomHex(4), faults: make(map[string]string),
+		checks: make(map[string]*checkState), due: make(chan struct{}, 1),
 		state: managerState{
 			disks: make(map[string]*disk), lost: make(map[string]error), retiring: make(map[string]chan struct{}),
 		},
@@ -42,6 +43,7 @@ func Open(opts Options) (*Manager, error) {
 	m.ending.Add(1)
 	go m.emptyTrash(m.ctx)
 	m.kickTrash()
+	m.ending.Go(m.watch)
 	return m, nil
 }
 
@@ -77,7 +79,7 @@ func (m *Manager) open() error {
 	for _, c := range candidates {
 		if c.disabled != nil && !c.out {
 			m.log.Error("mountpath is disabled", "mountpath", c.path, "err", c.disabled)
-			m.options.OnEvent(Event{Kind: EventDisabled, Mountpath: c.path, Err: c.disabled, Message: c.disabled.Error()})
+			m.raise(Event{Kind: EventDisabled, Mountpath: c.path, Err: c.disabled, Message: c.disabled.Error()})
 		}
 	}
 	if err := m.sweep(); err != nil {

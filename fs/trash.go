@@ -209,7 +209,7 @@ func (m *Manager) sweep() error {
 		count, err := mp.removeWorkFiles()
 		if err != nil {
 			m.log.Warn("old work files not all removed", "mountpath", mp.Path, "err", err)
-			m.options.OnEvent(Event{Kind: EventIOError, Mountpath: mp.Path, Err: err, Message: "remove old work files"})
+			m.raise(Event{Kind: EventIOError, Mountpath: mp.Path, Err: err, Message: "remove old work files"})
 		}
 		if count > 0 {
 			m.log.Info("removed old work files", "mountpath", mp.Path, "count", count)
@@ -219,7 +219,7 @@ func (m *Manager) sweep() error {
 	for _, fsys := range m.Filesystems() {
 		if err := m.options.System.Syncfs(fsys.syncfs); err != nil {
 			m.log.Error("flush of the filesystem failed", "mountpath", fsys.root, "err", err)
-			m.options.OnEvent(Event{Kind: EventFlushFailed, Mountpath: fsys.root, Err: err, Message: "flush at the start"})
+			m.raise(Event{Kind: EventFlushFailed, Mountpath: fsys.root, Err: err, Message: "flush at the start"})
 		}
 	}
 	return nil

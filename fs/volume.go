@@ -56,6 +56,8 @@ type volumeEntry struct {
 	// MayBeStale: it came (back) with objects while others were in use, so
 	// that what lies on it may be older than what lies on those.
 	MayBeStale bool `json:"may_be_stale,omitempty"`
+	// Fault is what the health check found that has disabled it.
+	Fault string `json:"fault,omitempty"`
 }
 
 // State is what the operator wants of a mountpath.

@@ -153,15 +153,12 @@ func (t *Target) mustBeEmpty(req *mountpathRequest, mp *fs.Mountpath) error {
 // checkMountpath begins a health check in the background.
 func (t *Target) checkMountpath(path string) error {
 	conf := t.node.Config().FSHC
-	started, err := t.fs.Check(path, fs.CheckOptions{TestFiles: conf.TestFiles, ErrorLimit: conf.ErrorLimit}, func(r fs.CheckResult) {
+	_, err := t.fs.Check(path, fs.CheckOptions{TestFiles: conf.TestFiles, ErrorLimit: conf.ErrorLimit}, func(r fs.CheckResult) {
 		if r.Fault != "" {
 			t.logger.Error("health check: the disk cannot be relied on", "mountpath", r.Mountpath, "finding", r.Fault, "took", r.Took)
 			return
 		}
 		t.logger.Info("health check: healthy", "mountpath", r.Mountpath, "errors", r.Errors, "first", r.First, "took", r.Took.Round(time.Millisecond))
 	})
-	if started {
-		t.metrics.MountpathChecked()
-	}
 	return err
 }

@@ -117,3 +117,52 @@ func TestAlertsOfDisks(t *testing.T) {
 	}
 	want("the last one is out", wire.NodeDiskFault)
 }
+
+// A mountpath that failed its check is out, and the alert stays.
+func TestAlertOfADiskThatFailed(t *testing.T) {
+	t.Parallel()
+	root, system, disabled := t.TempDir(), faultfs.New(nil), make(chan fs.Event, 1)
+	paths := []string{filepath.Join(root, "a"), filepath.Join(root, "b")}
+	disks, err := fs.Open(fs.Options{
+		Mountpaths: map[string]string{paths[0]: "", paths[1]: ""}, TestMode: true, NodeID: "t1", ConfDir: t.TempDir(),
+		System: system, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Space: func() fs.Watermarks { return fs.Watermarks{Cleanup: 100, Low: 100, High: 100, OutOfSpace: 100} },
+		OnEvent: func(e fs.Event) {
+			if e.Kind == fs.EventDisabled {
+				disabled <- e
+			}
+		},
+		Health: func() fs.HealthPolicy {
+			return fs.HealthPolicy{Enabled: true, CheckOptions: fs.CheckOptions{TestFiles: 1, ErrorLimit: 1}, Errors: 10}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := disks.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	s := newDiskStatus(disks, metrics.New("target", "t1"))
+	system.Inject(faultfs.Fault{Op: faultfs.OpSync, Path: paths[0] + "/", Err: unix.EIO, Times: -1})
+	mp := disks.Available().ByPath(paths[0])
+	if err := mp.IOError("PUT", unix.EIO); err == nil {
+		t.Fatal("no error")
+	}
+	if e := <-disabled; e.Mountpath != paths[0] || !errors.Is(e.Err, unix.EIO) {
+		t.Errorf("%+v", e)
+	}
+	if flags := s.Alerts(); flags != wire.NodeDiskFault {
+		t.Errorf("flags %d", flags)
+	}
+	if lists := s.Mountpaths(); !slices.Equal(lists.Available, paths[1:]) || !slices.Equal(lists.Disabled, paths[:1]) {
+		t.Errorf("%+v", lists)
+	}
+	if err := disks.Remove(paths[0], fs.Detach, false); err != nil {
+		t.Fatal(err)
+	}
+	if flags := s.Alerts(); flags != 0 {
+		t.Errorf("flags %d after it was detached", flags)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/aistore-go/aistore/ais/metasync"
@@ -44,6 +45,7 @@ type Running struct {
 	disks    *fs.Manager
 	state    *startup.State
 	metrics  *metrics.Registry
+	counted  atomic.Pointer[metrics.Registry] // metrics, for the events of disks
 	guard    *Guard
 	role     *Target
 	repeated []func() // stop what is done at intervals
@@ -91,6 +93,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		return nil, err
 	}
 	t.metrics = metrics.New(meta.RoleTarget, id)
+	t.counted.Store(t.metrics)
 	s.Measure(t.metrics)
 	if t.Node, err = node.New(node.Options{
 		Role: meta.RoleTarget, ID: id, Local: s.Local, Cluster: s.Cluster, Live: s.Live, Env: s.Env,
@@ -183,14 +186,31 @@ func (t *Running) openDisks() (err error) {
 			space := &s.Config().Space
 			return fs.Watermarks{Cleanup: space.CleanupWM, Low: space.LowWM, High: space.HighWM, OutOfSpace: space.OutOfSpace}
 		},
-		OnEvent: func(e fs.Event) {
-			logger.Warn("disk event", "kind", e.Kind.String(), "mountpath", e.Mountpath, "message", e.Message, "err", e.Err)
+		OnEvent: func(e fs.Event) { t.diskEvent(logger, e) },
+		Health: func() fs.HealthPolicy {
+			conf := s.Config().FSHC
+			return fs.HealthPolicy{
+				Enabled: conf.Enabled, CheckOptions: fs.CheckOptions{TestFiles: conf.TestFiles, ErrorLimit: conf.ErrorLimit},
+				Errors: conf.IOErrLimit, Period: conf.IOErrTime.D(),
+			}
 		},
 	})
 	if err == nil && !testMode {
 		warnSharedDisk(logger, s.Local.ConfDir, paths)
 	}
 	return err
+}
+
+// diskEvent writes down what a disk did, and counts the checks.
+func (t *Running) diskEvent(logger *slog.Logger, e fs.Event) {
+	if e.Kind != fs.EventCheck {
+		logger.Warn("disk event", "kind", e.Kind.String(), "mountpath", e.Mountpath, "message", e.Message, "err", e.Err)
+		return
+	}
+	logger.Info("health check begins", "mountpath", e.Mountpath)
+	if m := t.counted.Load(); m != nil { // else the node is still starting
+		m.MountpathChecked()
+	}
 }
 
 // warnSharedDisk tells of a state file that waits for the disks of objects.
