@@ -32,6 +32,7 @@ type accessTimes struct {
 
 	closed atomic.Bool
 	batch  chan []accessEntry
+	drain  chan chan struct{} // answered when all that was handed over before is written
 	stop   chan struct{}
 	done   chan struct{}
 	start  sync.Once
@@ -53,7 +54,7 @@ type accessEntry struct {
 func newAccessTimes(system fs.System, log *slog.Logger) *accessTimes {
 	a := &accessTimes{
 		system: system, log: log, batch: make(chan []accessEntry, accessBacklog),
-		stop: make(chan struct{}), done: make(chan struct{}),
+		drain: make(chan chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	for i := range a.shards {
 		a.shards[i].entries = make(map[uint64]accessEntry)
@@ -174,19 +175,35 @@ func (a *accessTimes) run() {
 	for {
 		select {
 		case batch := <-a.batch:
-			for i := range batch {
-				a.write(&batch[i])
+			a.writeAll(batch)
+		case over := <-a.drain:
+			for len(a.batch) > 0 {
+				a.writeAll(<-a.batch)
 			}
+			close(over)
 		case <-a.stop:
 			return
 		}
 	}
 }
 
-// write sets a file's access time. An overwrite in the meantime does no harm:
-// the record of the new object has a later time, and the later one counts.
+func (a *accessTimes) writeAll(batch []accessEntry) {
+	for i := range batch {
+		a.write(&batch[i])
+	}
+}
+
+// write sets a file's access time, unless the object was overwritten since the
+// access: the new one was not read then.
 func (a *accessTimes) write(entry *accessEntry) {
-	if err := a.system.SetTimes(entry.path, entry.at, -1); err != nil && !isNotExist(err) {
+	info, err := a.system.Stat(entry.path)
+	if err == nil && info.Mtime > entry.at {
+		return
+	}
+	if err == nil {
+		err = a.system.SetTimes(entry.path, entry.at, -1)
+	}
+	if err != nil && !isNotExist(err) {
 		a.log.Debug("access time not written", "path", entry.path, "err", err)
 	}
 }
@@ -199,31 +216,62 @@ func (a *accessTimes) close(ctx context.Context) error {
 		close(a.stop)
 		a.start.Do(func() { close(a.done) }) // it never ran
 		<-a.done
-		for i := range a.shards {
-			shard := &a.shards[i]
-			shard.mu.Lock()
-			entries := shard.entries
-			shard.entries = make(map[uint64]accessEntry)
-			shard.mu.Unlock()
-			for _, entry := range entries {
-				if err = ctx.Err(); err != nil {
-					return
-				}
-				if entry.at > entry.onDisk {
-					a.write(&entry)
-				}
-			}
-		}
+		err = a.empty(ctx)
 	})
 	return err
 }
 
-// effectiveAtime is the access time of an object that is not in memory: the
-// later of its record's and its file's. A file's access time counts only if
-// somebody set it after the content was written; until then it is that of the
-// file's creation.
+// empty writes what is in memory to the files and forgets it, until ctx ends.
+func (a *accessTimes) empty(ctx context.Context) error {
+	for i := range a.shards {
+		shard := &a.shards[i]
+		shard.mu.Lock()
+		entries := shard.entries
+		shard.entries = make(map[uint64]accessEntry)
+		shard.mu.Unlock()
+		for _, entry := range entries {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if entry.at > entry.onDisk {
+				a.write(&entry)
+			}
+		}
+	}
+	return nil
+}
+
+// clear makes the files the truth: what is in memory is written and forgotten,
+// and nothing that was known before is written afterwards. A time that somebody
+// sets from then on counts.
+func (a *accessTimes) clear(ctx context.Context) error {
+	if a.closed.Load() {
+		return nil
+	}
+	err := a.empty(ctx)
+	a.start.Do(func() { go a.run() })
+	over := make(chan struct{})
+	select {
+	case a.drain <- over:
+		<-over
+	case <-a.done:
+	}
+	return err
+}
+
+// accessSlack is by how much a file's access time may differ from its record's
+// without anybody having set it: a file is made a little before its record, and
+// a write that takes longer sets the time itself, see write.setAccess.
+const accessSlack = time.Minute
+
+// effectiveAtime is the access time of an object that is not in memory: its
+// file's, which reads set later and an administrator sets as he likes; or its
+// record's, as long as the file's is that of the file's creation.
 func effectiveAtime(recorded int64, info *fs.FileInfo) int64 {
-	if info.Atime > info.Mtime && info.Atime > recorded {
+	apart := time.Duration(info.Atime - recorded)
+	switch {
+	case info.Atime <= 0:
+	case apart > accessSlack, apart < -accessSlack, apart > 0 && info.Atime > info.Mtime:
 		return info.Atime
 	}
 	return recorded

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,6 +29,9 @@ func (w *write) attach(ctx context.Context, rec *record, flush bool) error {
 	if err := w.setRecord(rec); err != nil {
 		return err
 	}
+	if err := w.setAccess(rec); err != nil {
+		return err
+	}
 	if w.sidecarFile != nil {
 		if err := w.publishSidecar(rec); err != nil {
 			return err
@@ -49,6 +53,15 @@ func (w *write) attach(ctx context.Context, rec *record, flush bool) error {
 	}
 	w.flushed = true
 	return nil
+}
+
+// setAccess sets the file's access time if it is not about that of the record:
+// it was made long before, or the record has the time of another object.
+func (w *write) setAccess(rec *record) error {
+	if apart := time.Duration(rec.atime - w.made); rec.kind.IsDeleted() || apart < accessSlack/2 && apart > -accessSlack/2 {
+		return nil
+	}
+	return w.file.SetTimes(rec.atime, -1)
 }
 
 // publishSidecar gives the sidecar its place. The stamp in its name is that of

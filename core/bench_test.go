@@ -69,7 +69,7 @@ func BenchmarkGet4KiBCold(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		if i%len(names) == 0 {
-			r.store.ClearMetadata()
+			r.store.DropRecords()
 		}
 		benchGet(b, r, reader, names[i%len(names)], buf)
 	}

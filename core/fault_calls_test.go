@@ -293,7 +293,7 @@ func TestErrorAtEveryCallOfARead(t *testing.T) {
 			}
 			files := len(m.system.OpenFiles())
 			for n, reached := 1, true; reached; n++ {
-				m.store.ClearMetadata()
+				m.store.DropRecords()
 				calls := 0
 				var failed faultfs.Call
 				m.system.Before(func(c faultfs.Call) error {

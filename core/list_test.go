@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aistore-go/aistore/cmn/cksum"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/fs/faultfs"
 )
@@ -205,6 +206,144 @@ func TestAccessTimes(t *testing.T) {
 	if head() != now.UnixNano() {
 		t.Errorf("after an overwrite: %d", head())
 	}
+}
+
+// Times that somebody sets in the files by hand count, once memory holds none:
+// an administrator sets them back to have objects evicted.
+func TestAccessTimesSetByHand(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	ctx := context.Background()
+	other := wire.Bck{Name: "other", Provider: wire.ProviderAIS}
+	const hour = int64(time.Hour)
+	for _, tc := range []struct {
+		name string
+		make func(name string)
+	}{
+		{"put", func(name string) { r.put(name, "x") }},
+		{"empty", func(name string) { r.put(name, "") }},
+		{"chunked", func(name string) { r.upload(name, "one", "two") }},
+		{"a/" + strings.Repeat("n", 300), func(name string) { r.put(name, "x") }},
+	} {
+		tc.make(tc.name)
+		head := func() int64 {
+			t.Helper()
+			a, err := r.store.Head(ctx, r.key(tc.name))
+			if err != nil {
+				t.Fatal(tc.name, err)
+			}
+			return a.Atime
+		}
+		written := head()
+		if _, _, found := r.get(tc.name); !found {
+			t.Fatal(tc.name)
+		}
+		read := head()
+		if read <= written {
+			t.Fatalf("%s: %d after a read, %d after the write", tc.name, read, written)
+		}
+		path := r.fileOf(tc.name)
+		set := func(atime, mtime int64) {
+			t.Helper()
+			if err := r.fs.System().SetTimes(path, atime, mtime); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set(written-3*hour, written-3*hour)
+		if at := head(); at != read {
+			t.Errorf("%s: memory knows of a read at %d, and HEAD says %d", tc.name, read, at)
+		}
+		if err := r.store.ClearMetadata(ctx, &other); err != nil {
+			t.Fatal(err)
+		}
+		if at := head(); at != read { // written out, since it was the later one
+			t.Errorf("%s: after the access times were written %d, want %d", tc.name, at, read)
+		}
+		for _, c := range []struct{ atime, mtime, want int64 }{
+			{written - 3*hour, written - 3*hour, written - 3*hour},
+			{written - 2*hour, -1, written - 2*hour},
+			{read + hour, read + hour, read + hour},
+			{written - 1, -1, written}, // as if nobody had set it
+		} {
+			if err := r.store.ClearMetadata(ctx, nil); err != nil {
+				t.Fatal(err)
+			}
+			set(c.atime, c.mtime)
+			if at := head(); at != c.want {
+				t.Errorf("%s: times %d, %d: HEAD says %d, want %d", tc.name, c.atime, c.mtime, at, c.want)
+			}
+			page, err := r.store.List(ctx, r.bck, r.props, ListOptions{Prefix: tc.name, Props: ListAtime})
+			if err != nil || len(page) != 1 || page[0].Attrs.Atime != c.want {
+				t.Errorf("%s: times %d, %d: listed %+v, %v; want %d", tc.name, c.atime, c.mtime, page, err, c.want)
+			}
+			r.restart()
+			if at := head(); at != c.want {
+				t.Errorf("%s: times %d, %d: after a restart HEAD says %d, want %d", tc.name, c.atime, c.mtime, at, c.want)
+			}
+		}
+	}
+}
+
+// A file that is much older than its record, because its content came slowly,
+// and one whose record has the times of another object, do not look as if
+// somebody had set their times.
+func TestAccessTimesOfSlowWritesAndMoves(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	ctx := context.Background()
+	const hour = int64(time.Hour)
+	back := func(path string) (at int64) {
+		t.Helper()
+		at = time.Now().UnixNano() - 3*hour
+		if err := r.fs.System().SetTimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	check := func(name string, want int64) {
+		t.Helper()
+		for range 2 {
+			a, err := r.store.Head(ctx, r.key(name))
+			if err != nil || a.Atime != want {
+				t.Errorf("%s: %d, %v; want %d", name, a.Atime, err, want)
+			}
+			r.restart()
+		}
+	}
+
+	h, err := r.beginAppend("appended", "content")
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := r.workFiles()
+	if len(work) != 1 {
+		t.Fatal(work)
+	}
+	back(work[0])
+	attrs, err := r.store.FlushAppend(ctx, r.key("appended"), h, cksum.Value{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("appended", attrs.Atime)
+
+	id := r.create("parts")
+	r.part("parts", id, 1, "first")
+	for _, path := range r.files("/%ob/") {
+		if strings.Contains(path, "/%ch/") {
+			back(path)
+		}
+	}
+	if attrs, err = r.tryComplete("parts", id, 1); err != nil {
+		t.Fatal(err)
+	}
+	check("parts", attrs.Atime)
+
+	r.put("from", "content")
+	at := back(r.fileOf("from"))
+	if _, err := r.copy("from", "to", true); err != nil {
+		t.Fatal(err)
+	}
+	check("to", at)
 }
 
 // The table of access times stays bounded, and what falls out of it is written.

@@ -1,11 +1,13 @@
 package core
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
 
+	"github.com/aistore-go/aistore/cmn/wire"
 	fsys "github.com/aistore-go/aistore/fs"
 )
 
@@ -202,13 +204,22 @@ func (c *metaCache) clear() {
 // reads.
 func (c *metaCache) expire(now int64) {
 	oldest := now - int64(c.age())
+	c.removeIf(func(s *metaShard, e *metaEntry) bool {
+		if e.loaded >= oldest && e.loaded <= now {
+			return false
+		}
+		s.expired.Add(1)
+		return true
+	})
+}
+
+func (c *metaCache) removeIf(is func(*metaShard, *metaEntry) bool) {
 	for i := range c.shards {
 		shard := &c.shards[i]
 		shard.mu.Lock()
 		for at := 0; at < len(shard.ring); {
-			if e := shard.ring[at]; e.loaded < oldest || e.loaded > now {
+			if e := shard.ring[at]; is(shard, e) {
 				shard.remove(e) // the last one takes its place
-				shard.expired.Add(1)
 				continue
 			}
 			at++
@@ -246,9 +257,24 @@ func (r *record) textBytes() int64 {
 	return int64(n)
 }
 
-// ClearMetadata drops all cached records; the next read of an object looks at
-// its file.
-func (s *Store) ClearMetadata() { s.meta.clear() }
+// DropRecords drops all cached records, at once; the next read of an object
+// reads its file's.
+func (s *Store) DropRecords() { s.meta.clear() }
+
+// ClearMetadata drops what memory holds of the objects of one bucket, or with
+// nil of all: records, and the access times, which are written to the files
+// first (those of all buckets). From then on the files are the truth, also
+// where somebody has changed their access times by hand. The context bounds the
+// time; access times that were not written then are lost, and its error is
+// returned.
+func (s *Store) ClearMetadata(ctx context.Context, bck *wire.Bck) error {
+	if bck == nil {
+		s.meta.clear()
+		return s.access.clear(ctx)
+	}
+	s.meta.removeIf(func(_ *metaShard, e *metaEntry) bool { return e.bucket.bck == *bck })
+	return s.access.clear(ctx)
+}
 
 // ExpireMetadata drops the records that were read longer than
 // Options.MetadataAge ago, and hands access times that lag behind by as much to

@@ -215,7 +215,7 @@ func TestMetadataIsBounded(t *testing.T) {
 	if s.Bytes > 512<<10 || s.Evicted == 0 || s.Entries == 0 || s.Entries+s.Evicted != 3000 {
 		t.Errorf("%+v", s)
 	}
-	r.store.ClearMetadata()
+	r.store.DropRecords()
 	if s := r.store.MetadataStats(); s.Bytes != 0 || s.Entries != 0 {
 		t.Errorf("after clearing: %+v", s)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"hash"
 	"io"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -67,7 +68,8 @@ type write struct {
 	tag     string        // begins the work file's name; "": put
 	work    string        // path of the work file, "" once it was renamed or never made
 	file    fs.File
-	flushed bool // the data is on stable storage
+	made    int64 // when, ns since the epoch; 0: not by this write
+	flushed bool  // the data is on stable storage
 
 	sidecarWork string
 	sidecarFile fs.File
@@ -335,7 +337,7 @@ func (w *write) preallocate() error {
 }
 
 func (w *write) createWork() (err error) {
-	w.home = w.mp
+	w.home, w.made = w.mp, time.Now().UnixNano() // the kernel's clock: that of the file's times
 	w.work, w.file, err = w.mp.NewWork(w.Bck, cmp.Or(w.tag, "put"))
 	return err
 }

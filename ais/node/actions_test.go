@@ -1,11 +1,15 @@
 package node
 
 import (
+	"context"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
@@ -163,8 +167,6 @@ func TestClusterWideActions(t *testing.T) {
 		{"", `{"action":"reset-stats","value":1}`, 400, "expected true"},
 		{"", `{"action":"reset-stats","value":null}`, 400, "expected true"},
 		{"", `{"action":"reset-stats"}`, 400, "expected true"},
-		{"", `{"action":"clear-lcache"}`, 200, ""},
-		{"", `{"action":"clear-lcache","name":"b"}`, 501, "leave the name empty"},
 		{"", `{"action":"reload-creds"}`, 400, "no cloud provider is configured"},
 		{"", `{"action":"reload-creds","name":"s3"}`, 400, `\"aws\" is not configured`},
 		{"", `{"action":"reload-creds","name":"ais"}`, 400, "is not a cloud provider"},
@@ -180,6 +182,58 @@ func TestClusterWideActions(t *testing.T) {
 	} {
 		if a := do(t, "PUT", url+tc.path, tc.body); a.status != tc.status || !strings.Contains(a.body, tc.want) {
 			t.Errorf("%s %s: %d %s, want %d with %q", tc.path, tc.body, a.status, a.body, tc.status, tc.want)
+		}
+	}
+}
+
+// TestClearingMetadata: of all targets, of one by its id, and of one bucket.
+func TestClearingMetadata(t *testing.T) {
+	t.Parallel()
+	proxy := newTestNode(t, meta.RoleProxy, "proxy0001", nil)
+	t1, t2 := newTestNode(t, meta.RoleTarget, "target001", nil), newTestNode(t, meta.RoleTarget, "target002", nil)
+	smap := join(t, proxy, t1, t2)
+	b, ns := wire.Bck{Name: "b", Provider: wire.ProviderAIS}, wire.Bck{Name: "b", Provider: wire.ProviderAIS, Ns: wire.Ns{Name: "ns"}}
+	bmd := meta.NewBMD(smap.UUID, 13, meta.BucketEntry{Bck: b, Props: &meta.Bprops{}}, meta.BucketEntry{Bck: ns, Props: &meta.Bprops{}})
+	var mu sync.Mutex
+	var cleared []string
+	for _, n := range []*testNode{proxy, t1, t2} {
+		view := *n.View()
+		view.BMD = bmd
+		n.cp.view.Store(&view)
+		n.OnClearMetadata(func(_ context.Context, bck *wire.Bck) error {
+			what := "all"
+			if bck != nil {
+				what = bck.String()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			cleared = append(cleared, n.ID()+" "+what)
+			return nil
+		})
+	}
+	cluster, daemon := proxy.Snode().Public.URL+"/v1/cluster", proxy.Snode().Public.URL+"/v1/reverse/daemon"
+	for _, tc := range []struct {
+		url, name string
+		status    int
+		want      string
+	}{
+		{cluster, ``, 200, "target001 all target002 all"},
+		{cluster, `target002`, 200, "target002 all"},
+		{cluster, `b`, 200, "target001 ais://b target002 ais://b"},
+		{cluster, `ais://#ns/b`, 200, "target001 ais://#ns/b target002 ais://#ns/b"},
+		{cluster, `nob`, 404, `bucket \"ais://nob\" does not exist`},
+		{cluster, `proxy0001`, 404, "does not exist"},
+		{cluster, `ais://b/o`, 400, "bucket name is invalid"},
+		{daemon, ``, 200, "target001 all"},
+		{daemon, `target001`, 200, "target001 all"},
+		{daemon, `ais://b`, 200, "target001 ais://b"},
+		{daemon, `target002`, 404, "does not exist"},
+	} {
+		cleared = nil
+		a := do(t, "PUT", tc.url, `{"action":"clear-lcache","name":"`+tc.name+`"}`, wire.HeaderNodeID+": target001")
+		slices.Sort(cleared)
+		if got := strings.Join(cleared, " ") + a.body; a.status != tc.status || tc.status == 200 && got != tc.want || !strings.Contains(got, tc.want) {
+			t.Errorf("%s %q: %d %s, want %d with %q", tc.url, tc.name, a.status, got, tc.status, tc.want)
 		}
 	}
 }

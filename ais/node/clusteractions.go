@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -28,7 +29,7 @@ func (n *Node) registerOwnActions() {
 	n.HandleDaemonAction(wire.ActResetStats, Clients, plain(n.resetStats))
 	n.HandleDaemonItem(wire.ItemLoadX509, []string{http.MethodPut}, Clients, n.reloadCertificates)
 	if n.role == meta.RoleTarget {
-		n.HandleDaemonAction(wire.ActClearLcache, Clients, plain(n.clearMetadata))
+		n.HandleDaemonAction(wire.ActClearLcache, Clients, n.clearMetadata)
 		n.HandleDaemonAction(wire.ActReloadCreds, Clients, plain(checkReloadCreds))
 		n.HandleDaemonItem(wire.ItemEnableBackend, []string{http.MethodPut}, Nodes, refuseBackend)
 		n.HandleDaemonItem(wire.ItemDisableBackend, []string{http.MethodPut}, Nodes, refuseBackend)
@@ -85,27 +86,40 @@ func (n *Node) resetStats(msg *ActMsg) error {
 	return nil
 }
 
-// clearMetadata drops the object metadata that this target has in memory.
-func (n *Node) clearMetadata(msg *ActMsg) error {
-	if err := checkClearLcache(msg); err != nil {
+// clearMetadata drops the object metadata that this target has in memory: that
+// of one bucket if the message names one.
+func (n *Node) clearMetadata(w http.ResponseWriter, r *http.Request, msg *ActMsg) error {
+	name := msg.Name
+	if name == n.id {
+		name = ""
+	}
+	bck, err := n.bucketToClear(r.Context(), name)
+	if err != nil {
 		return err
 	}
 	if clear := n.clear.Load(); clear != nil {
-		(*clear)()
+		if err := (*clear)(r.Context(), bck); err != nil {
+			return err
+		}
 	}
+	w.WriteHeader(http.StatusOK)
 	return nil
 }
 
-// clearAllMetadata has every target drop what it has in memory.
+// clearAllMetadata has every target drop what it has in memory, or one target
+// if the message has its id, or what they have of one bucket.
 func (n *Node) clearAllMetadata(w http.ResponseWriter, r *http.Request, msg *ActMsg) error {
-	if err := checkClearLcache(msg); err != nil {
+	tmap := n.View().Smap.Tmap
+	targets := slices.Collect(maps.Values(tmap))
+	if one := tmap[msg.Name]; one != nil {
+		targets, msg = []*meta.Snode{one}, &ActMsg{Action: msg.Action}
+	} else if _, err := n.bucketToClear(r.Context(), msg.Name); err != nil {
 		return err
 	}
 	body, err := json.Marshal(msg)
 	if err != nil {
 		return err
 	}
-	targets := slices.Collect(maps.Values(n.View().Smap.Tmap))
 	if err := n.Broadcast(r.Context(), targets, http.MethodPut, wire.PathDaemon, body); err != nil {
 		return err
 	}
@@ -113,12 +127,28 @@ func (n *Node) clearAllMetadata(w http.ResponseWriter, r *http.Request, msg *Act
 	return nil
 }
 
-// checkClearLcache refuses to drop the metadata of one bucket.
-func checkClearLcache(msg *ActMsg) error {
-	if msg.Name != "" {
-		return apierr.NotImplemented("action %q for one bucket (name %.64q) is not built yet: leave the name empty", msg.Action, msg.Name)
+// bucketToClear finds the bucket that a message names; nil: all are meant. One
+// that was created a moment ago may not be known here yet.
+func (n *Node) bucketToClear(ctx context.Context, name string) (*wire.Bck, error) {
+	if name == "" {
+		return nil, nil
 	}
-	return nil
+	bck, err := naming.ParseBucket(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, known := n.View().BMD.Get(bck); known {
+		return &bck, nil
+	}
+	if cp := n.Control(); cp != nil {
+		if _, err := cp.Barrier(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if _, known := n.View().BMD.Get(bck); !known {
+		return nil, apierr.BucketNotFound(bck)
+	}
+	return &bck, nil
 }
 
 // checkReloadCreds refuses to reload the credentials of a cloud provider: none

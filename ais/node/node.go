@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -138,7 +139,7 @@ type Node struct {
 
 	control atomic.Pointer[ControlPlane]
 	status  atomic.Pointer[StatusSource]
-	clear   atomic.Pointer[func()]
+	clear   atomic.Pointer[func(context.Context, *wire.Bck) error]
 	routes  atomic.Pointer[routeTables]
 	actions actions
 
@@ -251,8 +252,10 @@ func (n *Node) Control() ControlPlane {
 func (n *Node) SetStatusSource(s StatusSource) { n.status.Store(&s) }
 
 // OnClearMetadata hands over what drops the object metadata that a target has
-// in memory.
-func (n *Node) OnClearMetadata(clear func()) { n.clear.Store(&clear) }
+// in memory: of one bucket, or with nil of all.
+func (n *Node) OnClearMetadata(clear func(ctx context.Context, bck *wire.Bck) error) {
+	n.clear.Store(&clear)
+}
 
 // View returns the cluster's documents as this node has them; never nil, and
 // with a nil Smap before the node belongs to a cluster.

@@ -125,7 +125,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		MetadataCache: metadataCache(),
 		MetadataAge:   func() time.Duration { return s.Config().Timeout.ObjectMD.D() },
 	})
-	pressure := watchMemory(s.Config(), memory, t.log.Logger(logging.ModuleMemsys), t.Store.ClearMetadata)
+	pressure := watchMemory(s.Config(), memory, t.log.Logger(logging.ModuleMemsys), t.Store.DropRecords)
 	disks.count = t.Store.QuarantineCount
 	disks.countQuarantine()
 	t.role = New(Options{

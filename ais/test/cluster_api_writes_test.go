@@ -100,7 +100,9 @@ func TestActionsOnTheCluster(t *testing.T) {
 	})
 	t.Run("clear-lcache", func(t *testing.T) {
 		put(t, 200, "", `{"action":"clear-lcache"}`)
-		must(t, 501, http.MethodPut, url, `{"action":"clear-lcache","name":"b"}`)
+		put(t, 200, "", `{"action":"clear-lcache","name":"ais://b"}`)
+		put(t, 200, "", `{"action":"clear-lcache","name":"`+c.nodeID(c.targets()[0])+`"}`)
+		checkError(t, put(t, 404, "", `{"action":"clear-lcache","name":"nobucket"}`), 404, `bucket "ais://nobucket" does not exist`)
 		c.at(c.nodes[0], c.targets()[0], 200, http.MethodPut, "", `{"action":"clear-lcache"}`)
 	})
 	t.Run("reload-creds", func(t *testing.T) {

@@ -35,6 +35,31 @@ func ValidateBucket(b wire.Bck) error {
 	return ValidateNamespace(b.Ns)
 }
 
+// ParseBucket reads a bucket as messages and command lines write it:
+// "[<provider>://][@<uuid>#<namespace>/]<bucket>". Aliases of providers are
+// accepted, and no provider is "ais". Errors have status 400 and are those of
+// Provider and ValidateBucket.
+func ParseBucket(text string) (b wire.Bck, err error) {
+	scheme, rest, found := strings.Cut(text, "://")
+	switch {
+	case !found:
+		scheme, rest = "", text
+	case scheme == "":
+		return b, invalidProvider("")
+	}
+	if b.Provider, err = Provider(scheme); err != nil {
+		return wire.Bck{}, err
+	}
+	b.Name = strings.TrimSuffix(rest, "/")
+	if ns, name, found := strings.Cut(b.Name, "/"); found && strings.ContainsAny(ns, "@#") {
+		b.Ns, b.Name = wire.ParseNs(ns), name
+	}
+	if err := ValidateBucket(b); err != nil {
+		return wire.Bck{}, err
+	}
+	return b, nil
+}
+
 // ValidateBucketName checks the name alone.
 func ValidateBucketName(name string) error {
 	switch {

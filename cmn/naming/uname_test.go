@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/wire"
 )
@@ -68,6 +69,41 @@ func FuzzUname(f *testing.F) {
 		}
 		if !strings.HasSuffix(uname, "/"+b.Name+"/"+native) {
 			t.Fatalf("%q gives the name %q", uname, object)
+		}
+	})
+}
+
+func TestParseBucket(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"b": "ais://b", "ais://b": "ais://b", "b/": "ais://b", "s3://b-1": "s3://b-1", "aws://b": "s3://b", "ais://#ns/b": "ais://#ns/b",
+		"@uuid1#ns/b": "ais://@uuid1#ns/b", "ais://.sys-inventory": "ais://.sys-inventory",
+		"": "bucket name is missing", "ais://": "bucket name is missing", "://b": "invalid backend provider", "ftp://b": "invalid backend provider",
+		"ais://b/o": "bucket name is invalid", "ns/b": "bucket name is invalid", "b c": "bucket name is invalid", "ais://#n$/b": "namespace name is invalid",
+	} {
+		b, err := naming.ParseBucket(text)
+		if got := b.String(); err == nil && got != want || err != nil && (apierr.StatusOf(err) != 400 || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %s, %v; want %s", text, got, err, want)
+		}
+	}
+}
+
+// FuzzParseBucket: what is accepted is valid and is read again as the same.
+func FuzzParseBucket(f *testing.F) {
+	for _, seed := range []string{"b", "ais://#ns/b", "s3://@u#/x", "://", "@/#//", "gs://b/"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		b, err := naming.ParseBucket(text)
+		if err != nil {
+			if apierr.StatusOf(err) != 400 {
+				t.Fatal(err)
+			}
+			return
+		}
+		again, err := naming.ParseBucket(b.String())
+		if naming.ValidateBucket(b) != nil || err != nil || again != b {
+			t.Fatalf("%q is %+v, which is %+v again: %v", text, b, again, err)
 		}
 	})
 }
