@@ -16,13 +16,7 @@ import (
 // up, so that it is held for a rename; the record, which depends on the previous
 // object, is checked again under the lock.
 func (w *write) commit(ctx context.Context) (Attrs, error) {
-	attrs, err := w.commitOnce(ctx)
-	for errors.Is(err, errUnverified) {
-		if err := w.verifyStored(ctx); err != nil {
-			return Attrs{}, err
-		}
-		attrs, err = w.commitOnce(ctx)
-	}
+	attrs, err := w.commitAsOwner(ctx)
 	if err != nil && w.opts.Conditions.any() && apierr.StatusOf(err) == apierr.StatusPreconditionFailed {
 		// The answer says what the name holds: like a read it waits until that
 		// is on stable storage.
@@ -48,8 +42,8 @@ func (w *write) commitOnce(ctx context.Context) (Attrs, error) {
 	if err != nil {
 		return Attrs{}, err
 	}
-	if err := w.opts.Conditions.check(&w.object, &now); err != nil {
-		return Attrs{}, err
+	if err := w.checkConditions(&now); err != nil {
+		return Attrs{}, w.asOwner(err)
 	}
 	if w.identical(&now) {
 		if w.verified != now.rec.stamp {
@@ -74,7 +68,7 @@ func (w *write) commitOnce(ctx context.Context) (Attrs, error) {
 		if err := w.close(); err != nil {
 			return Attrs{}, err
 		}
-		if ticket, err = w.s.begin(&w.object); err != nil {
+		if ticket, err = w.begin(); err != nil {
 			return Attrs{}, err
 		}
 		if rec.stamp.Epoch >= w.s.options.Epoch() {
@@ -139,13 +133,13 @@ func (e *existing) sameAs(o *existing) bool {
 
 // identical tells that the object already is what the client sends.
 func (w *write) identical(now *existing) bool {
-	if now.found && now.rec.stamp == w.rotten {
+	if now.found && now.rec.stamp == w.rotten || w.earlier.newerThan(now.newest()) {
 		return false
 	}
 	if w.origin != nil {
 		return now.found && now.newest() == &now.rec && now.rec.kind == KindObject && w.origin.sameAs(&now.rec, w.sum) && w.sizeOnDisk(now)
 	}
-	if !now.found || now.newest() != &now.rec || w.opts.SkipVC || w.opts.Keep != KeepNothing || now.rec.kind != KindObject || now.rec.size != w.size ||
+	if !now.found || now.newest() != &now.rec || w.unsummed || w.opts.SkipVC || w.opts.Keep != KeepNothing || now.rec.kind != KindObject || now.rec.size != w.size ||
 		!now.rec.checksum.Equal(w.opts.Checksum) {
 		return false
 	}
@@ -189,7 +183,7 @@ func (w *write) verifyStored(ctx context.Context) error {
 // unchanged is the answer to an identical write: the object as it is, accessed
 // now, and as durable as if it had been written.
 func (w *write) unchanged(ctx context.Context, now *existing) (Attrs, error) {
-	ticket, err := w.s.begin(&w.object)
+	ticket, err := w.begin()
 	if err != nil {
 		return Attrs{}, err
 	}
@@ -259,15 +253,7 @@ func (w *write) nextRecord(now *existing) (record, error) {
 	rec := record{
 		kind: w.kind(), size: w.size, bid: w.Props.BID, checksum: w.sum, mtime: at, atime: at, chunks: w.chunkRef(),
 	}
-	var inherited []KV
-	stored := ""
-	var last Stamp
-	if newest := now.newest(); newest != nil {
-		last = newest.stamp
-		if !w.opts.SkipVC && !newest.kind.IsDeleted() {
-			inherited, stored = newest.custom, newest.version
-		}
-	}
+	last, inherited, stored := w.previous(now)
 	rec.stamp = w.s.stamp(last)
 	custom, err := mergeCustom(inherited, w.opts.Custom)
 	if err != nil {
@@ -282,6 +268,8 @@ func (w *write) nextRecord(now *existing) (record, error) {
 	}
 	if w.origin != nil {
 		w.origin.takeOver(&rec)
+	} else if w.sameAsEarlier(now, custom) {
+		rec.version, rec.mtime = w.earlier.Attrs.Version, w.earlier.Attrs.Mtime
 	}
 	switch {
 	case now.found:

@@ -44,16 +44,22 @@ func (c *Conditions) any() bool { return c.IfMatch != "" || c.IfNoneMatch != "" 
 // IfAbsent lets a write take effect only if there is no object.
 func IfAbsent() Conditions { return Conditions{IfNoneMatch: "*"} }
 
-// check compares the conditions with what a name holds. A damaged object is
-// there, and matches no tag.
-func (c *Conditions) check(o *object, now *existing) error {
+// checkConditions compares the conditions of a write with what its name holds,
+// here or at an earlier owner. A damaged object is there, and matches no tag.
+func (w *write) checkConditions(now *existing) error {
+	c, o := &w.opts.Conditions, &w.object
 	if !c.any() {
 		return nil
 	}
 	newest := now.newest()
 	there := newest != nil && !newest.kind.IsDeleted() || now.damaged != ""
 	tag := ""
-	if there && newest != nil {
+	switch {
+	case w.earlier.newerThan(newest):
+		if there = !w.earlier.Kind.IsDeleted(); there {
+			tag = w.earlier.Attrs.ETag()
+		}
+	case there && newest != nil:
 		attrs := newest.attrs(o.mp)
 		tag = attrs.ETag()
 	}
@@ -114,30 +120,18 @@ func cutTag(list string) (item, rest string) {
 }
 
 // precheck refuses a write whose conditions are not met before its body is
-// read; what counts is the check at the commit. If the name may lie with an
-// earlier owner, that is asked first.
-func (s *Store) precheck(ctx context.Context, o *object, c *Conditions) error {
-	if !c.any() {
+// read; what counts is the check at the commit.
+func (w *write) precheck(ctx context.Context) error {
+	if !w.opts.Conditions.any() {
 		return nil
 	}
-	for attempt := 0; ; attempt++ {
-		if err := s.lock(ctx, o, false); err != nil {
-			return err
-		}
-		now, err := s.current(o)
-		s.unlock(o, false)
-		if err != nil {
-			return err
-		}
-		if now.nothing() {
-			taken, err := s.takeOver(ctx, o, attempt)
-			if err != nil {
-				return err
-			}
-			if taken {
-				continue
-			}
-		}
-		return c.check(o, &now)
+	if err := w.s.lock(ctx, &w.object, false); err != nil {
+		return err
 	}
+	now, err := w.s.current(&w.object)
+	w.s.unlock(&w.object, false)
+	if err != nil {
+		return err
+	}
+	return w.checkConditions(&now)
 }

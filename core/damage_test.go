@@ -271,39 +271,3 @@ func TestBothPlaces(t *testing.T) {
 		}
 	}
 }
-
-// earlierOwner is a target that held a name before.
-type earlierOwner struct {
-	settled bool
-	take    func(Key) error
-}
-
-func (p *earlierOwner) Settled(uint64) bool                       { return p.settled }
-func (p *earlierOwner) TakeOver(_ context.Context, key Key) error { return p.take(key) }
-
-func TestMissAsksEarlierOwners(t *testing.T) {
-	t.Parallel()
-	var r *rig
-	unreachable := errors.New("unreachable")
-	peer := &earlierOwner{}
-	r = newRig(t, rigOptions{store: func(o *Options) { o.Ports.Peers, o.Ports.Placement = peer, peer }})
-	peer.take = func(Key) error { return unreachable }
-	if _, _, err := r.tryGet("o"); !errors.Is(err, unreachable) {
-		t.Errorf("earlier owner cannot be asked: %v", err)
-	}
-	peer.take = func(Key) error { return nil }
-	if _, _, err := r.tryGet("o"); statusOf(err) != 404 {
-		t.Errorf("nobody has it: %v", err)
-	}
-	peer.take = func(key Key) error {
-		_, err := r.tryPut(key.Name, "moved", PutOptions{Size: 5})
-		return err
-	}
-	if content, _, _ := r.get("o"); content != "moved" {
-		t.Errorf("taken over: %q", content)
-	}
-	peer.settled = true
-	if _, _, err := r.tryGet("other"); statusOf(err) != 404 {
-		t.Errorf("settled: %v", err)
-	}
-}

@@ -190,13 +190,7 @@ func (s *Store) openWhole(ctx context.Context, o *object, validate, content bool
 				return candidate{}, c.damage
 			}
 		case c.file == nil:
-			taken, err := s.takeOver(ctx, o, attempt)
-			if err != nil {
-				return candidate{}, err
-			}
-			if !taken {
-				return candidate{}, s.notFound(o.Key)
-			}
+			return candidate{}, s.notFound(o.Key)
 		default:
 			return c, nil
 		}
@@ -345,16 +339,6 @@ func (s *Store) reopenFile(spare fsys.File, path string) (fsys.File, error) {
 		return s.system.Open(path, int(flags&^unix.O_NOATIME), 0)
 	}
 	return f, err
-}
-
-// takeOver asks earlier owners for a name that is not here, if it may be there;
-// true: look again.
-func (s *Store) takeOver(ctx context.Context, o *object, attempt int) (bool, error) {
-	ports := &s.options.Ports
-	if attempt > 0 || ports.Placement == nil || ports.Peers == nil || ports.Placement.Settled(o.digest) {
-		return false, nil
-	}
-	return true, ports.Peers.TakeOver(ctx, o.Key)
 }
 
 // restore asks the mirror, the slices and the backend for a whole object.

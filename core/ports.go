@@ -8,11 +8,10 @@ import (
 // Ports is what the engine asks of higher floors. Each may be nil: then the
 // engine does without.
 type Ports struct {
-	Copies    Copies
-	Slices    Slices
-	Remote    Remote
-	Peers     Peers
-	Placement Placement
+	Copies Copies
+	Slices Slices
+	Remote Remote
+	Peers  Peers
 }
 
 // Copies keeps further copies of an object on other mountpaths of this target.
@@ -49,21 +48,30 @@ type Remote interface {
 	Remove(ctx context.Context, key Key) error
 }
 
-// Peers reaches the other targets for names whose owner changed.
-//
-// TakeOver fetches the newest record and content that earlier owners hold
-// into this target (through Store.Put) and marks theirs superseded. nil means
-// that the local state is now the newest; a 503, that an earlier owner could
-// not be asked. It is called under no name lock, on a read that finds nothing
-// while Placement says that the name may lie elsewhere.
+// Peers reaches the other targets for names whose owner changes. Its methods are
+// called under no name lock; Placement must neither block nor allocate.
 type Peers interface {
-	TakeOver(ctx context.Context, key Key) error
+	// Placement returns the placement epoch, and true if under it no other
+	// target can hold anything of a name.
+	Placement(unameDigest uint64) (epoch uint64, settled bool)
+
+	// Earlier returns the newest that those hold who owned a name before, if
+	// that is newer than here, the stamp of what this target holds (zero:
+	// nothing). With all, for a write with conditions, those who have left the
+	// cluster are to be asked as well. Errors: 503 somebody cannot be asked.
+	Earlier(ctx context.Context, key Key, here Stamp, all bool) (Earlier, error)
+
+	// Supersede has those who owned a name before give up what is older than
+	// the stamp of a write, before that is acknowledged. Errors: 503 somebody
+	// cannot be told.
+	Supersede(ctx context.Context, key Key, stamp Stamp) error
+
+	// HandOver has the owner of a name commit a write that came here when the
+	// name was this target's. ErrNotOwner: nothing was done, and either the
+	// name is this target's again or its owner is about to change; the same is
+	// to be tried again in a moment. Other errors are the operation's.
+	HandOver(ctx context.Context, key Key, h *Handover) (Attrs, error)
 }
 
-// Placement knows whether a name may still lie elsewhere.
-//
-// Settled returns true if no earlier owner can hold a newer generation of the
-// name. It is called on every miss, must not block and must not allocate.
-type Placement interface {
-	Settled(unameDigest uint64) bool
-}
+// UsePeers sets the port Peers. It must be called before the first operation.
+func (s *Store) UsePeers(p Peers) { s.options.Ports.Peers = p }

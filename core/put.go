@@ -24,7 +24,8 @@ import (
 //
 // Errors: 400 bad name, checksum type, custom metadata, or a longer body than
 // announced; 404 no such bucket; 412 a condition is not met; 500 BAD DATA CHECKSUM, a body that is shorter
-// or breaks off, I/O; 503 the mountpath is busy; 507 out of space.
+// or breaks off, I/O; 503 the mountpath is busy, another target that may hold the
+// name does not answer; 507 out of space.
 func (s *Store) Put(ctx context.Context, key Key, body io.Reader, opts PutOptions) (Attrs, error) {
 	o, err := s.resolve(key)
 	if err != nil {
@@ -36,9 +37,6 @@ func (s *Store) Put(ctx context.Context, key Key, body io.Reader, opts PutOption
 	if err := s.options.FS.OutOfSpace(); err != nil {
 		return Attrs{}, err
 	}
-	if err := s.precheck(ctx, &o, &opts.Conditions); err != nil {
-		return Attrs{}, err
-	}
 	w := s.writes.Get().(*write)
 	*w = write{s: s, object: o, opts: opts, sync: key.Props.SyncWrites()}
 	defer func() {
@@ -46,6 +44,12 @@ func (s *Store) Put(ctx context.Context, key Key, body io.Reader, opts PutOption
 		*w = write{}
 		s.writes.Put(w)
 	}()
+	if err := w.askEarlier(ctx); err != nil {
+		return Attrs{}, err
+	}
+	if err := w.precheck(ctx); err != nil {
+		return Attrs{}, err
+	}
 	if err := w.receive(ctx, body); err != nil {
 		return Attrs{}, w.fail(err)
 	}

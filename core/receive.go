@@ -46,6 +46,10 @@ type write struct {
 	tombstone bool    // nothing is stored but that the name was deleted
 	marker    bool    // the same, as a version of the name
 	origin    *Origin // what is taken over from the object that this is a copy of; nil: it is none
+	unsummed  bool    // the checksum in opts is not the client's: the body was to be stored whatever the name holds
+
+	earlier earlierState
+	handed  bool // another target has committed it
 
 	sync bool // the bucket's writes are acknowledged when they are durable
 	// The name lock: may place give it up for the last flush, whose turn it

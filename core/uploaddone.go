@@ -227,6 +227,10 @@ func (s *Store) commitUpload(ctx context.Context, o *object, u *upload, parts []
 		return Attrs{}, err
 	}
 	u.ended = true
+	if w.handed { // as one body: nobody needs the parts
+		s.removeChunks(o, u.id, nil)
+		return attrs, nil
+	}
 	s.forgetUpload(o, u.id)
 	u.dropUnused(s, o, parts)
 	return attrs, nil

@@ -81,5 +81,13 @@ func (t *Target) mapOfClient(method, header string, req *objectRequest) (int64, 
 }
 
 func errNotOwner(name string, key core.Key, owner *meta.Snode, smap *meta.Smap) error {
-	return apierr.Unavailable(time.Second, "%s: %s is owned by %s as of cluster map v%d", name, key.Cname(), owner, smap.Version)
+	e := apierr.Unavailable(time.Second, "%s: %s is owned by %s as of cluster map v%d", name, key.Cname(), owner, smap.Version)
+	e.Cause = core.ErrNotOwner
+	return e
+}
+
+func errNextOwner(name string, key core.Key, next string) error {
+	e := apierr.Unavailable(time.Second, "%s: %s is about to be owned by %s", name, key.Cname(), meta.NodeName(meta.RoleTarget, next))
+	e.Cause = core.ErrNotOwner
+	return e
 }

@@ -144,7 +144,7 @@ func (g *Guard) check(key core.Key, unameDigest uint64) error {
 	}
 	if r.pending != nil {
 		if next := r.pending.Owner(unameDigest); next != g.id {
-			return apierr.Unavailable(time.Second, "%s: %s is about to be owned by %s", g.name, key.Cname(), meta.NodeName(meta.RoleTarget, next))
+			return errNextOwner(g.name, key, next)
 		}
 	}
 	if !g.control.LeaseValid() {

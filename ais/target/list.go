@@ -34,7 +34,7 @@ const (
 const paramMarks = "marks"
 
 // intra answers calls of gateways (POST /v1/intra/list/<bucket>) and of other
-// targets (POST look, GET and HEAD object).
+// targets (POST look, store, take and change, GET and HEAD object, GET fetch).
 func (t *Target) intra(w http.ResponseWriter, r *http.Request) error {
 	path := node.PathItems(r)
 	if err := path.Require(4); err != nil {
@@ -47,6 +47,10 @@ func (t *Target) intra(w http.ResponseWriter, r *http.Request) error {
 		return t.look(w, r, path.Items[3])
 	case call == "store" && post:
 		return t.storeCopy(w, r, path.Items[3])
+	case call == "take" && post:
+		return t.take(w, r, path.Items[3])
+	case call == "change" && post:
+		return t.change(w, r, path.Items[3])
 	case call == "fetch" && r.Method == http.MethodGet:
 		return t.sendWhole(w, r, path.Items[3])
 	case call == "object" && !post:

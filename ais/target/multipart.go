@@ -45,6 +45,9 @@ func (t *Target) putPart(w http.ResponseWriter, r *http.Request, req *objectRequ
 	if r.ContentLength <= 0 {
 		return apierr.BadRequest("%s: put-part invalid size (%d)", req.key.Cname(), r.ContentLength)
 	}
+	if err := t.staying(req.key); err != nil {
+		return err
+	}
 	opts := core.PartOptions{Size: r.ContentLength}
 	if sum := first(r.Header[headerContentSHA256]); sum != "" && sum != "UNSIGNED-PAYLOAD" {
 		opts.SHA256 = sum

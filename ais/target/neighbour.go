@@ -44,8 +44,24 @@ type lookRequest struct {
 
 // lookReply is what it holds; Kind 0: nothing.
 type lookReply struct {
-	Kind  core.Kind  `json:"kind"`
-	Stamp core.Stamp `json:"stamp"`
+	copyHead
+	Kind   core.Kind  `json:"kind"`
+	Stamp  core.Stamp `json:"stamp"`
+	Chunks int        `json:"chunks,omitempty"`
+}
+
+func lookReplyOf(kind core.Kind, a *core.Attrs) lookReply {
+	origin := core.OriginOf(a, true)
+	return lookReply{copyHead: headOf(&origin), Kind: kind, Stamp: a.Stamp, Chunks: a.Chunks}
+}
+
+// attrs are the attributes that clients see.
+func (r *lookReply) attrs() core.Attrs {
+	o := r.origin()
+	return core.Attrs{
+		Size: o.Size, Checksum: o.Checksum, Version: o.Version, Custom: o.Custom, Mtime: o.Mtime, Atime: o.Atime,
+		Stamp: r.Stamp, Chunks: r.Chunks,
+	}
 }
 
 // holding is what one target holds of a name.
@@ -59,6 +75,7 @@ type findings struct {
 	local   holding
 	best    holding  // of the greatest stamp; local if that is it
 	unknown []string // names of targets that could not be asked
+	down    bool     // one of them is an owner of names, and will be back or go out soon
 }
 
 // none tells that nobody who answered has an object.
@@ -82,9 +99,9 @@ func (t *Target) formerOwners(view *meta.View, key core.Key) []string {
 
 // decided tells that what the owner itself holds is the newest there is: it
 // was committed since the present owners are in force.
-func decided(view *meta.View, l *holding) bool {
+func decided(view *meta.View, here core.Stamp) bool {
 	sets := view.Placement.Sets
-	return l.Kind != 0 && l.Stamp.Epoch >= uint64(sets[len(sets)-1].Epoch)
+	return !here.IsZero() && here.Epoch >= uint64(sets[len(sets)-1].Epoch)
 }
 
 // read answers GET and HEAD.
@@ -201,15 +218,16 @@ func (t *Target) find(ctx context.Context, view *meta.View, key core.Key, others
 	if err != nil {
 		return f, err
 	}
-	f.local = holding{lookReply: lookReply{Kind: kind, Stamp: attrs.Stamp}}
+	f.local = holding{lookReply: lookReplyOf(kind, &attrs)}
 	f.best = f.local
-	if decided(view, &f.local) {
+	if decided(view, f.local.Stamp) {
 		return f, nil
 	}
 	for _, answer := range t.ask(ctx, view, key, others, nil) {
 		switch {
 		case answer.err != nil:
 			f.unknown = append(f.unknown, meta.NodeName(meta.RoleTarget, answer.id))
+			f.down = f.down || !errors.Is(answer.err, errOut)
 			t.logger.Debug("cannot ask a former owner", "object", key.Cname(), "target", answer.id, "err", answer.err)
 		case answer.Kind != 0 && (f.best.Kind == 0 || answer.Stamp.Compare(f.best.Stamp) > 0):
 			f.best = answer.holding
@@ -225,7 +243,12 @@ type answer struct {
 	err error
 }
 
-var errAbsent = errors.New("it is not in the cluster map, or down")
+var (
+	errDown = errors.New("it is down")
+	// errOut: the target owns no names and does not run. Nobody waits for it to
+	// come back soon.
+	errOut = errors.New("it is out of the cluster, or out of service and not running")
+)
 
 // ask puts a question to targets, to all at the same time.
 func (t *Target) ask(ctx context.Context, view *meta.View, key core.Key, ids []string, remove *core.Stamp) []answer {
@@ -236,8 +259,11 @@ func (t *Target) ask(ctx context.Context, view *meta.View, key core.Key, ids []s
 	for i, id := range ids {
 		a := &answers[i]
 		a.id, a.node = id, view.Smap.Tmap[id]
-		if a.node == nil || t.control.IsDown(id) {
-			a.err = errAbsent
+		if down := a.node != nil && t.control.IsDown(id); a.node == nil || down && !a.node.Active() {
+			a.err = errOut
+			continue
+		} else if down {
+			a.err = errDown
 			continue
 		}
 		all.Go(func() { a.lookReply, a.err = t.askOne(ctx, a.node, key, remove) })
@@ -289,7 +315,8 @@ func (t *Target) look(w http.ResponseWriter, r *http.Request, bucket string) err
 	if err != nil {
 		return err
 	}
-	return node.WriteJSON(w, r, &lookReply{Kind: kind, Stamp: attrs.Stamp})
+	reply := lookReplyOf(kind, &attrs)
+	return node.WriteJSON(w, r, &reply)
 }
 
 // intraKey finds the bucket that a call between targets is about.

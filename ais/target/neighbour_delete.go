@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -12,7 +13,8 @@ import (
 // remove deletes a name that this target owns, wherever it lies. Where a
 // former owner may hold an older object, a tombstone of a greater stamp takes
 // the name's place first; it goes when all of them have given up what they
-// had, or with the others once the placement is settled.
+// had, or with the others once the placement is settled. A former owner that is
+// down is waited for, one that is out is not.
 func (t *Target) remove(ctx context.Context, key core.Key) error {
 	view := t.control.View()
 	former := t.formerOwners(view, key)
@@ -20,20 +22,29 @@ func (t *Target) remove(ctx context.Context, key core.Key) error {
 		return t.store.Delete(ctx, key)
 	}
 	f, err := t.find(ctx, view, key, former)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if f.none() && len(f.unknown) == 0 {
+	case f.down:
+		return t.errUnknown(key, f.unknown)
+	case f.none() && len(f.unknown) == 0:
 		return apierr.New(apierr.StatusNotFound, wire.CodeNotFound, "%s doesn't exist", key.Cname())
 	}
 	stamp, err := t.store.Bury(ctx, key)
 	if err != nil {
 		return err
 	}
+	all := true
 	for _, answer := range t.ask(ctx, view, key, former, &stamp) {
-		if answer.err != nil {
-			return nil //nolint:nilerr // the name is deleted; what is left there is covered by the tombstone
+		switch {
+		case errors.Is(answer.err, errOut):
+			all = false // what is left there is covered by the tombstone
+		case answer.err != nil:
+			return t.errUnknown(key, []string{meta.NodeName(meta.RoleTarget, answer.id)})
 		}
+	}
+	if !all {
+		return nil
 	}
 	return t.store.Unbury(ctx, key, stamp)
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/aistore-go/aistore/ais/node/objreq"
 	"github.com/aistore-go/aistore/cmn/apierr"
-	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
@@ -51,7 +50,10 @@ func (t *Target) renameObject(w http.ResponseWriter, r *http.Request, req *objec
 	if err := t.giveUpElsewhere(ctx, req.key, source.Stamp); err != nil {
 		return err
 	}
-	if err := t.store.DeleteUnchanged(ctx, req.key, source.Stamp); err != nil {
+	err = t.asOwner(ctx, req.key, func() error {
+		return t.store.DeleteUnchanged(ctx, req.key, source.Stamp)
+	}, &changeRequest{Only: &source.Stamp})
+	if err != nil {
 		return err
 	}
 	return answerEmpty(w, http.StatusOK)
@@ -97,14 +99,12 @@ func (t *Target) duplicate(ctx context.Context, from, to core.Key, moves bool) (
 // anywhere is no error: whoever needs the object finds out.
 func (t *Target) bringHome(ctx context.Context, key core.Key) error {
 	if !t.control.LeaseValid() {
-		return apierr.Unavailable(time.Second, "%s has no owner lease: whether it holds the newest %s is not known", t.node.Name(), key.Cname())
+		return t.errNoLease(key)
+	}
+	if err := t.staying(key); err != nil {
+		return err
 	}
 	view := t.control.View()
-	if pending := view.Transition.Now(); pending != nil {
-		if next := pending.Owner(hrw.Digest(key.Bck.Uname(key.Name))); next != "" && next != t.node.ID() {
-			return apierr.Unavailable(time.Second, "%s: %s is about to be owned by %s", t.node.Name(), key.Cname(), meta.NodeName(meta.RoleTarget, next))
-		}
-	}
 	former := t.formerOwners(view, key)
 	if len(former) == 0 {
 		return nil

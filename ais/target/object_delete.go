@@ -34,7 +34,11 @@ func (t *Target) deleteObject(w http.ResponseWriter, r *http.Request, req *objec
 		// Who means the upload must not lose the object.
 		return apierr.BadRequest("DELETE with %s=%.40q needs the action %q", wire.QueryUploadID, id, wire.ActMultipartAbort)
 	}
-	if err := t.remove(r.Context(), req.key); err != nil {
+	if err := t.staying(req.key); err != nil {
+		return err
+	}
+	err = t.asOwner(r.Context(), req.key, func() error { return t.remove(r.Context(), req.key) }, &changeRequest{Delete: true})
+	if err != nil {
 		return err
 	}
 	w.Header()[wire.HeaderContentLength] = zeroLength

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 
@@ -21,13 +22,21 @@ func (t *Target) patchObject(w http.ResponseWriter, r *http.Request, req *object
 	if err != nil {
 		return err
 	}
-	if err := t.bringHome(r.Context(), req.key); err != nil {
-		return err
-	}
-	if _, err := t.store.SetCustom(r.Context(), req.key, custom, req.query.Bool(wire.QuerySetNewCustom)); err != nil {
+	if err := t.setCustom(r.Context(), req.key, custom, req.query.Bool(wire.QuerySetNewCustom)); err != nil {
 		return err
 	}
 	return answerEmpty(w, http.StatusOK)
+}
+
+// setCustom changes custom metadata where the name is owned.
+func (t *Target) setCustom(ctx context.Context, key core.Key, custom []core.KV, replace bool) error {
+	if err := t.bringHome(ctx, key); err != nil {
+		return err
+	}
+	return t.asOwner(ctx, key, func() error {
+		_, err := t.store.SetCustom(ctx, key, custom, replace)
+		return err
+	}, &changeRequest{Custom: pairsOf(custom), Replace: replace})
 }
 
 // customOf reads the value of the message: an object of strings, or nothing.

@@ -24,6 +24,9 @@ func (t *Target) putObject(w http.ResponseWriter, r *http.Request, req *objectRe
 	if err := t.fs.OutOfSpace(); err != nil {
 		return err
 	}
+	if err := t.staying(req.key); err != nil {
+		return err
+	}
 	body := &countingBody{r: r.Body}
 	attrs, err := t.store.Put(r.Context(), req.key, body, opts)
 	if err != nil {

@@ -44,6 +44,7 @@ func New(o Options) *Target {
 		node: o.Node, control: o.Control, store: o.Store, fs: o.FS, memory: o.Memory,
 		metrics: o.Node.Metrics(), logger: o.Logger,
 	}
+	o.Store.UsePeers(t)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
 }

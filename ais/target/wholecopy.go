@@ -23,10 +23,8 @@ import (
 // its description (4 bytes, big-endian), the description in JSON, the content.
 
 const (
-	// maxCopyHead bounds the description, in bytes.
+	// maxCopyHead bounds the description, and any answer to it, in bytes.
 	maxCopyHead = 256 << 10
-	// maxCopyError bounds the answer of a copy that failed, in bytes.
-	maxCopyError = 64 << 10
 	// paramSmap is the version of the map by which the sender chose the owner.
 	paramSmap = "smap"
 )
@@ -42,51 +40,87 @@ type copyHead struct {
 	Atime   int64       `json:"atime,omitempty"`
 }
 
+// headOf describes what a copy takes over.
+func headOf(from *core.Origin) copyHead {
+	return copyHead{
+		Size: from.Size, SumType: from.Checksum.Type, Sum: from.Checksum.Value, Version: []byte(from.Version),
+		Mtime: from.Mtime, Atime: from.Atime, Custom: pairsOf(from.Custom),
+	}
+}
+
+// check refuses a description that no sender makes.
+func (h *copyHead) check() error {
+	if h.Size < 0 || h.SumType != "" && cksum.Validate(h.SumType) != nil {
+		return apierr.BadRequest("copy: invalid size %d or checksum type %.40q", h.Size, h.SumType)
+	}
+	return nil
+}
+
+func (h *copyHead) origin() core.Origin {
+	return core.Origin{
+		Size: h.Size, Checksum: cksum.Value{Type: h.SumType, Value: h.Sum}, Version: string(h.Version),
+		Mtime: h.Mtime, Atime: h.Atime, Custom: customOfPairs(h.Custom),
+	}
+}
+
+// pairsOf is custom metadata as bytes.
+func pairsOf(custom []core.KV) [][2][]byte {
+	var pairs [][2][]byte
+	for _, kv := range custom {
+		pairs = append(pairs, [2][]byte{[]byte(kv.Key), []byte(kv.Value)})
+	}
+	return pairs
+}
+
+func customOfPairs(pairs [][2][]byte) []core.KV {
+	var custom []core.KV
+	for _, kv := range pairs {
+		custom = append(custom, core.KV{Key: string(kv[0]), Value: string(kv[1])})
+	}
+	return custom
+}
+
 // encodeHead is the part of the body before the content.
 func encodeHead(from *core.Origin) ([]byte, error) {
-	head := copyHead{
-		Size: from.Size, SumType: from.Checksum.Type, Sum: from.Checksum.Value, Version: []byte(from.Version),
-		Mtime: from.Mtime, Atime: from.Atime,
+	head := headOf(from)
+	return encodeFrame(&head)
+}
+
+// decodeHead reads the part of the body before the content.
+func decodeHead(body io.Reader) (from core.Origin, err error) {
+	var head copyHead
+	if err := decodeFrame(body, &head); err != nil {
+		return from, err
 	}
-	for _, kv := range from.Custom {
-		head.Custom = append(head.Custom, [2][]byte{[]byte(kv.Key), []byte(kv.Value)})
-	}
-	text, err := json.Marshal(&head)
+	return head.origin(), head.check()
+}
+
+// encodeFrame is a description with its length before it.
+func encodeFrame(head any) ([]byte, error) {
+	text, err := json.Marshal(head)
 	if err != nil {
 		return nil, err
 	}
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...), nil
 }
 
-// decodeHead reads the part of the body before the content.
-func decodeHead(body io.Reader) (from core.Origin, err error) {
+func decodeFrame(body io.Reader, head any) error {
 	var length [4]byte
 	if _, err := io.ReadFull(body, length[:]); err != nil {
-		return from, apierr.BadRequest("copy: the description is cut off: %v", err)
+		return apierr.BadRequest("copy: the description is cut off: %v", err)
 	}
 	n := binary.BigEndian.Uint32(length[:])
 	if n > maxCopyHead {
-		return from, apierr.BadRequest("copy: a description of %d bytes, more than %d", n, maxCopyHead)
+		return apierr.BadRequest("copy: a description of %d bytes, more than %d", n, maxCopyHead)
 	}
 	text := make([]byte, n)
 	if _, err := io.ReadFull(body, text); err != nil {
-		return from, apierr.BadRequest("copy: the description is cut off: %v", err)
+		return apierr.BadRequest("copy: the description is cut off: %v", err)
 	}
-	var head copyHead
-	if err := json.Unmarshal(text, &head); err != nil {
-		return from, apierr.BadRequest("copy: the description cannot be read: %v", err)
+	if err := json.Unmarshal(text, head); err != nil {
+		return apierr.BadRequest("copy: the description cannot be read: %v", err)
 	}
-	if head.Size < 0 || head.SumType != "" && cksum.Validate(head.SumType) != nil {
-		return from, apierr.BadRequest("copy: invalid size %d or checksum type %.40q", head.Size, head.SumType)
-	}
-	from = core.Origin{
-		Size: head.Size, Checksum: cksum.Value{Type: head.SumType, Value: head.Sum}, Version: string(head.Version),
-		Mtime: head.Mtime, Atime: head.Atime,
-	}
-	for _, kv := range head.Custom {
-		from.Custom = append(from.Custom, core.KV{Key: string(kv[0]), Value: string(kv[1])})
-	}
-	return from, nil
+	return nil
 }
 
 // sendCopy sends an object to the owner of another name, which verifies and
@@ -111,44 +145,62 @@ func (t *Target) sendCopy(ctx context.Context, from, to core.Key, smap *meta.Sma
 	if err != nil {
 		return core.Attrs{}, err
 	}
-	address := intraURL(owner, "store", to.Bck, "&"+paramName+"="+url.QueryEscape(to.Name)+"&"+paramSmap+"="+strconv.FormatInt(smap.Version, 10))
 	body := io.MultiReader(bytes.NewReader(head), io.NewSectionReader(reader, 0, reader.Size))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, io.NopCloser(body))
+	_, err = t.post(ctx, to, "store", smap, owner, body, int64(len(head))+reader.Size)
 	if err != nil {
 		return core.Attrs{}, err
-	}
-	req.ContentLength = int64(len(head)) + reader.Size
-	res, err := t.node.RPC().Do(rpc.Data, req)
-	if err != nil {
-		return core.Attrs{}, err
-	}
-	defer func() { _ = res.Body.Close() }() // was only read
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxCopyError))
-	if err != nil {
-		return core.Attrs{}, apierr.Wrap(err, http.StatusServiceUnavailable, "", "%s: whether %s has stored it is not known", to.Cname(), owner)
-	}
-	if res.StatusCode != http.StatusOK {
-		return core.Attrs{}, rpc.DecodeError(res, answer)
 	}
 	return reader.Attrs, nil
 }
 
-// storeCopy stores what another target sends as the copy of an object.
-func (t *Target) storeCopy(w http.ResponseWriter, r *http.Request, bucket string) error {
+// post sends a body to the owner of a name, and returns the answer.
+func (t *Target) post(ctx context.Context, to core.Key, call string, smap *meta.Smap, owner *meta.Snode, body io.Reader, size int64) ([]byte, error) {
+	address := intraURL(owner, call, to.Bck, "&"+paramName+"="+url.QueryEscape(to.Name)+"&"+paramSmap+"="+strconv.FormatInt(smap.Version, 10))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, io.NopCloser(body))
+	if err != nil {
+		return nil, err
+	}
+	req.ContentLength = size
+	res, err := t.node.RPC().Do(rpc.Data, req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }() // was only read
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxCopyHead))
+	if err != nil {
+		return nil, apierr.Wrap(err, http.StatusServiceUnavailable, "", "%s: whether %s has stored it is not known", to.Cname(), owner)
+	}
+	if res.StatusCode != http.StatusOK {
+		return nil, rpc.DecodeError(res, answer)
+	}
+	return answer, nil
+}
+
+// posted finds the name that a body is for, by a map that is not older than the
+// sender's.
+func (t *Target) posted(r *http.Request, bucket string) (key core.Key, err error) {
 	q, err := query.Parse(r.URL.RawQuery)
 	if err != nil {
-		return err
+		return key, err
 	}
 	if version, err := strconv.ParseInt(q.Get(paramSmap), 10, 64); err == nil && version > t.control.View().Smap.Ver() {
 		if err := t.control.Pull(r.Context()); err != nil {
-			return err
+			return key, err
 		}
 	}
-	key, err := t.intraKey(r, bucket)
+	key, err = t.intraKey(r, bucket)
+	key.Name = q.Get(paramName)
+	return key, err
+}
+
+// storeCopy stores what another target sends as the copy of an object.
+func (t *Target) storeCopy(w http.ResponseWriter, r *http.Request, bucket string) error {
+	key, err := t.posted(r, bucket)
 	if err != nil {
 		return err
 	}
-	key.Name = q.Get(paramName)
 	origin, err := decodeHead(r.Body)
 	if err != nil {
 		return err

@@ -1,0 +1,176 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+)
+
+// After the targets of the cluster changed, the generation that a write
+// replaces may lie with an earlier owner of the name: its version and its custom
+// metadata go on, and its tag is what conditions are compared with. Its content
+// is of no use, and stays there.
+
+// Earlier is the newest that earlier owners of a name hold. Of the attributes
+// those count that clients see, and the stamp.
+type Earlier struct {
+	Kind  Kind // 0: nothing newer than what is here
+	Attrs Attrs
+}
+
+// earlierState is what a write knows of earlier owners.
+type earlierState struct {
+	Earlier
+	asked bool
+	epoch uint64 // of the placement under which it is so
+	hold  bool   // they may hold something, and are told of the commit
+}
+
+// newerThan tells that an earlier owner holds something newer than what is here.
+func (e *earlierState) newerThan(here *record) bool {
+	return e.Kind != 0 && (here == nil || e.Attrs.Stamp.Compare(here.stamp) > 0)
+}
+
+// askEarlier finds out what earlier owners hold, unless that is known for the
+// placement in force.
+func (w *write) askEarlier(ctx context.Context) error {
+	peers := w.s.options.Ports.Peers
+	if peers == nil || w.tombstone || w.marker {
+		return nil
+	}
+	epoch, settled := peers.Placement(w.digest)
+	if w.earlier.asked && w.earlier.epoch == epoch {
+		return nil
+	}
+	w.earlier = earlierState{asked: true, epoch: epoch}
+	if settled {
+		return nil
+	}
+	if err := w.s.lock(ctx, &w.object, false); err != nil {
+		return err
+	}
+	now, err := w.s.current(&w.object)
+	w.s.unlock(&w.object, false)
+	if err != nil {
+		return err
+	}
+	var here Stamp
+	if newest := now.newest(); newest != nil {
+		here = newest.stamp
+	}
+	w.earlier.Earlier, err = peers.Earlier(ctx, w.Key, here, w.opts.Conditions.any())
+	w.earlier.hold = true
+	return err
+}
+
+// previous is what a write has from the generation that it follows: the stamp
+// that its own must exceed, the custom metadata and the version.
+func (w *write) previous(now *existing) (last Stamp, custom []KV, version string) {
+	newest := now.newest()
+	if e := &w.earlier; e.newerThan(newest) {
+		if w.opts.SkipVC || e.Kind.IsDeleted() {
+			return e.Attrs.Stamp, nil, ""
+		}
+		return e.Attrs.Stamp, e.Attrs.Custom, e.Attrs.Version
+	}
+	switch {
+	case newest == nil:
+		return Stamp{}, nil, ""
+	case w.opts.SkipVC || newest.kind.IsDeleted():
+		return newest.stamp, nil, ""
+	}
+	return newest.stamp, newest.custom, newest.version
+}
+
+// sameAsEarlier tells that a body is what an earlier owner holds already: it is
+// stored here, and to clients nothing changes.
+func (w *write) sameAsEarlier(now *existing, custom []KV) bool {
+	e := &w.earlier
+	return e.newerThan(now.newest()) && e.Kind == KindObject && !w.unsummed && !w.opts.SkipVC && w.opts.Keep == KeepNothing &&
+		e.Attrs.Size == w.size && e.Attrs.Checksum.Equal(w.opts.Checksum) && slices.Equal(custom, e.Attrs.Custom)
+}
+
+// errOwnersChanged: the placement is another one than that under which earlier
+// owners were asked.
+var errOwnersChanged = errors.New("the owners of names have changed")
+
+// begin is Store.begin of a write that knows what earlier owners hold.
+func (w *write) begin() (Ticket, error) {
+	ticket, err := w.s.begin(&w.object)
+	if err == nil && w.earlier.asked && w.earlier.epoch != w.s.options.Epoch() {
+		_ = w.s.end(ticket) // nothing was done under it
+		return 0, errOwnersChanged
+	}
+	return ticket, err
+}
+
+// asOwner returns the error of a write that is refused for what its name holds,
+// if this target is the one to say that.
+func (w *write) asOwner(refused error) error {
+	ticket, err := w.begin()
+	if err == nil {
+		err = w.s.end(ticket)
+	}
+	if err != nil {
+		return err
+	}
+	return refused
+}
+
+const (
+	// changeTime is how long a write waits at its commit for a change of owners
+	// that is under way, before the client is asked to send it again.
+	changeTime = 10 * time.Second
+	// changePause is how often it looks.
+	changePause = 5 * time.Millisecond
+)
+
+// commitAsOwner commits a write as the owner of its name, whoever that is by
+// now: if it is another target, that one does it.
+func (w *write) commitAsOwner(ctx context.Context) (Attrs, error) {
+	var waiting time.Time
+	for {
+		if err := w.askEarlier(ctx); err != nil {
+			return Attrs{}, err
+		}
+		attrs, err := w.commitOnce(ctx)
+		if errors.Is(err, ErrNotOwner) && w.mayHandOver() {
+			var handed error
+			if attrs, handed = w.handOver(ctx); !errors.Is(handed, ErrNotOwner) {
+				return attrs, handed
+			}
+		}
+		switch {
+		case err == nil:
+			return attrs, w.supersede(ctx, attrs.Stamp)
+		case errors.Is(err, errUnverified):
+			if err := w.verifyStored(ctx); err != nil {
+				return Attrs{}, err
+			}
+			continue
+		case !errors.Is(err, errOwnersChanged) && !(errors.Is(err, ErrNotOwner) && w.mayHandOver()):
+			return Attrs{}, err
+		}
+		if waiting.IsZero() {
+			waiting = time.Now()
+		} else if time.Since(waiting) > changeTime {
+			return Attrs{}, apierr.Wrap(err, apierr.StatusServiceUnavailable, "", "PUT %s: the owner of the name keeps changing", w.Cname())
+		}
+		if err := pause(ctx, changePause); err != nil {
+			return Attrs{}, err
+		}
+	}
+}
+
+// supersede tells earlier owners of a commit. If that fails the write is there,
+// and wins by its stamp; but the loss of its disk would bring the older one to
+// light, so it is not acknowledged.
+func (w *write) supersede(ctx context.Context, stamp Stamp) error {
+	if !w.earlier.hold {
+		return nil
+	}
+	return w.s.options.Ports.Peers.Supersede(context.WithoutCancel(ctx), w.Key, stamp)
+}
