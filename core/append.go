@@ -78,7 +78,7 @@ func (s *Store) BeginAppend(ctx context.Context, key Key, body io.Reader, size, 
 	if err := s.appends.admit(s); err != nil {
 		return AppendHandle{}, err
 	}
-	a, err := s.startAppend(ctx, &o)
+	a, err := s.startAppend(ctx, &o, max(size, 0), limit)
 	if err == nil {
 		err = s.extend(ctx, a, body, size, limit)
 	}
@@ -92,10 +92,11 @@ func (s *Store) BeginAppend(ctx context.Context, key Key, body io.Reader, size, 
 	return a.handle(), nil
 }
 
-// startAppend makes the work file with the present content of the object.
-func (s *Store) startAppend(ctx context.Context, o *object) (*appending, error) {
+// startAppend makes the work file with the present content of the object, to
+// which at least more bytes will come.
+func (s *Store) startAppend(ctx context.Context, o *object, more, limit int64) (*appending, error) {
 	for attempt := 0; ; attempt++ {
-		a, err := s.copyForAppend(ctx, o)
+		a, err := s.copyForAppend(ctx, o, more, limit)
 		if attempt > 0 || apierr.CodeOf(err) != wire.CodeBadChecksum {
 			return a, err
 		}
@@ -105,7 +106,7 @@ func (s *Store) startAppend(ctx context.Context, o *object) (*appending, error) 
 	}
 }
 
-func (s *Store) copyForAppend(ctx context.Context, o *object) (_ *appending, err error) {
+func (s *Store) copyForAppend(ctx context.Context, o *object, more, limit int64) (_ *appending, err error) {
 	w := &write{s: s, object: *o, tag: appendTag}
 	defer w.discard()
 	a := &appending{object: *o, kind: o.Props.Checksum.Type}
@@ -117,6 +118,9 @@ func (s *Store) copyForAppend(ctx context.Context, o *object) (_ *appending, err
 	switch {
 	case apierr.StatusOf(err) == apierr.StatusNotFound && apierr.CodeOf(err) == wire.CodeNotFound:
 		err = w.create(ctx)
+	case err == nil && isOver(limit, r.Size, more):
+		_ = r.Close() // nothing was read
+		err = errAppendTooLong(o, limit)
 	case err == nil:
 		err = w.copyPresent(ctx, r, a.sum)
 	}
@@ -129,6 +133,14 @@ func (s *Store) copyForAppend(ctx context.Context, o *object) (_ *appending, err
 	a.id, a.mp, a.path, a.size = filepath.Base(w.work), w.home, w.work, w.size
 	w.work = "" // it stays
 	return a, nil
+}
+
+// isOver tells that an object of a size would have more than limit bytes with
+// some more; limit 0 is none.
+func isOver(limit, size, more int64) bool { return limit > 0 && more > limit-size }
+
+func errAppendTooLong(o *object, limit int64) error {
+	return apierr.BadRequest("append to %s: more than %d bytes (chunks.max_monolithic_size)", o.Cname(), limit)
 }
 
 // copyPresent fills the work file with an open object, which it closes.
@@ -235,6 +247,9 @@ func (s *Store) openAppend(ctx context.Context, a *appending) (f fs.File, err er
 
 // extend reads the body to its end; it returns how long it was.
 func (w *write) extend(ctx context.Context, a *appending, body io.Reader, size, limit int64) (n int64, err error) {
+	if isOver(limit, a.size, size) {
+		return 0, errAppendTooLong(&w.object, limit) // the body need not come
+	}
 	want := size + 1
 	if size < 0 || want > streamBuffer {
 		want = w.streamSize()
@@ -255,8 +270,8 @@ func (w *write) extend(ctx context.Context, a *appending, body io.Reader, size, 
 			return 0, apierr.BadRequest("append to %s: body is longer than announced (%d)", w.Cname(), size)
 		case ended && size >= 0 && n < size:
 			return 0, badBody(&w.object, io.ErrUnexpectedEOF, "body of %d bytes is shorter than announced (%d)", n, size)
-		case limit > 0 && a.size+n > limit:
-			return 0, apierr.BadRequest("append to %s: more than %d bytes (chunks.max_monolithic_size)", w.Cname(), limit)
+		case isOver(limit, a.size, n):
+			return 0, errAppendTooLong(&w.object, limit)
 		}
 		data := buf.Bytes()[:chunk]
 		if a.sum != nil {

@@ -120,6 +120,41 @@ func TestOneRequestAtATimeUsesAHandle(t *testing.T) {
 	}
 }
 
+// TestAppendOverTheLimitCopiesNothing: what would be too long is refused by its
+// size, before the object is copied or the body read.
+func TestAppendOverTheLimitCopiesNothing(t *testing.T) {
+	t.Parallel()
+	sys := faultfs.New(nil)
+	r := newRig(t, rigOptions{props: durable, system: sys})
+	r.put("plain", strings.Repeat("x", 100_000))
+	r.upload("chunked", "part one, ", "part two")
+	for name, limit := range map[string]int64{"plain": 100_000, "chunked": 18} {
+		sys.Reset()
+		unread := strings.NewReader("more")
+		_, err := r.store.BeginAppend(t.Context(), r.key(name), unread, 4, limit)
+		if statusOf(err) != 400 || !strings.Contains(err.Error(), "max_monolithic_size") || unread.Len() != 4 {
+			t.Errorf("%s: %v, %d bytes are left", name, err, unread.Len())
+		}
+		if n := sys.Count(faultfs.OpCreate, ""); n != 0 {
+			t.Errorf("%s: %d files were made", name, n)
+		}
+		h, err := r.store.BeginAppend(t.Context(), r.key(name), strings.NewReader("more"), -1, limit+4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unread = strings.NewReader("x")
+		if _, err := r.store.Append(t.Context(), r.key(name), h, unread, 1, limit+4); statusOf(err) != 400 || unread.Len() != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := r.flushAppend(name, h); err != nil {
+			t.Fatal(err)
+		}
+		if _, attrs, _ := r.get(name); attrs.Size != limit+4 {
+			t.Errorf("%s: %d bytes", name, attrs.Size)
+		}
+	}
+}
+
 // TestAppendOfABodyThatBreaksOff leaves the append as it was.
 func TestAppendOfABodyThatBreaksOff(t *testing.T) {
 	t.Parallel()

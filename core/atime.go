@@ -86,17 +86,11 @@ func (a *accessTimes) get(digest uint64, onDisk int64) int64 {
 
 // touch notes an access. before is what get returned or the file says.
 func (a *accessTimes) touch(digest uint64, path string, at, before int64) {
-	a.read(digest, path, at, before)
-}
-
-// read is get and touch in one.
-func (a *accessTimes) read(digest uint64, path string, at, onDisk int64) (before int64) {
 	shard := a.shard(digest)
 	shard.mu.Lock()
 	entry, known := shard.entries[digest]
-	before = max(entry.at, onDisk)
 	if !known {
-		entry.onDisk = onDisk
+		entry.onDisk = before
 	}
 	entry.path, entry.at = path, max(at, entry.at)
 	var evicted []accessEntry
@@ -108,7 +102,6 @@ func (a *accessTimes) read(digest uint64, path string, at, onDisk int64) (before
 	if len(evicted) > 0 {
 		a.hand(evicted)
 	}
-	return before
 }
 
 // flush hands the times to the writer of all entries of which the file's is

@@ -43,6 +43,7 @@ func benchGet(b *testing.B, r *rig, reader *Reader, name string, buf []byte) {
 	if err := r.store.OpenInto(context.Background(), r.key(name), reader); err != nil {
 		b.Fatal(err)
 	}
+	reader.Touch()
 	if n, err := reader.ReadAt(buf, 0); n != len(buf) {
 		b.Fatal(n, err)
 	}

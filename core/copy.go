@@ -76,6 +76,9 @@ func (s *Store) copyOnce(ctx context.Context, from Key, dst *object, moves bool)
 	if from.Bck == dst.Bck && from.Name == dst.Name {
 		return r.Attrs, nil
 	}
+	if !moves {
+		r.Touch()
+	}
 	origin := OriginOf(&r.Attrs, moves)
 	w := s.writeOf(dst, &origin)
 	defer w.discard()

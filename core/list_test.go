@@ -178,6 +178,11 @@ func TestAccessTimes(t *testing.T) {
 	}
 	sys.Reset()
 	now = now.Add(time.Hour)
+	unread, err := r.store.Open(context.Background(), r.key("o"))
+	if err != nil || unread.Close() != nil || head() != put.Atime {
+		t.Fatalf("opened and not read: HEAD %d, want the PUT's %d, %v", head(), put.Atime, err)
+	}
+	now = now.Add(time.Hour)
 	first := now.UnixNano()
 	if _, a, _ := r.get("o"); a.Atime != put.Atime {
 		t.Errorf("the first GET shows %d, want the PUT's %d", a.Atime, put.Atime)

@@ -20,6 +20,7 @@ func (r *rig) read(reader *Reader, name string) (string, error) {
 	if err := r.store.OpenInto(context.Background(), r.key(name), reader); err != nil {
 		return "", err
 	}
+	reader.Touch()
 	content, err := io.ReadAll(io.NewSectionReader(reader, 0, reader.Size))
 	if closeErr := reader.Close(); err == nil {
 		err = closeErr
@@ -182,6 +183,7 @@ func TestWarmReadDoesNotAllocate(t *testing.T) {
 		if err := r.store.OpenInto(ctx, key, reader); err != nil {
 			t.Fatal(err)
 		}
+		reader.Touch()
 		if n, err := reader.ReadAt(buf, 0); n != len(buf) {
 			t.Fatal(n, err)
 		}

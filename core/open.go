@@ -19,15 +19,16 @@ import (
 // no allocation.
 //
 // File is the content, or the first chunk of it: see IsChunked, and Prepare
-// before anything is sent.
+// before anything is sent. Whoever reads it for a client says so with Touch.
 type Reader struct {
 	Attrs
 	File fsys.File // positioned at 0; sendfile through OSFile; nil once closed
 
 	spare   fsys.File       // closed, for the next OpenInto
 	chunked *chunkedContent // nil: the content is one file
-	locks   *nameLocks      // nil: it does not count
+	store   *Store          // nil: the name does not count as being read
 	digest  uint64
+	opened  int64 // ns; 0: not the current version
 }
 
 // Close releases the files. A second call does nothing.
@@ -35,11 +36,11 @@ func (r *Reader) Close() error {
 	if r.File == nil {
 		return nil
 	}
-	if r.locks != nil {
-		r.locks.endSending(r.digest)
+	if r.store != nil {
+		r.store.locks.endSending(r.digest)
 	}
 	f := r.File
-	r.File, r.spare, r.locks = nil, f, nil
+	r.File, r.spare, r.store = nil, f, nil
 	if r.chunked != nil {
 		c := r.chunked
 		r.chunked = nil
@@ -48,12 +49,20 @@ func (r *Reader) Close() error {
 	return f.Close()
 }
 
+// Touch notes that the object is read: its access time is that of the opening
+// from now on. Attrs keeps the time of the access before. The Reader is open.
+func (r *Reader) Touch() {
+	if r.opened != 0 {
+		r.store.access.touch(r.digest, r.File.Path(), r.opened, r.Atime)
+	}
+}
+
 // Fd is the open file's descriptor, for sendfile with an offset of the
 // caller's. It is the Reader's until Close.
 func (r *Reader) Fd() uintptr { return r.File.Fd() }
 
-// Open opens an object for reading. No lock is held when it returns. Atime is
-// the time of the access before this one, which counts from now.
+// Open opens an object for reading. No lock is held when it returns. Opening
+// alone leaves the access time as it is: see Touch.
 //
 // Errors: 400 bad name; 404 no such bucket or object; 500 BAD DATA CHECKSUM: the
 // object is damaged (its record, its size, or its content if the bucket
@@ -82,9 +91,9 @@ func (s *Store) OpenInto(ctx context.Context, key Key, r *Reader) error {
 	if err != nil {
 		return err
 	}
-	r.Attrs, r.File, r.chunked, r.locks, r.digest = c.attrs(s, &o), c.file, c.content, s.locks, o.digest
+	r.Attrs, r.File, r.chunked, r.store, r.digest = c.attrs(s, &o), c.file, c.content, s, o.digest
+	r.opened = s.options.Clock().UnixNano()
 	s.locks.beginSending(o.digest)
-	s.access.touch(o.digest, c.file.Path(), s.options.Clock().UnixNano(), r.Atime)
 	return nil
 }
 

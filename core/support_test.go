@@ -196,6 +196,7 @@ func (r *rig) tryGet(name string) (string, Attrs, error) {
 	if err := reader.Prepare(context.Background(), 0, reader.Size); err != nil {
 		return "", Attrs{}, errors.Join(err, reader.Close())
 	}
+	reader.Touch()
 	var buf bytes.Buffer
 	if _, err := io.Copy(&buf, io.NewSectionReader(reader, 0, reader.Size)); err != nil {
 		return "", Attrs{}, errors.Join(err, reader.Close())

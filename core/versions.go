@@ -138,10 +138,10 @@ func (s *Store) OpenVersion(ctx context.Context, key Key, id string) (*Reader, e
 	if c.file == nil {
 		return nil, apierr.New(apierr.StatusNotFound, "", "%s: version %s does not exist", o.Cname(), id)
 	}
-	r := &Reader{Attrs: c.attrs(s, &v.at), File: c.file, chunked: c.content, locks: s.locks, digest: o.digest}
+	r := &Reader{Attrs: c.attrs(s, &v.at), File: c.file, chunked: c.content, store: s, digest: o.digest}
 	s.locks.beginSending(o.digest)
 	if v.Current {
-		s.access.touch(o.digest, c.file.Path(), s.options.Clock().UnixNano(), r.Atime)
+		r.opened = s.options.Clock().UnixNano()
 	}
 	return r, nil
 }

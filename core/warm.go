@@ -39,8 +39,8 @@ func (s *Store) openWarm(ctx context.Context, key *Key, r *Reader) bool {
 		return false
 	}
 	r.Attrs = e.rec.attrs(mp)
-	r.Atime = s.access.read(digest, e.path, now, effectiveAtime(e.rec.atime, &info))
-	r.File, r.spare, r.locks, r.digest = f, nil, s.locks, digest
+	r.Atime = s.access.get(digest, effectiveAtime(e.rec.atime, &info))
+	r.File, r.spare, r.store, r.digest, r.opened = f, nil, s, digest, now
 	s.locks.unlockSending(digest)
 	return true
 }

@@ -214,12 +214,17 @@ func (m *Manager) waitRetired(path string) error {
 func (m *Manager) drain(mp *Mountpath) bool { return m.drainWithin(mp, drainTime) }
 
 func (m *Manager) drainWithin(mp *Mountpath, limit time.Duration) bool {
-	deadline := time.Now().Add(limit)
+	deadline, tick := time.NewTimer(limit), time.NewTicker(drainStep)
+	defer deadline.Stop()
+	defer tick.Stop()
 	for mp.InFlight() > 0 {
-		if time.Now().After(deadline) || m.ctx.Err() != nil {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return false
+		case <-m.ctx.Done():
 			return false
 		}
-		time.Sleep(drainStep)
 	}
 	return true
 }

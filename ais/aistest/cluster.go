@@ -28,6 +28,7 @@ type Options struct {
 	Config     func(*config.Cluster)
 	Limits     node.Limits
 	Logger     *slog.Logger  // default: nothing is logged
+	System     fs.System     // of the targets' disks, default: the real one
 	Space      fs.Watermarks // default 100: the machine's own fill level must not matter
 }
 
@@ -184,7 +185,7 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 	}
 	space := o.Space
 	disks, err := fs.Open(fs.Options{
-		Mountpaths: paths, TestMode: true, NodeID: id, ConfDir: root, Logger: o.Logger, Space: func() fs.Watermarks { return space },
+		System: o.System, Mountpaths: paths, TestMode: true, NodeID: id, ConfDir: root, Logger: o.Logger, Space: func() fs.Watermarks { return space },
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"crypto/tls"
+	"errors"
 	"maps"
 	"net"
 	"net/http"
@@ -27,6 +28,7 @@ type limitListener struct {
 
 	mu     sync.Mutex
 	unused map[*servedConn]struct{} // no request has come on them yet
+	gone   chan struct{}            // of closeUnused: closed when none is left
 }
 
 func newLimitListener(ln net.Listener, limit int) *limitListener {
@@ -50,8 +52,14 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		served := &servedConn{TCPConn: tcp, stalls: stalls{sendTimeout: l.sendTimeout}}
 		l.mu.Lock()
+		defer l.mu.Unlock()
+		select {
+		case <-l.closed: // closeUnused may have come by
+			<-l.slots
+			return nil, errors.Join(net.ErrClosed, conn.Close())
+		default:
+		}
 		l.unused[served] = struct{}{}
-		l.mu.Unlock()
 		return served, nil
 	}
 	return conn, nil
@@ -73,6 +81,10 @@ func (l *limitListener) connState(conn net.Conn, state http.ConnState) {
 		served.used = true
 		l.mu.Lock()
 		delete(l.unused, served)
+		if len(l.unused) == 0 && l.gone != nil {
+			close(l.gone)
+			l.gone = nil
+		}
 		l.mu.Unlock()
 	}
 	if state == http.StateClosed || state == http.StateHijacked {
@@ -81,10 +93,24 @@ func (l *limitListener) connState(conn net.Conn, state http.ConnState) {
 }
 
 // closeUnused closes the connections that clients opened to have them at
-// hand. The HTTP server would wait several seconds for their first request
+// hand, once the listener is closed. The HTTP server would wait several seconds for their first request
 // before it takes them for idle, and a stopping node with it.
 func (l *limitListener) closeUnused() {
-	time.Sleep(unusedGrace)
+	l.mu.Lock()
+	if len(l.unused) == 0 || l.gone != nil {
+		l.mu.Unlock()
+		return
+	}
+	gone := make(chan struct{})
+	l.gone = gone
+	l.mu.Unlock()
+	grace := time.NewTimer(unusedGrace)
+	defer grace.Stop()
+	select {
+	case <-gone:
+		return
+	case <-grace.C:
+	}
 	l.mu.Lock()
 	unused := slices.Collect(maps.Keys(l.unused))
 	l.mu.Unlock()

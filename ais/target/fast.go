@@ -8,7 +8,6 @@ import (
 
 	"github.com/aistore-go/aistore/ais/node/fastpath"
 	"github.com/aistore-go/aistore/ais/node/objreq"
-	"github.com/aistore-go/aistore/cmn/cksum"
 	"github.com/aistore-go/aistore/cmn/httprange"
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -103,29 +102,21 @@ func (t *Target) getFast(c *fastpath.Conn, r *fastpath.Request, q *fastRequest) 
 	if err := t.store.OpenInto(c.Context(), req.key, &q.reader); err != nil {
 		return c.Fail(t.done(metrics.Get, req, err))
 	}
-	if q.reader.IsChunked() { // sent from many files
-		_ = q.reader.Close() // nothing was read
-		return fastpath.Slow
-	}
 	part := &q.content
-	*part = content{length: q.reader.Size, sum: q.reader.Checksum}
-	if r.Range != nil {
-		var err error
-		part.start, part.length, part.ranged, err = httprange.Parse(string(r.Range), q.reader.Size)
-		if err != nil {
-			_ = q.reader.Close() // nothing was read
-			return fastpath.Slow
-		}
-		if !part.ranged {
-			part.length = q.reader.Size
-		}
+	if err := part.choose(string(r.Range), &q.reader); err != nil {
+		value, _ := httprange.UnsatisfiedContentRange(err, q.reader.Size)
+		return t.refuseFast(c, q, err, value)
 	}
+	if err := q.reader.Prepare(c.Context(), part.start, part.length); err != nil {
+		return t.refuseFast(c, q, err, "")
+	}
+	q.reader.Touch()
 	var outcome fastpath.Outcome
 	var err error
-	if part.length <= wholeRead && !t.memory.Tight() {
+	if t.readsWhole(part) {
 		outcome, err = t.replyWhole(c, q)
 	} else {
-		outcome, err = t.replyFile(c, q)
+		outcome, err = t.replyFiles(c, q)
 	}
 	switch {
 	case err != nil && outcome == fastpath.Broken:
@@ -140,6 +131,17 @@ func (t *Target) getFast(c *fastpath.Conn, r *fastpath.Request, q *fastRequest) 
 		t.metrics.Redirected(metrics.Get, time.Duration(req.began.UnixNano()-req.marker.Sent))
 	}
 	return outcome
+}
+
+// refuseFast closes the object, of which nothing was read, and answers with an
+// error. contentRange is the value of that field, "" without one.
+func (t *Target) refuseFast(c *fastpath.Conn, q *fastRequest, err error, contentRange string) fastpath.Outcome {
+	_ = q.reader.Close() // the other error is the one to report
+	err = t.done(metrics.Get, &q.objectRequest, err)
+	if contentRange == "" {
+		return c.Fail(err)
+	}
+	return c.FailWith(err, wire.HeaderContentRange, contentRange)
 }
 
 // header makes the header of a read.
@@ -194,12 +196,27 @@ func (t *Target) replyWhole(c *fastpath.Conn, q *fastRequest) (fastpath.Outcome,
 	return outcome, nil
 }
 
-// replyFile sends the content by sendfile. What fails after the answer began
-// shows as a connection that ends before the announced length.
-func (t *Target) replyFile(c *fastpath.Conn, q *fastRequest) (fastpath.Outcome, error) {
+// replyFiles sends the content by sendfile, one file after the other. The answer
+// begins when the first of them is open. What fails later shows as a connection
+// that ends before the announced length.
+func (t *Target) replyFiles(c *fastpath.Conn, q *fastRequest) (outcome fastpath.Outcome, err error) {
 	part := &q.content
 	defer func() { _ = q.reader.Close() }() // was only read
-	outcome, err := c.ReplyFile(q.header(c, c.Header()), q.reader.Fd(), part.start, part.length)
+	if q.reader.IsChunked() {
+		err = q.reader.Segments(part.start, part.length, func(s core.Segment) (err error) {
+			if outcome == fastpath.Slow {
+				outcome, err = c.ReplyFile(q.header(c, c.Header()), s.File.Fd(), s.Offset, s.Length)
+			} else {
+				outcome, err = c.SendFile(s.File.Fd(), s.Offset, s.Length)
+			}
+			return err
+		})
+		if err != nil && outcome == fastpath.Served {
+			outcome = fastpath.Broken // between two files
+		}
+	} else {
+		outcome, err = c.ReplyFile(q.header(c, c.Header()), q.reader.Fd(), part.start, part.length)
+	}
 	var network *net.OpError
 	switch {
 	case err == nil:
@@ -236,17 +253,13 @@ func (t *Target) putFast(c *fastpath.Conn, r *fastpath.Request, q *fastRequest) 
 	if t.fs.OutOfSpace() != nil {
 		return fastpath.Slow
 	}
-	opts := core.PutOptions{Size: r.ContentLength, SkipVC: q.simple.Query.Bool(wire.QuerySkipVC)}
-	if len(r.ChecksumType) > 0 {
-		opts.Checksum = cksum.Value{Type: string(r.ChecksumType), Value: string(r.ChecksumValue)}
-		if cksum.Validate(opts.Checksum.Type) != nil {
-			return fastpath.Slow
-		}
+	opts, err := putOptions(&q.simple.Query, r.ContentLength, string(r.ChecksumType), string(r.ChecksumValue))
+	if err != nil {
+		return fastpath.Slow
 	}
 	if !c.BodyReady() {
 		return c.Await()
 	}
-	length := r.ContentLength
 	attrs, err := t.store.Put(c.Context(), req.key, c.Body(), opts)
 	if err != nil {
 		return c.Fail(t.done(metrics.Put, req, err))
@@ -256,7 +269,7 @@ func (t *Target) putFast(c *fastpath.Conn, r *fastpath.Request, q *fastRequest) 
 	header := append(q.set.raw, wire.HeaderContentLength+": 0\r\n\r\n"...)
 	q.set.raw = nil
 	outcome := c.Reply(header, nil)
-	t.metrics.Done(metrics.Put, req.key.Bck, length, time.Since(req.began))
+	t.metrics.Done(metrics.Put, req.key.Bck, opts.Size, time.Since(req.began))
 	if req.marker.Sent > 0 {
 		t.metrics.Redirected(metrics.Put, time.Duration(req.began.UnixNano()-req.marker.Sent))
 	}

@@ -64,32 +64,10 @@ func TestStalledWriteLeavesNothing(t *testing.T) {
 func TestReadsAndWritesOnOneConnection(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, 1, `{}`)
-	conn, err := net.Dial("tcp", strings.TrimPrefix(c.Targets[0].URL(), "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	in := bufio.NewReader(conn)
-	ask := func(status int, method, path, header, body string) (*http.Response, string) {
+	talk := connect(t, c.Targets[0])
+	ask := func(status int, method, name, header, body string) (*http.Response, string) {
 		t.Helper()
-		if _, err := fmt.Fprintf(conn, "%s /v1/objects/b/%s HTTP/1.1\r\nHost: x\r\n%s\r\n%s", method, path, header, body); err != nil {
-			t.Fatal(err)
-		}
-		res, err := http.ReadResponse(in, &http.Request{Method: method})
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if res.StatusCode != status {
-			t.Fatalf("%s %s: %s %s", method, path, res.Status, text)
-		}
-		return res, string(text)
+		return talk(status, method, "/v1/objects/b/"+name, header, body)
 	}
 	for _, size := range []int{0, 1, 4 << 10, 9 << 10, 33 << 10, 300 << 10, 3 << 20} {
 		body := strings.Repeat("0123456789abcdef", size/16+1)[:size]

@@ -51,6 +51,7 @@ func (t *Target) appendObject(w http.ResponseWriter, r *http.Request, req *objec
 	}
 	next := objreq.AppendHandle{NodeID: t.node.ID(), Work: handle.Work, Checksum: handle.Checksum, State: handle.State}
 	w.Header()[wire.HeaderAppendHandle] = []string{next.String()}
+	delete(w.Header(), "Connection") // the body has been read to its end: no reason to close
 	t.metrics.Done(metrics.Put, req.key.Bck, body.read, time.Since(req.began))
 	return answerEmpty(w, http.StatusOK)
 }

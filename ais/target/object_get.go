@@ -33,18 +33,12 @@ func (t *Target) getObject(w http.ResponseWriter, r *http.Request, req *objectRe
 		return err
 	}
 	defer func() { _ = reader.Close() }() // was only read
-	part := content{length: reader.Size, sum: reader.Checksum}
-	if header := r.Header[wire.HeaderRange]; len(header) > 0 {
-		part.start, part.length, part.ranged, err = httprange.Parse(strings.Join(header, ","), reader.Size)
-		if err != nil {
-			if value, ok := httprange.UnsatisfiedContentRange(err, reader.Size); ok {
-				w.Header()[wire.HeaderContentRange] = []string{value}
-			}
-			return err
+	var part content
+	if err := part.choose(strings.Join(r.Header[wire.HeaderRange], ","), reader); err != nil {
+		if value, ok := httprange.UnsatisfiedContentRange(err, reader.Size); ok {
+			w.Header()[wire.HeaderContentRange] = []string{value}
 		}
-		if !part.ranged {
-			part.length = reader.Size
-		}
+		return err
 	}
 	if err := reader.Prepare(r.Context(), part.start, part.length); err != nil {
 		return err
@@ -55,9 +49,8 @@ func (t *Target) getObject(w http.ResponseWriter, r *http.Request, req *objectRe
 		}
 	}
 
-	// When memory is short, small content is sent by sendfile, too: slow
-	// readers hold descriptors then and no memory.
-	if part.length <= wholeRead && !t.memory.Tight() {
+	reader.Touch()
+	if t.readsWhole(&part) {
 		err = t.sendBuffered(w, reader, &part)
 	} else {
 		err = t.sendFile(w, reader, &part)
@@ -78,6 +71,22 @@ type content struct {
 	ranged        bool
 	sum           cksum.Value // of the whole object, or of the range if the bucket wants that
 }
+
+// choose finds out what of an open object a client wants by the value of its
+// header Range, "" for none. Errors are those of httprange.Parse.
+func (c *content) choose(header string, reader *core.Reader) (err error) {
+	*c = content{length: reader.Size, sum: reader.Checksum}
+	if header == "" {
+		return nil
+	}
+	c.start, c.length, c.ranged, err = httprange.Parse(header, reader.Size)
+	return err
+}
+
+// readsWhole tells that a content is read into memory and written at once. When
+// memory is short, small content is sent by sendfile, too: slow readers hold
+// descriptors then and no memory.
+func (t *Target) readsWhole(c *content) bool { return c.length <= wholeRead && !t.memory.Tight() }
 
 // begin sets all headers and returns the status.
 func (c *content) begin(set *headers, a *core.Attrs) int {

@@ -9,6 +9,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/cksum"
 	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/query"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 )
@@ -16,11 +17,13 @@ import (
 // putObject stores the body as the object and answers with its attributes.
 // Everything that can be refused without the body is refused before it is read.
 func (t *Target) putObject(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
-	opts, err := putOptions(r)
+	opts, err := putOptions(&req.query, r.ContentLength, first(r.Header[wire.HeaderObjChecksumType]), first(r.Header[wire.HeaderObjChecksumValue]))
 	if err != nil {
 		return err
 	}
-	opts.SkipVC = req.query.Bool(wire.QuerySkipVC)
+	if err := moreOptions(&opts, r.Header); err != nil {
+		return err
+	}
 	if err := t.fs.OutOfSpace(); err != nil {
 		return err
 	}
@@ -47,31 +50,38 @@ func (t *Target) putObject(w http.ResponseWriter, r *http.Request, req *objectRe
 // maxVersion bounds the version that a client names, in bytes.
 const maxVersion = 256
 
-// putOptions reads what the headers say of the object.
-func putOptions(r *http.Request) (core.PutOptions, error) {
-	opts := core.PutOptions{Size: r.ContentLength, Version: first(r.Header[wire.HeaderObjVersion])}
-	if len(opts.Version) > maxVersion {
-		return opts, apierr.BadRequest("header %s: %d bytes, at most %d are taken", wire.HeaderObjVersion, len(opts.Version), maxVersion)
-	}
-	if kind := first(r.Header[wire.HeaderObjChecksumType]); kind != "" {
-		if err := cksum.Validate(kind); err != nil {
+// putOptions is what every PUT may say of the object: its size, -1 if that is
+// not known, and its checksum, "" for none.
+func putOptions(q *query.Values, size int64, sumType, sum string) (core.PutOptions, error) {
+	opts := core.PutOptions{Size: size, SkipVC: q.Bool(wire.QuerySkipVC)}
+	if sumType != "" {
+		if err := cksum.Validate(sumType); err != nil {
 			return opts, apierr.BadRequest("header %s: %v", wire.HeaderObjChecksumType, err)
 		}
-		opts.Checksum = cksum.Value{Type: kind, Value: first(r.Header[wire.HeaderObjChecksumValue])}
+		opts.Checksum = cksum.Value{Type: sumType, Value: sum}
 	}
-	lines := r.Header[wire.HeaderObjCustomMD]
+	return opts, nil
+}
+
+// moreOptions reads the headers that are rare: version and custom metadata.
+func moreOptions(opts *core.PutOptions, header http.Header) error {
+	opts.Version = first(header[wire.HeaderObjVersion])
+	if len(opts.Version) > maxVersion {
+		return apierr.BadRequest("header %s: %d bytes, at most %d are taken", wire.HeaderObjVersion, len(opts.Version), maxVersion)
+	}
+	lines := header[wire.HeaderObjCustomMD]
 	if len(lines) == 0 {
-		return opts, nil
+		return nil
 	}
 	opts.Custom = make([]core.KV, len(lines))
 	for i, line := range lines {
 		key, value, ok := strings.Cut(line, "=")
 		if !ok {
-			return opts, apierr.BadRequest("custom metadata: invalid format %.64q, expecting key=value", line)
+			return apierr.BadRequest("custom metadata: invalid format %.64q, expecting key=value", line)
 		}
 		opts.Custom[i] = core.KV{Key: key, Value: value}
 	}
-	return opts, core.ValidateCustom(opts.Custom)
+	return core.ValidateCustom(opts.Custom)
 }
 
 func first(values []string) string {

@@ -134,6 +134,9 @@ func (t *Target) sendCopy(ctx context.Context, from, to core.Key, smap *meta.Sma
 	if err := reader.Prepare(ctx, 0, reader.Size); err != nil {
 		return core.Attrs{}, err
 	}
+	if !moves {
+		reader.Touch()
+	}
 	origin := core.OriginOf(&reader.Attrs, moves)
 	if origin.Checksum.IsNone() {
 		// The receiver has to compare something.

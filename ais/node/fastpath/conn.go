@@ -54,7 +54,9 @@ type Conn struct {
 	post    bool        // the request before was a POST
 	used    atomic.Bool // a request has come
 	left    bool        // it was handed over
-	err     error
+
+	err      error
+	errField [2]string // name and value of a field that goes with err
 
 	consumed bool // the header of the request was
 	saved    []byte

@@ -99,11 +99,17 @@ func (c *Conn) Reply(header, content []byte) Outcome {
 
 // ReplyFile sends a header and then length bytes of an open file from an
 // offset on by sendfile. The error says why the answer is not whole; of the
-// client's going away it is a *net.OpError.
+// client's going away it is a *net.OpError. More of the content may follow with
+// SendFile.
 func (c *Conn) ReplyFile(header []byte, file uintptr, offset, length int64) (Outcome, error) {
 	if err := c.send(header, nil); err != nil {
 		return Broken, err
 	}
+	return c.SendFile(file, offset, length)
+}
+
+// SendFile sends length bytes of an open file after what was sent already.
+func (c *Conn) SendFile(file uintptr, offset, length int64) (Outcome, error) {
 	sent, err := c.sendFile(int(file), &offset, length)
 	switch {
 	case err != nil:
@@ -115,8 +121,11 @@ func (c *Conn) ReplyFile(header []byte, file uintptr, offset, length int64) (Out
 }
 
 // Fail has the server answer with an error as it does for other requests.
-func (c *Conn) Fail(err error) Outcome {
-	c.err = err
+func (c *Conn) Fail(err error) Outcome { return c.FailWith(err, "", "") }
+
+// FailWith is Fail with one more field in the header, unless its name is empty.
+func (c *Conn) FailWith(err error, name, value string) Outcome {
+	c.err, c.errField = err, [2]string{name, value}
 	return failed
 }
 

@@ -36,6 +36,10 @@ func (c *Conn) serveOrdinary() bool {
 	w := newResponse(c, request, in)
 	c.handling.Store(h)
 	if c.err != nil {
+		if name := c.errField[0]; name != "" {
+			w.header[name] = []string{c.errField[1]}
+			c.errField = [2]string{}
+		}
 		s.options.Fail(w, request, c.err)
 	} else {
 		s.options.Handler.ServeHTTP(w, request)

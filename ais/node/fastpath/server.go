@@ -55,6 +55,8 @@ type Server struct {
 	now      atomic.Int64           // nanoseconds since born, as of the last sweep
 	date     atomic.Pointer[string] // value of Date
 	stopping atomic.Bool
+	stopped  chan struct{} // closed when stopping begins
+	stopOnce sync.Once
 	swept    chan struct{} // closed when the sweeper has ended
 	ended    chan struct{} // closed to end it
 	endOnce  sync.Once
@@ -71,7 +73,7 @@ func New(listener net.Listener, o Options) *Server {
 	}
 	s := &Server{
 		options: o, listener: listener, outgoing: newOutgoing(listener.Addr()),
-		swept: make(chan struct{}), ended: make(chan struct{}), conns: make(map[*Conn]struct{}),
+		stopped: make(chan struct{}), swept: make(chan struct{}), ended: make(chan struct{}), conns: make(map[*Conn]struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.born = time.Now()
@@ -114,12 +116,29 @@ func (s *Server) Serve() error {
 			}
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			s.options.Logger.Warn("a connection cannot be accepted", "err", err, "retry_in", pause)
-			time.Sleep(pause)
+			s.rest(pause)
 			continue
 		}
 		pause = 0
 		s.take(conn)
 	}
+}
+
+// rest waits, but not longer than the server serves.
+func (s *Server) rest(pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.stopped:
+	}
+}
+
+// stop has the server accept and begin nothing more.
+func (s *Server) stop() error {
+	s.stopping.Store(true)
+	s.stopOnce.Do(func() { close(s.stopped) })
+	return s.listener.Close()
 }
 
 // take begins to serve a connection.
@@ -204,8 +223,7 @@ func (s *Server) empty() <-chan struct{} {
 // Shutdown accepts no more connections, closes those that are idle and waits
 // until requests in flight have ended, or the context has.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.stopping.Store(true)
-	err := s.listener.Close()
+	err := s.stop()
 	s.each(func(c *Conn) {
 		if c.used.Load() {
 			c.stop()
@@ -231,8 +249,7 @@ const unusedGrace = 100 * time.Millisecond
 
 // Close breaks all connections off.
 func (s *Server) Close() {
-	s.stopping.Store(true)
-	_ = s.listener.Close() // it may be closed already
+	_ = s.stop() // it may be closed already
 	s.each(func(c *Conn) { c.breakOff() })
 	s.cancel()
 }
