@@ -447,6 +447,7 @@ func TestStartRemovesOldWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	mp := m.Available().Paths[0]
+	closeManager(t, m) // it would empty the trash
 	buckets := []string{"@ais/bucket", "@ais/#ns/bucket", "@aws/@uuid#ns/bucket"}
 	var old []string
 	for _, bucket := range buckets {
