@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	fsys "github.com/aistore-go/aistore/fs"
 )
 
@@ -48,8 +46,9 @@ type Belonging struct {
 	// Record is the kind of the record, for files that have one.
 	Record Kind
 	// Upload is the upload id of chunked generations, chunks, manifests and
-	// uploads.
+	// uploads, Number the number of a chunk or part.
 	Upload string
+	Number int
 	// Damage is why the record of the file cannot be read.
 	Damage error
 }
@@ -70,10 +69,14 @@ func (s *Store) Belongings(ctx context.Context, key Key) ([]Belonging, error) {
 		return nil, err
 	}
 	defer s.unlock(&o, false)
-	return s.belongings(&o)
+	all, err := s.belongings(&o)
+	if err != nil {
+		return nil, err
+	}
+	return s.sized(all)
 }
 
-// belongings is Belongings under the name lock.
+// belongings is Belongings under the name lock, without the sizes of files.
 func (s *Store) belongings(o *object) ([]Belonging, error) {
 	all, err := s.belongingsHere(o)
 	if err != nil {
@@ -144,12 +147,23 @@ func (s *Store) belongingsHere(at *object) (all []Belonging, err error) {
 	if all, err = s.belongingAt(at, at.escapedPath(), all); err != nil {
 		return nil, err
 	}
-	for _, read := range []func(*object, []Belonging) ([]Belonging, error){s.sidecarsHere, s.versionsHere, s.chunksHere, s.manifestsHere} {
+	for _, read := range []func(*object, []Belonging) ([]Belonging, error){s.sidecarsHere, s.versionsHere} {
 		if all, err = read(at, all); err != nil {
 			return nil, err
 		}
 	}
-	return all, nil
+	return s.inChunksHere(at.mp, at, "", all)
+}
+
+// inChunksHere appends the uploads, manifests and chunks of a name on one
+// mountpath, the uploads first; those of one upload id, if that is not "". A
+// slot of the mountpath must be held. With an error it returns what it had found.
+func (s *Store) inChunksHere(mp *fsys.Mountpath, o *object, upload string, all []Belonging) ([]Belonging, error) {
+	all, err := s.manifestsHere(mp, o, upload, all)
+	if err != nil {
+		return all, err
+	}
+	return s.chunksHere(mp, o, upload, all)
 }
 
 // belongingAt appends the file at a place of the name, if it is an object of
@@ -159,16 +173,12 @@ func (s *Store) belongingAt(at *object, path string, all []Belonging) ([]Belongi
 	defer buf.Free()
 	var rec record
 	b := Belonging{Kind: BelongsObject, Path: path, Mountpath: at.mp}
-	n, err := s.system.GetXattr(path, XattrRecord, buf.Bytes())
-	switch {
-	case err == nil:
-		err = s.decodeRecord(at.mp, at, buf.Bytes()[:n], &rec)
-	case isNotExist(err), errors.Is(err, unix.ENODATA), fsys.IsNameProblem(err), errors.Is(err, unix.ELOOP):
+	frame, found, err := s.frameAt(at.mp, path, buf.Bytes())
+	if err == nil && found != withRecord {
 		return all, nil
-	case errors.Is(err, unix.ERANGE):
-		err = damaged("attribute is too long")
-	default:
-		return nil, at.mp.IOError("read the record of "+path, err)
+	}
+	if err == nil {
+		err = s.decodeRecord(at.mp, at, frame, &rec)
 	}
 	switch {
 	case errors.Is(err, errRecordDamaged):
@@ -179,39 +189,35 @@ func (s *Store) belongingAt(at *object, path string, all []Belonging) ([]Belongi
 		return all, nil
 	}
 	b.Stamp, b.Record, b.Upload = rec.stamp, rec.kind, rec.chunks.upload
-	return s.sized(b, all)
+	return append(all, b), nil
 }
 
-// sized appends a belonging with the size of its file, unless that is gone.
-func (s *Store) sized(b Belonging, all []Belonging) ([]Belonging, error) {
-	info, err := s.system.Stat(b.Path)
-	if err != nil {
+// sized sets the sizes of files, and leaves out those that are gone.
+func (s *Store) sized(all []Belonging) ([]Belonging, error) {
+	there := all[:0]
+	for _, b := range all {
+		info, err := s.system.Stat(b.Path)
 		if isNotExist(err) {
-			return all, nil
+			continue
 		}
-		return nil, b.Mountpath.IOError("stat "+b.Path, err)
+		if err != nil {
+			return nil, b.Mountpath.IOError("stat "+b.Path, err)
+		}
+		b.Size = info.Size
+		there = append(there, b)
 	}
-	b.Size = info.Size
-	return append(all, b), nil
+	return there, nil
 }
 
 // filesOf calls visit for the entries of a directory whose names begin with a
 // prefix, in the order of names.
 func (s *Store) filesOf(mp *fsys.Mountpath, dir, prefix string, visit func(name, path string) error) error {
-	var names []string
-	err := s.system.ReadDir(dir, func(name []byte, kind fsys.EntryKind) error {
-		if kind != fsys.KindDir && strings.HasPrefix(string(name), prefix) {
-			names = append(names, string(name))
-		}
-		return nil
+	names, err := s.namesIn(mp, dir, func(name []byte, kind fsys.EntryKind) bool {
+		return kind != fsys.KindDir && strings.HasPrefix(string(name), prefix)
 	})
 	if err != nil {
-		if isNotExist(err) {
-			return nil
-		}
-		return mp.IOError("read "+dir, err)
+		return err
 	}
-	slices.Sort(names)
 	for _, name := range names {
 		if err := visit(name, dir+"/"+name); err != nil {
 			return err
@@ -222,59 +228,56 @@ func (s *Store) filesOf(mp *fsys.Mountpath, dir, prefix string, visit func(name,
 
 func (s *Store) sidecarsHere(at *object, all []Belonging) ([]Belonging, error) {
 	base := at.mp.HashedPath(at.Bck, fsys.ContentSidecar, at.Name, ".")
-	err := s.filesOf(at.mp, filepath.Dir(base), filepath.Base(base), func(name, path string) (err error) {
-		stamp, null, err := parseVersionID(name[len(filepath.Base(base)):])
-		if err != nil || null {
-			return nil //nolint:nilerr // no sidecar of ours has such a name
+	prefix := filepath.Base(base)
+	err := s.filesOf(at.mp, filepath.Dir(base), prefix, func(name, path string) error {
+		if stamp, null, err := parseVersionID(name[len(prefix):]); err == nil && !null { // else not ours
+			all = append(all, Belonging{Kind: BelongsSidecar, Path: path, Mountpath: at.mp, Stamp: stamp})
 		}
-		all, err = s.sized(Belonging{Kind: BelongsSidecar, Path: path, Mountpath: at.mp, Stamp: stamp}, all)
-		return err
+		return nil
 	})
 	return all, err
 }
 
 func (s *Store) versionsHere(at *object, all []Belonging) ([]Belonging, error) {
-	err := s.filesOf(at.mp, at.versionsDir(), "", func(name, path string) (err error) {
-		if name == versionsNameFile {
-			all, err = s.sized(Belonging{Kind: BelongsVersionName, Path: path, Mountpath: at.mp}, all)
-			return err
+	name := at.versionsDir() + "/" + versionsNameFile
+	switch _, err := s.system.Stat(name); {
+	case err == nil:
+		all = append(all, Belonging{Kind: BelongsVersionName, Path: name, Mountpath: at.mp})
+	case !isNotExist(err) && !fsys.IsNameProblem(err):
+		return nil, at.mp.IOError("stat "+name, err)
+	}
+	err := s.formerHere(at, func(v *noncurrent, stamp Stamp) {
+		all = append(all, Belonging{
+			Kind: BelongsVersion, Path: v.path, Mountpath: at.mp, Stamp: stamp, Record: v.rec.kind, Upload: v.rec.chunks.upload, Damage: v.damage,
+		})
+	}, nil)
+	return all, err
+}
+
+// chunksHere appends the chunks and the parts of a name.
+func (s *Store) chunksHere(mp *fsys.Mountpath, o *object, upload string, all []Belonging) ([]Belonging, error) {
+	err := s.filesOf(mp, chunkDir(mp, o), upload, func(name, path string) error {
+		if id, number, ok := parseChunkName(name); ok {
+			all = append(all, Belonging{Kind: BelongsChunk, Path: path, Mountpath: mp, Upload: id, Number: number})
 		}
-		stamp, ok := stampOfInverted(name)
+		return nil
+	})
+	return all, err
+}
+
+// manifestsHere appends the manifests of a name and its open uploads.
+func (s *Store) manifestsHere(mp *fsys.Mountpath, o *object, upload string, all []Belonging) ([]Belonging, error) {
+	err := s.filesOf(mp, manifestDir(mp, o), upload, func(name, path string) error {
+		id, completed, ok := parseManifestName(name)
 		if !ok {
 			return nil
 		}
-		v := noncurrent{at: *at, path: path}
-		if ok, err = s.loadVersion(&v, stamp); err != nil || !ok {
-			return err
+		b := Belonging{Kind: BelongsUpload, Path: path, Mountpath: mp, Upload: id}
+		if completed {
+			b.Kind = BelongsManifest
 		}
-		all, err = s.sized(Belonging{
-			Kind: BelongsVersion, Path: path, Mountpath: at.mp, Stamp: stamp, Record: v.rec.kind, Upload: v.rec.chunks.upload, Damage: v.damage,
-		}, all)
-		return err
-	})
-	return all, err
-}
-
-// chunksHere appends the chunks and the parts of a name: "<upload id>.<number>".
-func (s *Store) chunksHere(at *object, all []Belonging) ([]Belonging, error) {
-	err := s.filesOf(at.mp, at.mp.HashedPath(at.Bck, fsys.ContentChunk, at.Name, ""), "", func(name, path string) (err error) {
-		upload, _, _ := strings.Cut(name, ".")
-		all, err = s.sized(Belonging{Kind: BelongsChunk, Path: path, Mountpath: at.mp, Upload: upload}, all)
-		return err
-	})
-	return all, err
-}
-
-// manifestsHere appends the manifests of a name, "<upload id>.done", and its
-// open uploads, "<upload id>".
-func (s *Store) manifestsHere(at *object, all []Belonging) ([]Belonging, error) {
-	err := s.filesOf(at.mp, at.mp.HashedPath(at.Bck, fsys.ContentManifest, at.Name, ""), "", func(name, path string) (err error) {
-		b := Belonging{Kind: BelongsUpload, Path: path, Mountpath: at.mp, Upload: name}
-		if upload, ok := strings.CutSuffix(name, ".done"); ok {
-			b.Kind, b.Upload = BelongsManifest, upload
-		}
-		all, err = s.sized(b, all)
-		return err
+		all = append(all, b)
+		return nil
 	})
 	return all, err
 }

@@ -160,3 +160,44 @@ func TestBelongingsAreAll(t *testing.T) {
 		t.Errorf("of a name that was never written: %v, %v", none, err)
 	}
 }
+
+// TestStrayFilesBelongToNobody: only what has the name of a chunk or of an
+// upload is one; a file that somebody has put beside them is left alone, also by
+// a DELETE.
+func TestStrayFilesBelongToNobody(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := newRig(t, rigOptions{root: memoryDir(t)})
+	r.upload("o", oldParts...)
+	mp := r.fs.Available().Paths[0]
+	before, err := r.store.Belongings(ctx, r.key("o"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stray []string
+	for _, name := range []string{"notes.txt", "short.done", "abcdefghij00.00000", "abcdefghij00.1", "abcdefghij00.10001", "ABCDEFGHIJ00", "abcdefghij00.done.bak"} {
+		for _, content := range []string{fs.ContentChunk, fs.ContentManifest} {
+			path := mp.HashedPath(r.bck, content, "o", "") + "/" + name
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			stray = append(stray, path)
+		}
+	}
+	after, err := r.store.Belongings(ctx, r.key("o"))
+	if err != nil || len(after) != len(before) {
+		t.Errorf("%d files belong to the name, %d did before: %v", len(after), len(before), err)
+	}
+	if err := r.store.Delete(ctx, r.key("o")); err != nil {
+		t.Fatal(err)
+	}
+	left := r.files("/.$deleted/")
+	slices.Sort(left)
+	slices.Sort(stray)
+	if !slices.Equal(left, stray) {
+		t.Errorf("left are %q", left)
+	}
+}

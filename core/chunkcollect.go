@@ -133,7 +133,7 @@ func (c *collection) gather(mp *fsys.Mountpath, content, group string, found map
 
 // identify reads whose a manifest is.
 func (c *collection) identify(mp *fsys.Mountpath, path string, x *suspect) error {
-	file, err := c.s.readWhole(mp, path, maxManifest)
+	file, err := c.s.readSmall(mp, path, maxManifest)
 	if err != nil {
 		return ignoreMissing(err)
 	}

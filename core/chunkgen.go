@@ -93,44 +93,25 @@ func (s *Store) dropChunks(o *object, rec *record) {
 // an upload that goes on. held is the mountpath of which the caller has a slot.
 // What cannot be removed is garbage that nobody sees, and is collected.
 func (s *Store) removeChunks(o *object, upload string, held *fsys.Mountpath) {
-	all := s.options.FS.Available().All()
-	each := func(remove func(mp *fsys.Mountpath) error) {
-		for _, mp := range all {
-			if err := s.withSlot(mp, held, func() error { return remove(mp) }); err != nil {
-				s.log.Warn("chunks stay until they are collected", "object", o.Cname(), "upload", upload, "mountpath", mp.Path, "err", err)
-			}
+	var files []Belonging
+	fail := func(mp *fsys.Mountpath, err error) {
+		if err != nil {
+			s.log.Warn("chunks stay until they are collected", "object", o.Cname(), "upload", upload, "mountpath", mp.Path, "err", err)
 		}
 	}
-	each(func(mp *fsys.Mountpath) error { return s.unlinkIfThere(uploadPath(mp, o, upload)) })
-	each(func(mp *fsys.Mountpath) error {
-		if err := s.unlinkIfThere(manifestPath(mp, o, upload)); err != nil {
+	for _, mp := range s.options.FS.Available().All() {
+		fail(mp, s.withSlot(mp, held, func() (err error) {
+			files, err = s.inChunksHere(mp, o, upload, files)
 			return err
-		}
-		return s.eachChunk(mp, o, upload, func(path string, _ int) error { return s.unlinkIfThere(path) })
-	})
-}
-
-// eachChunk calls do for each chunk file of an upload id on a mountpath.
-func (s *Store) eachChunk(mp *fsys.Mountpath, o *object, upload string, do func(path string, number int) error) error {
-	dir := chunkDir(mp, o)
-	var found []string
-	err := s.system.ReadDir(dir, func(name []byte, _ fsys.EntryKind) error {
-		if strings.HasPrefix(string(name), upload) {
-			found = append(found, string(name))
-		}
-		return nil
-	})
-	if err != nil && !isNotExist(err) {
-		return err
+		}))
 	}
-	for _, name := range found {
-		if id, number, ok := parseChunkName(name); ok && id == upload {
-			if err := do(dir+"/"+name, number); err != nil {
-				return err
+	for _, uploads := range [...]bool{true, false} {
+		for i := range files {
+			if b := &files[i]; uploads == (b.Kind == BelongsUpload) {
+				fail(b.Mountpath, s.withSlot(b.Mountpath, held, func() error { return s.unlinkIfThere(b.Path) }))
 			}
 		}
 	}
-	return nil
 }
 
 // withSlot runs a disk operation in a slot of a mountpath, unless the caller

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -279,7 +278,7 @@ func (s *Store) loadManifest(o *object, rec *record, first string) (*manifest, e
 	path := manifestPath(o.mp, o, ref.upload)
 	var m *manifest
 	err := s.withSlot(o.mp, nil, func() error {
-		file, err := s.readWhole(o.mp, path, int64(ref.length))
+		file, err := s.readSmall(o.mp, path, int(min(ref.length, maxManifest)))
 		if err != nil {
 			return err
 		}
@@ -307,23 +306,4 @@ func (s *Store) loadManifest(o *object, rec *record, first string) (*manifest, e
 	s.log.Error("chunked object without its manifest stays in place", "object", o.Cname(), "manifest", path, "err", err)
 	return nil, apierr.Wrap(err, apierr.StatusInternalServerError, wire.CodeBadChecksum,
 		"BAD DATA CHECKSUM: %s is truncated: its list of chunks is damaged or missing", o.Cname())
-}
-
-// readWhole reads a small file. One that is longer than the limit comes back
-// one byte longer than it.
-func (s *Store) readWhole(mp *fsys.Mountpath, path string, limit int64) ([]byte, error) {
-	f, err := s.system.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		if isNotExist(err) {
-			return nil, err
-		}
-		return nil, mp.IOError("open "+path, err)
-	}
-	buf := make([]byte, min(limit, maxManifest)+1)
-	n, err := f.ReadAt(buf, 0)
-	closeErr := f.Close()
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, mp.IOError("read "+path, err)
-	}
-	return buf[:n], closeErr
 }

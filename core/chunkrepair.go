@@ -39,7 +39,11 @@ func (s *Store) rebuildManifest(o *object, rec *record, first string) *manifest 
 			return nil
 		}
 		err = s.withSlot(mp, nil, func() error {
-			return s.eachChunk(mp, o, m.upload, func(path string, _ int) error { return add(mp, path) })
+			chunks, err := s.chunksHere(mp, o, m.upload, nil)
+			for i := range chunks {
+				err = errors.Join(err, add(mp, chunks[i].Path))
+			}
+			return err
 		})
 	}
 	for _, c := range found {
@@ -130,21 +134,15 @@ func hex32(v uint32) string { return fmt.Sprintf("%08x", v) }
 // cannot be read to where its file went, each on its own mountpath. What may be
 // an upload, or is being read, stays.
 func (s *Store) quarantineChunks(o *object, base string) {
-	all := s.options.FS.Available().All()
-	var completed []string
-	uploads := map[string]bool{}
-	for _, mp := range all {
+	all := map[string][]Belonging{} // by upload id
+	uploads, completed := map[string]bool{}, map[string]bool{}
+	for _, mp := range s.options.FS.Available().All() {
 		err := s.withSlot(mp, o.mp, func() error {
-			err := s.system.ReadDir(manifestDir(mp, o), func(name []byte, _ fs.EntryKind) error {
-				if id, done, ok := parseManifestName(string(name)); ok && done {
-					completed = append(completed, id)
-				} else if ok {
-					uploads[id] = true
-				}
-				return nil
-			})
-			if isNotExist(err) {
-				return nil
+			files, err := s.inChunksHere(mp, o, "", nil)
+			for _, b := range files {
+				all[b.Upload] = append(all[b.Upload], b)
+				uploads[b.Upload] = uploads[b.Upload] || b.Kind == BelongsUpload
+				completed[b.Upload] = completed[b.Upload] || b.Kind == BelongsManifest
 			}
 			return err
 		})
@@ -152,26 +150,24 @@ func (s *Store) quarantineChunks(o *object, base string) {
 			s.log.Warn("chunks of a quarantined object cannot be looked for", "object", o.Cname(), "mountpath", mp.Path, "err", err)
 		}
 	}
-	for _, id := range completed {
-		if uploads[id] || s.generations.isHeld(id) {
+	for id := range completed {
+		if !completed[id] || uploads[id] || s.generations.isHeld(id) {
 			continue
 		}
-		for _, mp := range all {
-			dir := filepath.Join(mp.Path, fs.QuarantineDir, base)
-			move := func(path string, _ int) error {
-				if _, err := s.system.Stat(path); isNotExist(err) {
-					return nil
-				}
-				if err := mp.MakeDirs(dir); err != nil {
+		for _, b := range all[id] {
+			err := s.withSlot(b.Mountpath, o.mp, func() error {
+				dir := filepath.Join(b.Mountpath.Path, fs.QuarantineDir, base)
+				if err := b.Mountpath.MakeDirs(dir); err != nil {
 					return err
 				}
-				return s.system.Rename(path, filepath.Join(dir, filepath.Base(path)))
-			}
-			err := s.withSlot(mp, o.mp, func() error {
-				return errors.Join(move(manifestPath(mp, o, id), 0), s.eachChunk(mp, o, id, move))
+				err := s.system.Rename(b.Path, filepath.Join(dir, filepath.Base(b.Path)))
+				if isNotExist(err) {
+					return nil
+				}
+				return err
 			})
 			if err != nil {
-				s.log.Warn("chunks of a quarantined object stay", "object", o.Cname(), "upload", id, "mountpath", mp.Path, "err", err)
+				s.log.Warn("a chunk of a quarantined object stays", "object", o.Cname(), "path", b.Path, "err", err)
 			}
 		}
 	}

@@ -6,8 +6,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/aistore-go/aistore/fs"
 	"golang.org/x/sys/unix"
+
+	"github.com/aistore-go/aistore/fs"
 )
 
 // crashMutant is a system through which the engine does something wrong: a

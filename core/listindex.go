@@ -160,35 +160,17 @@ func (s *indexStream) fill(name string, digest uint64, v *entryValue, e *Entry) 
 		s.fail(damaged("value of %q", name))
 		return false
 	}
-	if want&ListSize != 0 {
-		e.Attrs.Size = v.size
-	}
-	if want&ListChecksum != 0 {
-		e.Attrs.Checksum = v.checksum
-	}
-	if want&ListVersion != 0 {
-		e.Attrs.Version = v.version
-	}
-	if want&ListLocation != 0 {
-		e.Attrs.Mountpath = s.mp
-	}
-	if want&ListCopies != 0 {
-		e.Attrs.Copies = 1 + v.copies
-	}
+	e.show(want, &Attrs{
+		Size: v.size, Checksum: v.checksum, Version: v.version, Custom: v.custom, Mountpath: s.mp, Copies: 1 + v.copies, Mtime: v.mtime,
+	})
 	if want&ListAtime != 0 {
 		e.Attrs.Atime = s.atime(name, digest, v)
-	}
-	if want&ListMtime != 0 {
-		e.Attrs.Mtime = v.mtime
 	}
 	if want&ListETag != 0 {
 		e.ETag = v.etag
 	}
-	if want&ListCustom != 0 {
-		e.Attrs.Custom = v.custom
-		if v.flags&valueCustomInRec != 0 {
-			return s.custom(name, v, e)
-		}
+	if want&ListCustom != 0 && v.flags&valueCustomInRec != 0 {
+		return s.custom(name, v, e)
 	}
 	return l.err == nil
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"iter"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/cmn/wire"
 	fsys "github.com/aistore-go/aistore/fs"
@@ -157,14 +155,11 @@ func (l *listing) mark(item *listed, kind Kind) {
 
 // frame reads the attribute of a file into the listing's buffer.
 func (l *listing) frame(mp *fsys.Mountpath, path string) (frame []byte, ok bool, err error) {
-	n, err := l.s.system.GetXattr(path, XattrRecord, l.buf.Bytes())
-	switch {
-	case err == nil:
-		return l.buf.Bytes()[:n], true, nil
-	case isNotExist(err), errors.Is(err, unix.ENODATA), errors.Is(err, unix.ERANGE), errors.Is(err, unix.ENOTDIR):
-		return nil, false, nil // gone meanwhile, or not an object
+	frame, found, err := l.s.frameAt(mp, path, l.buf.Bytes())
+	if errors.Is(err, errRecordDamaged) {
+		return nil, false, nil // Open answers with an error, not with an object
 	}
-	return nil, false, mp.IOError("read the record of "+path, err)
+	return frame, err == nil && found == withRecord, err
 }
 
 // second reads the attribute in which a record is written before it replaces
@@ -195,38 +190,33 @@ func (l *listing) record(mp *fsys.Mountpath, name, path string, frame []byte) (r
 
 // trueName reads the name of an object in the escaped place.
 func (l *listing) trueName(mp *fsys.Mountpath, path string) (name string, ok bool, err error) {
-	frame, ok, err := l.frame(mp, path)
-	if err != nil || !ok {
-		return "", false, err
-	}
-	form, content, err := openFrame(frame)
-	if err != nil {
-		if frame, ok = l.second(path); ok {
-			form, content, err = openFrame(frame)
-		}
-	}
-	if err != nil {
-		return "", false, nil //nolint:nilerr // a damaged record names nothing
-	}
-	var rec record
-	if form == formInline {
-		err = rec.decodeBody(content)
-	} else {
-		var ref sidecarRef
-		if ref, err = decodeReference(content); err == nil {
-			err = l.s.readSidecar(mp, sidecarBeside(mp, l.bucket.bck, path, ref.stamp), ref, &rec)
-		}
-	}
+	rec, found, err := l.s.recordAt(mp, l.bucket.bck, path)
 	if errors.Is(err, errRecordDamaged) {
-		return "", false, nil
+		return "", false, nil // it names nothing
 	}
-	return rec.name, err == nil && rec.bid == l.bucket.bid && rec.name != "", err
+	return rec.name, found && rec.bid == l.bucket.bid && rec.name != "", err
 }
 
 // fill sets the attributes that were asked for.
 func (l *listing) fill(mp *fsys.Mountpath, digest uint64, path string, rec *record, e *Entry) error {
-	want := l.opts.Props
-	all := rec.attrs(mp)
+	want, all := l.opts.Props, rec.attrs(mp)
+	e.show(want, &all)
+	if want&ListETag != 0 {
+		e.ETag, _ = all.CustomValue(CustomETag)
+	}
+	if want&ListAtime != 0 {
+		info, err := l.s.system.Stat(path)
+		if err != nil && !isNotExist(err) {
+			return mp.IOError("stat "+path, err)
+		}
+		e.Attrs.Atime = l.s.access.get(digest, effectiveAtime(all.Atime, &info))
+	}
+	return nil
+}
+
+// show copies the attributes that were asked for, but the access time and the
+// ETag.
+func (e *Entry) show(want ListProps, all *Attrs) {
 	if want&ListSize != 0 {
 		e.Attrs.Size = all.Size
 	}
@@ -240,7 +230,7 @@ func (l *listing) fill(mp *fsys.Mountpath, digest uint64, path string, rec *reco
 		e.Attrs.Custom = all.Custom
 	}
 	if want&ListLocation != 0 {
-		e.Attrs.Mountpath = mp
+		e.Attrs.Mountpath = all.Mountpath
 	}
 	if want&ListCopies != 0 {
 		e.Attrs.Copies = all.Copies
@@ -248,15 +238,4 @@ func (l *listing) fill(mp *fsys.Mountpath, digest uint64, path string, rec *reco
 	if want&ListMtime != 0 {
 		e.Attrs.Mtime = all.Mtime
 	}
-	if want&ListETag != 0 {
-		e.ETag, _ = all.CustomValue(CustomETag)
-	}
-	if want&ListAtime != 0 {
-		info, err := l.s.system.Stat(path)
-		if err != nil && !isNotExist(err) {
-			return mp.IOError("stat "+path, err)
-		}
-		e.Attrs.Atime = l.s.access.get(digest, effectiveAtime(all.Atime, &info))
-	}
-	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/cmn/wire"
 	fsys "github.com/aistore-go/aistore/fs"
@@ -79,52 +78,49 @@ func (s *Store) noncurrentHere(o *object, current *record, all []noncurrent) ([]
 	if !o.dirs.mayHoldVersions(o.Bck) {
 		return all, nil
 	}
-	dir := o.versionsDir()
-	var names []string
-	err := s.system.ReadDir(dir, func(name []byte, _ fsys.EntryKind) error {
-		names = append(names, string(name))
-		return nil
-	})
+	err := s.formerHere(o, func(v *noncurrent, _ Stamp) { all = append(all, *v) }, current)
+	return all, err
+}
+
+// formerHere calls yield for the generations in the directory of versions of a
+// name, the newest first, without those that are as new as current or newer:
+// second names of the current generation.
+func (s *Store) formerHere(at *object, yield func(v *noncurrent, stamp Stamp), current *record) error {
+	dir := at.versionsDir()
+	names, err := s.namesIn(at.mp, dir, nil)
 	if err != nil {
-		if isNotExist(err) {
-			return all, nil
-		}
-		return all, o.mp.IOError("read "+dir, err)
+		return err
 	}
-	slices.Sort(names)
 	for _, name := range names {
 		stamp, ok := stampOfInverted(name)
 		if !ok || current != nil && stamp.Compare(current.stamp) >= 0 {
-			continue // a second name of the current generation
+			continue
 		}
-		v := noncurrent{at: *o, path: dir + "/" + name}
+		v := noncurrent{at: *at, path: dir + "/" + name}
 		found, err := s.loadVersion(&v, stamp)
 		if err != nil {
-			return all, err
+			return err
 		}
 		if found {
-			all = append(all, v)
+			yield(&v, stamp)
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // loadVersion reads the record of a former generation.
 func (s *Store) loadVersion(v *noncurrent, stamp Stamp) (found bool, err error) {
 	buf := s.memory.Get(recordBuffer)
 	defer buf.Free()
-	n, err := s.system.GetXattr(v.path, XattrRecord, buf.Bytes())
+	frame, is, err := s.frameAt(v.at.mp, v.path, buf.Bytes())
 	switch {
-	case err == nil:
-		err = s.decodeRecord(v.at.mp, &v.at, buf.Bytes()[:n], &v.rec)
-	case isNotExist(err):
+	case err != nil:
+	case is == noFile, is == noPlace:
 		return false, nil
-	case errors.Is(err, unix.ENODATA):
+	case is == noRecord:
 		err = damaged("there is none")
-	case errors.Is(err, unix.ERANGE):
-		err = damaged("attribute is too long")
 	default:
-		return false, v.at.mp.IOError("read the record of "+v.path, err)
+		err = s.decodeRecord(v.at.mp, &v.at, frame, &v.rec)
 	}
 	if err == nil && v.rec.bid != v.at.Props.BID {
 		return false, nil

@@ -311,14 +311,11 @@ func (s *Store) load(o *object, f fsys.File, buf []byte, c *candidate) (found bo
 		return false, o.mp.IOError("stat "+f.Path(), err)
 	}
 	n, err := f.GetXattr(XattrRecord, buf)
-	switch {
-	case err == nil:
-	case errors.Is(err, unix.ENODATA):
-		return false, nil // a directory, or a file that nobody committed
-	case errors.Is(err, unix.ERANGE):
-		return false, damaged("attribute is too long")
-	default:
-		return false, o.mp.IOError("read the record of "+f.Path(), err)
+	if err != nil {
+		if _, err = presenceOf(err); err != nil && !errors.Is(err, errRecordDamaged) {
+			err = o.mp.IOError("read the record of "+f.Path(), err)
+		}
+		return false, err
 	}
 	if err := s.decodeRecord(o.mp, o, buf[:n], &c.rec); err != nil {
 		if !errors.Is(err, errRecordDamaged) || !s.nextOf(o.mp, o, f.GetXattr, &c.rec) {

@@ -2,10 +2,7 @@ package core
 
 import (
 	"errors"
-	"io/fs"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	fsys "github.com/aistore-go/aistore/fs"
@@ -81,30 +78,30 @@ func (s *Store) here(o *object) (existing, error) {
 func (s *Store) lookAt(o *object, path string, place Place, e *existing) error {
 	buf := s.memory.Get(recordBuffer)
 	defer buf.Free()
-	n, err := s.system.GetXattr(path, XattrRecord, buf.Bytes())
+	frame, found, err := s.frameAt(o.mp, path, buf.Bytes())
 	switch {
-	case err == nil:
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, errRecordDamaged):
+		e.damaged, e.why = path, err
 		return nil
-	case errors.Is(err, unix.ENODATA):
-		// A directory, or a file that nobody committed.
+	case err != nil:
+		return err
+	}
+	switch found {
+	case noFile:
+		return nil
+	case noRecord:
 		info, err := s.system.Stat(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil && !isNotExist(err) {
 			return o.mp.IOError("stat "+path, err)
 		}
 		e.blocked = e.blocked || err == nil && info.Kind == fsys.KindDir
 		return nil
-	case errors.Is(err, unix.ERANGE):
-		e.damaged, e.why = path, damaged("attribute is too long")
-		return nil
-	case fsys.IsNameProblem(err):
+	case noPlace:
 		e.blocked = e.blocked || place == PlacePlain
 		return nil
-	default:
-		return o.mp.IOError("read the record of "+path, err)
 	}
 	var rec record
-	if err := s.decodeRecord(o.mp, o, buf.Bytes()[:n], &rec); err != nil {
+	if err := s.decodeRecord(o.mp, o, frame, &rec); err != nil {
 		if !errors.Is(err, errRecordDamaged) {
 			return err
 		}

@@ -5,12 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
@@ -59,7 +56,7 @@ func (s *Store) quarantineOn(mp *fs.Mountpath) (all []Quarantined, err error) {
 	}
 	for _, name := range names {
 		q := Quarantined{Dir: filepath.Join(mp.Path, fs.QuarantineDir, name)}
-		if text, err := s.readWhy(q.Dir + "/why.json"); err == nil {
+		if text, err := s.readSmall(mp, q.Dir+"/why.json", maxWhy); err == nil {
 			var w why
 			if json.Unmarshal(text, &w) == nil {
 				q.Bucket, q.Name, q.Path, q.Time, q.Finding = w.Bucket, w.Name, w.Path, w.Time, w.Finding
@@ -83,27 +80,7 @@ func (s *Store) QuarantineCount() (count int64, err error) {
 
 func (s *Store) quarantineDirs(mp *fs.Mountpath) (names []string, err error) {
 	dir := filepath.Join(mp.Path, fs.QuarantineDir)
-	err = s.system.ReadDir(dir, func(name []byte, kind fs.EntryKind) error {
-		if kind == fs.KindDir || kind == fs.KindUnknown {
-			names = append(names, string(name))
-		}
-		return nil
-	})
-	if err != nil && !isNotExist(err) {
-		return nil, mp.IOError("read "+dir, err)
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-func (s *Store) readWhy(path string) ([]byte, error) {
-	f, err := s.system.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	buf := make([]byte, maxWhy)
-	n, _ := f.ReadAt(buf, 0) // what cannot be read cannot be decoded
-	return buf[:n], f.Close()
+	return s.namesIn(mp, dir, func(_ []byte, kind fs.EntryKind) bool { return kind == fs.KindDir || kind == fs.KindUnknown })
 }
 
 // quarantineDir is a directory for one entry that is not there yet.
@@ -134,7 +111,7 @@ func (s *Store) setUnnamedAside(ctx context.Context, entry meta.BucketEntry, mp 
 	defer mp.Release()
 	b.gate.Lock()
 	defer b.gate.Unlock()
-	if _, err := s.recordAt(mp, entry, path); !errors.Is(err, errRecordDamaged) || b.gone {
+	if _, _, err := s.recordAt(mp, entry.Bck, path); !errors.Is(err, errRecordDamaged) || b.gone {
 		return false, nil //nolint:nilerr // another look will tell
 	}
 	now := s.options.Clock()

@@ -1,13 +1,9 @@
 package core
 
 import (
-	"errors"
-	"io"
-	"io/fs"
 	"path/filepath"
 
 	"github.com/cespare/xxhash/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -34,26 +30,14 @@ func (s *Store) readSidecar(mp *fsys.Mountpath, path string, ref sidecarRef, rec
 	if ref.length > maxRecordBody+sidecarHead+frameSum {
 		return damaged("sidecar of %d bytes", ref.length)
 	}
-	f, err := s.system.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return damaged("sidecar is missing")
-		}
-		return mp.IOError("open "+path, err)
-	}
-	file := make([]byte, ref.length)
-	n, err := f.ReadAt(file, 0)
-	closeErr := f.Close()
-	if err != nil && n == len(file) {
-		err = nil // io.EOF together with the last byte
-	}
+	file, err := s.readSmall(mp, path, int(ref.length))
 	switch {
-	case errors.Is(err, io.EOF):
-		return damaged("sidecar of %d bytes is shorter than %d", n, len(file))
+	case isNotExist(err):
+		return damaged("sidecar is missing")
 	case err != nil:
-		return mp.IOError("read "+path, err)
-	case closeErr != nil:
-		return mp.IOError("close "+path, closeErr)
+		return err
+	case len(file) < int(ref.length):
+		return damaged("sidecar of %d bytes is shorter than %d", len(file), ref.length)
 	}
 	body, err := openSidecar(file, ref)
 	if err != nil {

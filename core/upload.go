@@ -153,16 +153,24 @@ func (s *Store) loadUpload(ctx context.Context, o *object, id string) (*upload, 
 	}
 	for _, mp := range s.options.FS.Available().All() {
 		err := s.withSlot(mp, nil, func() error {
-			return s.eachChunk(mp, o, id, func(path string, number int) error {
-				p, ok, err := s.readPart(path)
-				if err != nil || !ok || p.number != number || p.upload != id || p.bid != u.bid {
+			chunks, err := s.chunksHere(mp, o, id, nil)
+			if err != nil {
+				return err
+			}
+			for i := range chunks {
+				number := chunks[i].Number
+				p, ok, err := s.readPart(chunks[i].Path)
+				if err != nil {
 					return err
+				}
+				if !ok || p.number != number || p.upload != id || p.bid != u.bid {
+					continue
 				}
 				if known := u.parts[number]; known == nil || known.clock < p.clock {
 					u.parts[number] = &storedPart{partRecord: p, mp: mp}
 				}
-				return nil
-			})
+			}
+			return nil
 		})
 		if err != nil {
 			return nil, s.partError(o, mp, err)
@@ -196,7 +204,7 @@ func (s *Store) findUpload(o *object, id string) (found *manifest, err error) {
 	for _, mp := range s.options.FS.Available().All() {
 		err := s.withSlot(mp, nil, func() error {
 			path := uploadPath(mp, o, id)
-			file, err := s.readWhole(mp, path, maxManifest)
+			file, err := s.readSmall(mp, path, maxManifest)
 			if isNotExist(err) {
 				return nil
 			}

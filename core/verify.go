@@ -377,7 +377,7 @@ func (v *verification) versionsName(all []Belonging) error {
 			continue
 		}
 		checked[path] = true
-		name, err := v.s.readVersionsName(path)
+		name, err := v.s.readVersionsName(at.mp, path)
 		if err == nil && name == v.key.Name {
 			continue
 		}

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/core/meta"
@@ -150,11 +148,11 @@ func (w *verifyWalk) next(entry meta.BucketEntry, mp *fsys.Mountpath, after stri
 	opts := fsys.WalkOptions{
 		After: after, Limit: verifyBatch,
 		TrueName: func(path string) (string, bool, error) {
-			rec, err := w.s.recordAt(mp, entry, path)
+			rec, _, err := w.s.recordAt(mp, entry.Bck, path)
 			if errors.Is(err, errRecordDamaged) {
 				// Its versions, if it has any, tell the name too.
 				hash := path[len(mp.BucketDir(entry.Bck, fsys.ContentEscaped)):]
-				name, nameErr := w.s.readVersionsName(mp.BucketDir(entry.Bck, fsys.ContentVersion) + hash + "/" + versionsNameFile)
+				name, nameErr := w.s.readVersionsName(mp, mp.BucketDir(entry.Bck, fsys.ContentVersion)+hash+"/"+versionsNameFile)
 				if nameErr == nil {
 					return name, true, nil
 				}
@@ -190,37 +188,6 @@ func (w *verifyWalk) next(entry meta.BucketEntry, mp *fsys.Mountpath, after stri
 	slices.Sort(names)
 	names = slices.Compact(names)
 	return names[:min(len(names), verifyBatch)], err
-}
-
-// recordAt reads the record of a file in the escaped place. Damage is an error
-// with errRecordDamaged in its chain.
-func (s *Store) recordAt(mp *fsys.Mountpath, entry meta.BucketEntry, path string) (rec record, err error) {
-	buf := s.memory.Get(recordBuffer)
-	defer buf.Free()
-	n, err := s.system.GetXattr(path, XattrRecord, buf.Bytes())
-	switch {
-	case err == nil:
-	case isNotExist(err), errors.Is(err, unix.ENODATA):
-		return rec, nil
-	case errors.Is(err, unix.ERANGE):
-		return rec, damaged("attribute is too long")
-	default:
-		return rec, mp.IOError("read the record of "+path, err)
-	}
-	form, content, err := openFrame(buf.Bytes()[:n])
-	if err != nil {
-		return rec, err
-	}
-	if form == formInline {
-		err = rec.decodeBody(content)
-		return rec, err
-	}
-	ref, err := decodeReference(content)
-	if err != nil {
-		return rec, err
-	}
-	err = s.readSidecar(mp, sidecarBeside(mp, entry.Bck, path, ref.stamp), ref, &rec)
-	return rec, err
 }
 
 // name verifies one name, unless it is verified on the mountpath of its place.

@@ -3,7 +3,6 @@ package core
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"strings"
 
@@ -112,8 +111,11 @@ func (s *Store) namesWithVersions(ctx context.Context, bck wire.Bck, props *meta
 // on a mountpath, in no order. One whose name cannot be read is left out:
 // verification finds it.
 func (s *Store) namesOfVersions(ctx context.Context, mp *fsys.Mountpath, bck wire.Bck, yield func(name string)) error {
-	return s.eachHashed(ctx, mp, bck, fsys.ContentVersion, func(dir string) error {
-		name, err := s.readVersionsName(dir + "/" + versionsNameFile)
+	return s.eachHashed(mp, mp.BucketDir(bck, fsys.ContentVersion), func(dir string) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		name, err := s.readVersionsName(mp, dir+"/"+versionsNameFile)
 		switch {
 		case err == nil:
 			yield(name)
@@ -125,58 +127,11 @@ func (s *Store) namesOfVersions(ctx context.Context, mp *fsys.Mountpath, bck wir
 	})
 }
 
-// eachHashed calls visit for every entry of the groups of a content type whose
-// files or directories are named by hashes.
-func (s *Store) eachHashed(ctx context.Context, mp *fsys.Mountpath, bck wire.Bck, content string, visit func(path string) error) error {
-	root := mp.BucketDir(bck, content)
-	names := func(dir string) (names []string, err error) {
-		err = s.system.ReadDir(dir, func(name []byte, _ fsys.EntryKind) error {
-			names = append(names, string(name))
-			return nil
-		})
-		if isNotExist(err) || errors.Is(err, unix.ENOTDIR) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, mp.IOError("read "+dir, err)
-		}
-		slices.Sort(names)
-		return names, nil
-	}
-	groups, err := names(root)
-	if err != nil {
-		return err
-	}
-	for _, group := range groups {
-		entries, err := names(root + "/" + group)
-		if err != nil {
-			return err
-		}
-		for _, entry := range entries {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := visit(root + "/" + group + "/" + entry); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // readVersionsName reads the file that names a directory of versions.
-func (s *Store) readVersionsName(path string) (name string, err error) {
-	f, err := s.system.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+func (s *Store) readVersionsName(mp *fsys.Mountpath, path string) (name string, err error) {
+	file, err := s.readSmall(mp, path, len(versionsMagic)+4+naming.MaxObjectName+frameSum)
 	if err != nil {
 		return "", err
 	}
-	buf := make([]byte, len(versionsMagic)+4+naming.MaxObjectName+frameSum+1)
-	n, err := f.ReadAt(buf, 0)
-	if closed := f.Close(); closed != nil {
-		return "", closed
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", err
-	}
-	return decodeVersionsName(buf[:n])
+	return decodeVersionsName(file)
 }

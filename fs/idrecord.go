@@ -108,18 +108,37 @@ func writeIDRecord(system System, path string, r *idRecord) error {
 
 // readSmallFile reads a whole file of at most limit bytes.
 func readSmallFile(system System, path string, limit int) ([]byte, error) {
-	f, err := system.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
+	data, err := ReadSmallFile(system, path, limit)
 	if err == nil && len(data) > limit {
 		err = fmt.Errorf("%s: over %d bytes", path, limit)
 	}
 	return data, err
+}
+
+// ReadSmallFile reads a file of at most limit bytes. One that is longer comes
+// back one byte longer than that, for the caller to refuse.
+func ReadSmallFile(system System, path string, limit int) ([]byte, error) {
+	f, err := system.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	if limit > direntBufferSize { // most are much smaller
+		if info, err := f.Stat(); err == nil {
+			limit = int(min(info.Size, int64(limit)))
+		}
+	}
+	data := make([]byte, limit+1)
+	n, err := f.ReadAt(data, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return nil, err
+	}
+	return data[:n], nil
 }
 
 // writeSmallFile replaces a file atomically and durably.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	iofs "io/fs"
 	"strconv"
 
@@ -42,19 +41,11 @@ func (s *state) sum() (string, error) {
 
 // readState returns nil if there is no state that can be believed.
 func readState(system fs.System, path string) *state {
-	f, err := system.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+	data, err := fs.ReadSmallFile(system, path, stateLimit)
 	if err != nil {
 		return nil
 	}
-	data := make([]byte, stateLimit)
-	n, err := f.ReadAt(data, 0)
-	if closeErr := f.Close(); err == nil || errors.Is(err, io.EOF) {
-		err = closeErr
-	}
-	if err != nil {
-		return nil
-	}
-	return parseState(data[:n])
+	return parseState(data)
 }
 
 func parseState(data []byte) *state {
