@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aistore-go/aistore/core/journal"
 	"github.com/aistore-go/aistore/fs"
 )
 
@@ -31,6 +32,7 @@ type mutantFaults struct {
 	setXattr func(m *crashMutant, f fs.File, name string, value []byte) error
 	unlink   func(m *crashMutant, path string) error
 	datasync func(f fs.File) error
+	frame    func() bool // whether a journal frame of a change is written
 }
 
 func (m *crashMutant) Open(path string, flags int, mode uint32) (fs.File, error) {
@@ -111,6 +113,19 @@ func (f *mutantFile) SetXattr(name string, value []byte) error {
 		return f.mutant.faults.setXattr(f.mutant, f.File, name, value)
 	}
 	return f.File.SetXattr(name, value)
+}
+
+func (f *mutantFile) WriteAt(p []byte, off int64) (int, error) {
+	const opOffset = 14 // length, number, and tag and length of the field
+	frame := isSegment(f.Path()) && off > 0 && len(p) > opOffset && journal.Op(p[opOffset]) != journal.Bucket
+	if d := f.mutant.faults.frame; d != nil && frame && !d() {
+		return len(p), nil
+	}
+	return f.File.WriteAt(p, off)
+}
+
+func isSegment(path string) bool {
+	return filepath.Base(filepath.Dir(path)) == fs.JournalDir && len(filepath.Base(path)) == 16
 }
 
 func isWork(path string) bool { return strings.Contains(path, "/%wk/") }
@@ -212,6 +227,9 @@ var crashMutations = []struct {
 			}
 			return m.System.Unlink(path)
 		},
+	}},
+	{"changes have no journal frame", mutantFaults{
+		frame: func() bool { return false },
 	}},
 	{"long bodies flush themselves, and their record does not", mutantFaults{
 		syncFile: func(_ *crashMutant, f fs.File) error {

@@ -41,22 +41,25 @@ type crashStep struct {
 	Lazy     *bool `json:",omitempty"` // the durability from now on
 	Recreate bool  `json:",omitempty"` // the bucket is destroyed and made again
 	Ops      []crashOp
+	Stop     bool         `json:",omitempty"` // the process ends in order; a crash happens meanwhile
 	Crash    *crashPoint  `json:",omitempty"`
 	Restart  []crashPoint `json:",omitempty"` // crashes during the starts that follow
 }
 
 type crashOp struct {
-	Kind  string // put, stream, multipart, same, delete, bury, marker
+	Kind  string // put, stream, multipart, same, delete, bury, marker, append, patch, copy, rename
 	Name  int
+	From  int  `json:",omitempty"` // the source of a copy or rename
 	Size  int  `json:",omitempty"`
 	Large bool `json:",omitempty"`
 }
 
 // crashPoint is the call before which the machine goes down, -1: after the last.
 type crashPoint struct {
-	Call int
-	Kill bool // the process alone
-	Seed uint64
+	Call   int
+	Inside bool `json:",omitempty"` // only calls of the listing index and its journal count
+	Kill   bool // the process alone
+	Seed   uint64
 }
 
 // lazy tells whether anything is acknowledged before it is durable.
@@ -90,6 +93,8 @@ func newCrashPlan(seed uint64) *crashPlan {
 		point := crashPoint{Call: random.IntN(longest), Kill: random.IntN(4) == 0, Seed: random.Uint64()}
 		if random.IntN(5) == 0 {
 			point.Call = -1
+		} else if random.IntN(4) == 0 {
+			point.Inside = true
 		}
 		return point
 	}
@@ -139,8 +144,13 @@ func newCrashPlan(seed uint64) *crashPlan {
 			if op.Kind == "same" && together > 1 {
 				op.Kind = "put" // which version it repeats would be open
 			}
+			if together == 1 && !p.Versions && random.IntN(3) == 0 {
+				op.Kind = [...]string{"append", "patch", "copy", "rename"}[random.IntN(4)]
+				op.Large, op.From = random.IntN(3) == 0, random.IntN(len(p.Names))
+			}
 			step.Ops = append(step.Ops, op)
 		}
+		step.Stop = random.IntN(8) == 0
 		if random.IntN(3) == 0 {
 			crash := point(12 * (together + 1))
 			step.Crash = &crash
@@ -192,6 +202,11 @@ func (p *crashPlan) shrink(t *testing.T, mutant func(fs.System) fs.System, failu
 			again = attempt(func(q *crashPlan) bool {
 				had := q.Steps[i].Crash != nil
 				q.Steps[i].Crash, q.Steps[i].Restart = nil, nil
+				return had
+			}) || again
+			again = attempt(func(q *crashPlan) bool {
+				had := q.Steps[i].Stop
+				q.Steps[i].Stop = false
 				return had
 			}) || again
 			again = attempt(func(q *crashPlan) bool {

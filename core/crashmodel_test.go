@@ -22,7 +22,10 @@ type crashVersion struct {
 	durable bool   // it was to be acknowledged only when it is on stable storage
 	version string // as answered
 	broken  bool   // chunks or the list of them are damaged: every read fails, until it is replaced
-	aside   bool   // absent, because what was damaged went to quarantine, which need not be durable
+	fixed   bool   // it holds text and customs, whatever the operation's number
+	text    string
+	customs []KV
+	aside   bool // absent, because what was damaged went to quarantine, which need not be durable
 }
 
 func (v *crashVersion) String() string {
@@ -44,6 +47,9 @@ func (v *crashVersion) String() string {
 // content is what the operation writes: it begins with the operation's number
 // and no part of it looks like another one's.
 func (v *crashVersion) content() string {
+	if v.fixed {
+		return v.text
+	}
 	head := fmt.Sprintf("[%d]", v.id)
 	if v.size <= len(head) {
 		return head[:v.size]
@@ -52,6 +58,9 @@ func (v *crashVersion) content() string {
 }
 
 func (v *crashVersion) custom() []KV {
+	if v.fixed {
+		return v.customs
+	}
 	if !v.large {
 		return nil
 	}
@@ -112,6 +121,14 @@ func (m *crashModel) possible(name string, powerless bool) (possible []*crashVer
 		}
 	}
 	return possible, damaged
+}
+
+// only returns what a name holds, nil if that is not known.
+func (m *crashModel) only(name string) *crashVersion {
+	if possible, _ := m.possible(name, false); len(possible) == 1 {
+		return possible[0]
+	}
+	return nil
 }
 
 // settle notes what was found, once it is on stable storage.

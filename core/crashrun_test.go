@@ -43,11 +43,24 @@ type crashMachine struct {
 	model  *crashModel
 	serial int
 	ticks  atomic.Int64
+	boots  int  // losses of power
+	asleep bool // mutation: the run of the machine has the same id after one
+	moving *crashMove
+	damage bool // a GET of the last comparison found damage
 
 	mu      sync.Mutex
 	waiting []*crashCall
-	off     bool // calls do not wait
+	arrived chan struct{} // there may be one more
+	off     bool          // calls do not wait
 	calls   []string
+	inside  *crashPoint // of calls of index and journal; they do not wait
+	after   *crashfs.System
+}
+
+// crashMove is a rename under way.
+type crashMove struct {
+	from, to string
+	moved    *crashVersion
 }
 
 // crashCall is a system call that waits for its turn.
@@ -63,8 +76,13 @@ func (f *crashFailure) Error() string { return f.text }
 
 func failf(format string, args ...any) error { return &crashFailure{fmt.Sprintf(format, args...)} }
 
+// crashSegment is the size of a journal segment, in bytes: a few frames, so that
+// there are checkpoints.
+const crashSegment = 400
+
 func newCrashMachine(plan *crashPlan, mutant func(fs.System) fs.System) *crashMachine {
 	m := &crashMachine{plan: plan, mutant: mutant, model: newCrashModel(), bck: wire.Bck{Name: "b1", Provider: wire.ProviderAIS}}
+	m.arrived = make(chan struct{}, 1)
 	o := crashfs.Options{Ordered: plan.Ordered}
 	for i := range plan.Disks {
 		o.Disks = append(o.Disks, crashfs.Disk{Path: fmt.Sprintf("/disk%d", i+1)})
@@ -128,21 +146,45 @@ func (m *crashMachine) open() error {
 	if err != nil {
 		return err
 	}
-	store := NewStore(Options{FS: manager, NodeID: "t1", Logger: quiet, Clock: m.clock, WalkOnly: true})
+	store := NewStore(Options{
+		FS: manager, NodeID: "t1", Logger: quiet, Clock: m.clock,
+		BootID: fmt.Sprint("boot", m.boots), JournalSegment: crashSegment,
+	})
 	m.fs, m.store = manager, store
 	return store.ApplyBMD(context.Background(), nil, m.bmd)
 }
 
 // close ends what open started; calls do not wait.
 func (m *crashMachine) close() error {
+	m.letGo()
+	return m.end(false)
+}
+
+// abandon ends it after the machine went down.
+func (m *crashMachine) abandon() error {
+	m.letGo()
+	return m.end(true)
+}
+
+// letGo lets all calls go on.
+func (m *crashMachine) letGo() {
 	m.mu.Lock()
 	m.off = true
 	m.mu.Unlock()
 	m.release(len(m.waiting))
+}
+
+// end closes store and manager. Of a machine that is down no call succeeds.
+func (m *crashMachine) end(down bool) error {
 	if m.store == nil {
 		return nil
 	}
-	err := m.store.Close(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err := m.store.Close(ctx)
+	if down {
+		err = nil
+	}
 	if n := m.store.locks.count(); n != 0 {
 		err = errors.Join(err, failf("%d name locks are held at the end", n))
 	}
@@ -166,7 +208,11 @@ func (m *crashMachine) close() error {
 // engine makes under a lock that is not a channel do not: whoever waits for
 // such a lock would never be seen to wait.
 func (m *crashMachine) before(c faultfs.Call) error {
-	if c.Op == faultfs.OpStatfs || strings.Contains(c.Path, "/.ais.journal") || strings.Contains(c.Path, "/.ais.index") {
+	if isIndexPath(c.Path) {
+		m.countInside()
+		return nil
+	}
+	if c.Op == faultfs.OpStatfs {
 		return nil
 	}
 	call := &crashCall{key: c.String(), run: make(chan struct{})}
@@ -177,8 +223,46 @@ func (m *crashMachine) before(c faultfs.Call) error {
 	}
 	m.waiting = append(m.waiting, call)
 	m.mu.Unlock()
+	m.wake()
 	<-call.run
 	return nil
+}
+
+// isIndexPath knows paths of index and journal; the library asks for files of
+// which it names no directory as well.
+func isIndexPath(path string) bool {
+	return !strings.HasPrefix(path, "/") || strings.Contains(path, "/"+fs.JournalDir) || strings.Contains(path, "/"+fs.IndexDir)
+}
+
+func (m *crashMachine) wake() {
+	select {
+	case m.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// countInside is a call of index or journal: the machine may go down before it.
+func (m *crashMachine) countInside() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.inside == nil || m.after != nil {
+		return
+	}
+	if m.inside.Call > 0 {
+		m.inside.Call--
+		return
+	}
+	m.after = m.fall(m.inside)
+	m.wake()
+}
+
+// fall returns what is found after a crash.
+func (m *crashMachine) fall(fault *crashPoint) *crashfs.System {
+	if fault.Kill {
+		return m.system.Kill()
+	}
+	m.boots++
+	return m.system.Crash(fault.Seed)
 }
 
 // release lets the first n waiting calls go on, in the order of what they do.
@@ -196,7 +280,11 @@ func (m *crashMachine) release(n int) {
 // machine goes down. It tells whether that happened.
 func (m *crashMachine) run(random *rand.Rand, fault *crashPoint, tasks ...func()) (down bool) {
 	m.mu.Lock()
-	m.off, m.calls = false, nil
+	m.off, m.calls, m.inside = false, nil, nil
+	if fault != nil && fault.Inside {
+		counted := *fault
+		m.inside = &counted
+	}
 	m.mu.Unlock()
 	m.system.Before(m.before)
 	ended := make(chan struct{})
@@ -210,6 +298,14 @@ func (m *crashMachine) run(random *rand.Rand, fault *crashPoint, tasks ...func()
 	}()
 	for calls := 0; ; calls++ {
 		synctest.Wait()
+		m.mu.Lock()
+		fell := m.after != nil
+		m.mu.Unlock()
+		if fell {
+			m.goDown(fault)
+			<-ended
+			return true
+		}
 		select {
 		case <-ended:
 			if fault != nil {
@@ -218,7 +314,7 @@ func (m *crashMachine) run(random *rand.Rand, fault *crashPoint, tasks ...func()
 			return fault != nil
 		default:
 		}
-		if fault != nil && calls == fault.Call {
+		if fault != nil && !fault.Inside && calls == fault.Call {
 			m.goDown(fault)
 			<-ended
 			return true
@@ -226,7 +322,10 @@ func (m *crashMachine) run(random *rand.Rand, fault *crashPoint, tasks ...func()
 		m.mu.Lock()
 		if len(m.waiting) == 0 {
 			m.mu.Unlock()
-			<-ended // something waits for time to pass
+			select { // something waits for time to pass
+			case <-ended:
+			case <-m.arrived:
+			}
 			calls--
 			continue
 		}
@@ -241,14 +340,12 @@ func (m *crashMachine) run(random *rand.Rand, fault *crashPoint, tasks ...func()
 
 // goDown is the end of the machine, or of the process. Calls that wait fail.
 func (m *crashMachine) goDown(fault *crashPoint) {
-	before := m.system
-	var after *crashfs.System
-	if fault.Kill {
-		after = before.Kill()
-	} else {
-		after = before.Crash(fault.Seed)
-	}
 	m.mu.Lock()
+	m.inside = nil
+	after := m.after
+	if m.after = nil; after == nil {
+		after = m.fall(fault)
+	}
 	m.off = true
 	m.mu.Unlock()
 	m.release(len(m.waiting))
@@ -272,7 +369,10 @@ func (m *crashMachine) start(random *rand.Rand, faults []crashPoint) error {
 			return nil
 		}
 		after := m.system
-		_ = m.close() // of a machine that is down
+		m.system = crashfs.New(crashfs.Options{}) // open files of the machine that is down are none
+		if err := m.abandon(); err != nil {
+			return err
+		}
 		m.system = after
 	}
 }
@@ -314,6 +414,7 @@ func (m *crashMachine) perform(op crashOp) (func(), func() error) {
 			return nil, nil
 		}
 		v.id, v.size, v.large = last.id, last.size, last.large
+		v.fixed, v.text, v.customs = last.fixed, last.text, last.customs
 		opts.Size = int64(v.size)
 		opts.Custom = v.custom()
 		possible, _ := m.model.possible(name, false)
@@ -337,7 +438,7 @@ func (m *crashMachine) perform(op crashOp) (func(), func() error) {
 		v.absent = true
 		run = func() { _, err = m.store.Bury(context.Background(), m.key(name)) }
 	default:
-		panic(op.Kind)
+		return m.performOn(&op, name, v)
 	}
 	m.model.begin(name, v)
 	return run, func() error {
@@ -347,6 +448,77 @@ func (m *crashMachine) perform(op crashOp) (func(), func() error) {
 		v.acked, v.version, v.end = true, attrs.Version, m.model.tick()
 		if attrs.Versioned && v.durable {
 			m.model.kept[name] = append(m.model.kept[name], keptVersion{attrs.VersionID(), v})
+		}
+		return nil
+	}
+}
+
+// performOn is an operation whose outcome hangs on what there is: it is left out
+// where the model does not know that.
+func (m *crashMachine) performOn(op *crashOp, name string, v *crashVersion) (func(), func() error) {
+	ctx := context.Background()
+	key, from := m.key(name), m.plan.Names[op.From]
+	source := name
+	if op.Kind == "copy" || op.Kind == "rename" {
+		source = from
+	}
+	base := m.model.only(source)
+	switch {
+	case base == nil, base.broken, base.absent && op.Kind != "append", op.Kind == "rename" && from == name:
+		return nil, nil
+	}
+	body := v.content()
+	v.fixed, v.text, v.customs = true, "", nil
+	if !base.absent {
+		v.text, v.customs = base.content(), base.custom()
+	}
+	var attrs Attrs
+	var err error
+	var run func()
+	var gone *crashVersion
+	switch op.Kind {
+	case "append":
+		v.text += body
+		run = func() {
+			var h AppendHandle
+			half := len(body) / 2
+			if h, err = m.store.BeginAppend(ctx, key, strings.NewReader(body[:half]), int64(half), 0); err != nil {
+				return
+			}
+			if h, err = m.store.Append(ctx, key, h, strings.NewReader(body[half:]), -1, 0); err == nil {
+				attrs, err = m.store.FlushAppend(ctx, key, h, cksum.Value{})
+			}
+		}
+	case "patch":
+		v.customs = []KV{{"p", fmt.Sprint(v.id)}}
+		if op.Large {
+			v.customs[0].Value = strings.Repeat(v.customs[0].Value, 1000)
+		}
+		run = func() { attrs, err = m.store.SetCustom(ctx, key, v.customs, true) }
+	case "copy":
+		run = func() { _, err = m.store.Copy(ctx, m.key(from), key, false) }
+	case "rename":
+		gone = &crashVersion{id: v.id, absent: true, durable: v.durable}
+		run = func() {
+			var moved Attrs
+			if moved, err = m.store.Copy(ctx, m.key(from), key, true); err == nil {
+				err = m.store.DeleteUnchanged(ctx, m.key(from), moved.Stamp)
+			}
+		}
+		m.moving = &crashMove{from, name, v}
+		m.model.begin(from, gone)
+	default:
+		panic(op.Kind)
+	}
+	v.size = len(v.text)
+	m.model.begin(name, v)
+	return run, func() error {
+		if err != nil {
+			return failf("%s %.30q failed without a reason: %v", op.Kind, name, err)
+		}
+		v.acked, v.version, v.end = true, attrs.Version, m.model.tick()
+		if gone != nil {
+			gone.acked, gone.end = true, v.end
 		}
 		return nil
 	}
@@ -439,61 +611,145 @@ func runPlan(plan *crashPlan, mutant func(fs.System) fs.System) (err error) {
 		}
 		beyond := step.Crash != nil && step.Crash.Call < 0 // after they have ended
 		crash := step.Crash
-		if beyond {
+		if beyond || step.Stop {
 			crash = nil
 		}
 		down := m.run(random, crash, tasks...)
 		if !down {
+			m.moving = nil
 			for _, after := range returned {
 				if err := after(); err != nil {
 					return err
 				}
 			}
+			if step.Stop {
+				var stopped error
+				during := step.Crash
+				if beyond {
+					during = nil
+				}
+				if !m.run(random, during, func() { stopped = m.end(during != nil) }) && stopped != nil {
+					return fmt.Errorf("%s: %w", where, stopped)
+				}
+			}
 			if beyond {
 				m.goDown(step.Crash)
-				down = true
 			}
+			down = beyond || step.Stop
 		}
 		if !down {
 			continue
 		}
-		powerless = powerless || !step.Crash.Kill
-		after := m.system
-		m.system = crashfs.New(crashfs.Options{}) // close looks at open files of the machine that is down
-		if err := m.close(); err != nil {
-			return fmt.Errorf("%s: %w", where, err)
+		powerless = powerless || step.Crash != nil && !step.Crash.Kill
+		if step.Crash != nil {
+			after := m.system
+			m.system = crashfs.New(crashfs.Options{}) // open files of the machine that is down are none
+			if err := m.abandon(); err != nil {
+				return fmt.Errorf("%s: %w", where, err)
+			}
+			m.system = after
 		}
-		m.system = after
 		for j := range step.Restart {
 			powerless = powerless || !step.Restart[j].Kill
 		}
 		if err := m.start(random, step.Restart); err != nil {
 			return fmt.Errorf("%s: %w", where, err)
 		}
-		if err := m.check(random, powerless); err != nil {
+		if err := m.check(random, powerless, random.IntN(2) == 0); err != nil {
 			return fmt.Errorf("%s: %w", where, err)
 		}
 		powerless = false
 	}
-	return m.check(random, false)
+	return m.check(random, false, true)
 }
 
 // check compares the store with the model, and takes what it found for what is
-// there: a start flushes every filesystem before it serves.
-func (m *crashMachine) check(random *rand.Rand, powerless bool) (err error) {
-	m.run(random, nil, func() { err = m.compare(powerless) })
+// there: a start flushes every filesystem before it serves. whole: it waits
+// until the listing indexes are whole, and compares them as well.
+func (m *crashMachine) check(random *rand.Rand, powerless, whole bool) (err error) {
+	m.run(random, nil, func() {
+		if err = m.compare(powerless); err == nil && whole {
+			err = m.compareIndex()
+		}
+	})
 	return err
+}
+
+// compareIndex waits until all is listed from the indexes, and compares that
+// with the files.
+func (m *crashMachine) compareIndex() error {
+	for began := time.Now(); !m.indexed(); time.Sleep(time.Millisecond) {
+		if time.Since(began) > time.Hour {
+			return failf("the listing index is not whole after %v", time.Since(began))
+		}
+	}
+	all := ListOptions{Props: ListSize | ListChecksum | ListVersion | ListCopies | ListCustom | ListLocation | ListMtime | ListETag, Stamps: true, Missing: true}
+	indexed, err := m.store.List(context.Background(), m.bck, m.props, all)
+	if err != nil {
+		return failf("the listing from the index fails: %v", err)
+	}
+	if !m.indexed() {
+		return failf("the listing index was given up by a listing")
+	}
+	table := m.store.indexing.table.Load()
+	m.store.indexing.table.Store(&indexTable{})
+	walked, err := m.store.List(context.Background(), m.bck, m.props, all)
+	m.store.indexing.table.Store(table)
+	if err != nil {
+		return failf("the listing from the files fails: %v", err)
+	}
+	if in, out := fmt.Sprintf("%+v", indexed), fmt.Sprintf("%+v", walked); in != out {
+		return failf("listed from the index %.2000s\nfrom the files %.2000s", in, out)
+	}
+	return nil
+}
+
+// indexed tells whether all is listed from the indexes.
+func (m *crashMachine) indexed() bool {
+	for _, state := range m.store.IndexStates(m.props.BID) {
+		if !state.Ready {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *crashMachine) listNames(limit int) (listed []string, err error) {
+	for {
+		o := ListOptions{Limit: limit}
+		if len(listed) > 0 {
+			o.After = listed[len(listed)-1]
+		}
+		page, err := m.store.List(context.Background(), m.bck, m.props, o)
+		if err != nil {
+			return nil, failf("the listing fails: %v", err)
+		}
+		for i := range page {
+			listed = append(listed, page[i].Name)
+		}
+		if len(page) < limit {
+			return listed, nil
+		}
+	}
 }
 
 func (m *crashMachine) compare(powerless bool) error {
 	var present []string
 	broken := false
+	m.damage = false
+	// What a start lists at once: GET has moved nothing aside yet.
+	first, err := m.listNames(1000)
+	if err != nil {
+		return err
+	}
+	holds := make(map[string]*crashVersion)
 	known := make(map[string]bool) // paths
 	for _, name := range m.plan.Names {
 		found, err := m.compareName(name, powerless)
 		if err != nil {
 			return err
 		}
+		holds[name] = found
 		m.model.settle(name, found)
 		if err := m.compareVersions(name); err != nil {
 			return err
@@ -513,31 +769,26 @@ func (m *crashMachine) compare(powerless bool) error {
 		known[now.path], known[now.older] = true, true
 	}
 	slices.Sort(present)
-	for _, limit := range []int{1, 1000} {
-		var listed []string
-		for {
-			o := ListOptions{Limit: limit}
-			if len(listed) > 0 {
-				o.After = listed[len(listed)-1]
-			}
-			page, err := m.store.List(context.Background(), m.bck, m.props, o)
+	if !broken { // a listing may show an object of which a chunk is lost
+		if !m.damage && !slices.Equal(first, present) {
+			return failf("listed at first: %q, but GET finds %q", first, present)
+		}
+		for _, limit := range []int{1, 1000} {
+			listed, err := m.listNames(limit)
 			if err != nil {
-				return failf("the listing fails: %v", err)
+				return err
 			}
-			for i := range page {
-				listed = append(listed, page[i].Name)
+			if !slices.Equal(listed, present) {
+				return failf("listed by %d: %q, but GET finds %q", limit, listed, present)
 			}
-			if len(page) < limit {
-				break
-			}
-		}
-		if broken {
-			continue // a listing may show an object of which a chunk is lost
-		}
-		if !slices.Equal(listed, present) {
-			return failf("listed by %d: %q, but GET finds %q", limit, listed, present)
 		}
 	}
+	if move := m.moving; move != nil && holds[move.from].absent && move.moved.durable {
+		if now := holds[move.to]; now.absent || now.content() != move.moved.content() {
+			return failf("renamed from %.30q, which is gone, to %.30q, which holds %v", move.from, move.to, now)
+		}
+	}
+	m.moving = nil
 	return m.compareFiles(known, powerless)
 }
 
@@ -547,6 +798,7 @@ func (m *crashMachine) compareName(name string, powerless bool) (*crashVersion, 
 	absent := &crashVersion{absent: true}
 	reader, err := m.store.Open(context.Background(), m.key(name))
 	if statusOf(err) == 500 && mayBeDamaged && strings.HasPrefix(err.Error(), "BAD DATA CHECKSUM") {
+		m.damage = true
 		_, again := m.store.Open(context.Background(), m.key(name))
 		if strings.Contains(err.Error(), "truncated") && statusOf(again) == 500 {
 			return &crashVersion{broken: true}, nil

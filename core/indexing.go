@@ -171,7 +171,7 @@ func (t *indexing) open(mp *fsys.Mountpath, changed bool) *mountIndex {
 func (t *indexing) openIndex(mp *fsys.Mountpath) (*index.Index, error) {
 	o := index.Options{
 		Dir: mp.Path + "/" + fsys.IndexDir, JournalDir: mp.Path + "/" + fsys.JournalDir,
-		System: t.s.system, BootID: t.bootID, Cache: t.cache, Logger: t.s.log,
+		System: t.s.system, BootID: t.bootID, Cache: t.cache, Logger: t.s.log, Segment: t.s.options.JournalSegment,
 	}
 	for _, dir := range [...]string{o.Dir, o.JournalDir} {
 		if err := mp.MakeDirs(dir); err != nil {

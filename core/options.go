@@ -38,6 +38,9 @@ type Options struct {
 	// of power can be told from one after the end of the process alone; "" =
 	// as the kernel says.
 	BootID string
+	// JournalSegment is the size of a segment of the commit journal, in bytes;
+	// 0 = journal.DefaultSegment.
+	JournalSegment int64
 	// WalkOnly: listings walk the files, and no index is kept.
 	WalkOnly bool
 

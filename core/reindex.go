@@ -103,12 +103,13 @@ func (t *indexing) tendOnce(m *mountIndex, verified map[uint64]bool) (again bool
 		completed := m.ix.Completed(b.bid)
 		err := t.settleUnsure(m, b)
 		if err == nil && (!completed || m.verify.Load() && !verified[b.bid]) {
-			if err = t.mend(m, b); err == nil {
-				verified[b.bid] = true
-				if !completed {
+			if err = t.mend(m, b); err == nil && !completed {
+				// No frame of the journal names what the walk found.
+				if err = m.ix.Checkpoint(m.ctx); err == nil {
 					m.ix.Complete(b.bid)
 				}
 			}
+			verified[b.bid] = verified[b.bid] || err == nil
 		}
 		if err != nil && m.ctx.Err() == nil && !errors.Is(err, index.ErrFailed) {
 			t.s.log.Warn("listing index not complete yet", "bucket", b.bck.String(), "mountpath", m.mp.Path, "err", err)

@@ -49,6 +49,7 @@ type Options struct {
 	BootID     string // of the machine's run; "" = not known, as different as can be
 	Cache      *Cache
 	Logger     *slog.Logger
+	Segment    int64 // of the journal, bytes; 0: journal.DefaultSegment
 }
 
 // Index is the ordered names of one mountpath. All methods may be called at the
@@ -104,7 +105,7 @@ func Open(o Options) (*Index, error) {
 		options: o, log: o.Logger, wake: make(chan struct{}, 1), checkpoint: make(chan struct{}, 1),
 		failed: make(chan struct{}), ending: make(chan struct{}),
 	}
-	x.files = &files{system: o.System, ending: x.ending}
+	x.files = &files{system: o.System, ending: x.ending, failed: x.failed, giveUp: x.fail}
 	x.buckets.table = make(map[uint64]*bucketState)
 	before := readState(o.System, o.JournalDir+"/"+stateName)
 	replay := false
@@ -118,7 +119,11 @@ func Open(o Options) (*Index, error) {
 		x.log.Info("the machine stopped while the index was in use: it is made again", "dir", o.Dir)
 	}
 	if x.state.Generation != 0 {
-		if err := x.open(replay); err != nil {
+		err := x.open(replay)
+		if err == nil {
+			err = x.Err()
+		}
+		if err != nil {
 			x.log.Warn("the index cannot be used: it is made again", "dir", o.Dir, "err", err)
 			x.abandon()
 			x.state.Generation = 0
@@ -213,7 +218,7 @@ func (x *Index) create(before *state) (err error) {
 
 func (x *Index) openJournal() (err error) {
 	x.journal, err = journal.Open(journal.Options{
-		Dir: x.options.JournalDir, System: x.options.System, Logger: x.log, OnFull: func() { signal(x.checkpoint) },
+		Dir: x.options.JournalDir, System: x.options.System, Logger: x.log, Segment: x.options.Segment, OnFull: func() { signal(x.checkpoint) },
 	})
 	return err
 }

@@ -2,6 +2,7 @@ package index
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -36,7 +37,15 @@ func (x *Index) openDB(generation uint64) (*pebble.DB, error) {
 		},
 	}
 	o.Experimental.FileCacheShards = 1
-	return pebble.Open(generationDir(x.options.Dir, generation), o)
+	// One compaction at a time, whatever happens: nothing has to look again and
+	// again whether there may be more, in a goroutine that a failed Open leaves
+	// behind.
+	o.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
+	db, err := pebble.Open(generationDir(x.options.Dir, generation), o)
+	if failed := x.Err(); err == nil && failed != nil {
+		return nil, errors.Join(failed, db.Close())
+	}
+	return db, err
 }
 
 // flushed notes that everything that was applied so far will soon be, or is, on

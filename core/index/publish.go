@@ -196,7 +196,9 @@ func (x *Index) Completed(bid uint64) bool {
 // journal and the files say.
 func (x *Index) Unclean() bool { return x.unclean }
 
-// Complete says that every name of a bucket is in the index.
+// Complete says that every name of a bucket is in the index. Names that were Set
+// without a Begin must be on stable storage (see Checkpoint): after the end of
+// the process the journal alone brings back what was not.
 func (x *Index) Complete(bid uint64) {
 	t := x.Begin(journal.Bucket, bid, "")
 	x.mu.Lock()

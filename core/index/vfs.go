@@ -18,12 +18,21 @@ import (
 // is tried again.
 const spaceRetry = 500 * time.Millisecond
 
+// readRetry slows down the reading of an index that was given up.
+const readRetry = 20 * time.Millisecond
+
 // files lets the library write through an fs.System, so that what is tested or
 // simulated there holds for the index too. On a full disk it waits: what was
 // published stays in memory meanwhile.
 type files struct {
 	system fs.System
 	ending <-chan struct{} // closed when nothing is worth waiting for
+	failed <-chan struct{} // closed when the index has been given up
+
+	// giveUp gives the index up. The library panics when a directory cannot be
+	// flushed, and never gets over a write that failed: it is told that both went
+	// well.
+	giveUp func(cause error)
 }
 
 var _ vfs.FS = (*files)(nil)
@@ -48,8 +57,26 @@ func (s *files) wait(err error) bool {
 	}
 }
 
+// dead tells that the index was given up. The library tries a flush that failed
+// again at once and for ever, and its Open waits for that; so from then on every
+// write succeeds and does nothing. No process believes what is on the disk.
+func (s *files) dead() bool {
+	select {
+	case <-s.failed:
+		return true
+	default:
+		return false
+	}
+}
+
 func (s *files) open(name string, flags int) (vfs.File, error) {
 	for {
+		if s.dead() {
+			if flags&unix.O_CREAT != 0 {
+				return nowhere{name}, nil
+			}
+			time.Sleep(readRetry) // for a compaction that is tried again for ever
+		}
 		f, err := s.system.Open(name, flags|unix.O_NOFOLLOW, 0o644)
 		if err == nil {
 			return &file{File: f, fs: s}, nil
@@ -99,7 +126,11 @@ func (s *files) OpenReadWrite(name string, _ vfs.DiskWriteCategory, opts ...vfs.
 }
 
 func (s *files) OpenDir(name string) (vfs.File, error) {
-	return s.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	f, err := s.system.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &file{File: f, fs: s}, nil
 }
 
 func (s *files) Remove(name string) error {
@@ -114,6 +145,9 @@ func (s *files) RemoveAll(name string) error { return removeTree(s.system, name)
 
 func (s *files) Rename(oldname, newname string) error {
 	for {
+		if s.dead() {
+			return nil
+		}
 		if err := s.system.Rename(oldname, newname); !s.wait(err) {
 			return err
 		}
@@ -171,15 +205,25 @@ type file struct {
 
 func (f *file) Write(p []byte) (n int, err error) {
 	for {
+		if f.fs.dead() {
+			return len(p), nil
+		}
 		m, err := f.File.Write(p[n:])
 		n += m
-		if err == nil || !f.fs.wait(err) {
-			return n, err
+		if err == nil {
+			return n, nil
+		}
+		if !f.fs.wait(err) {
+			f.fs.giveUp(err)
+			return len(p), nil
 		}
 	}
 }
 
 func (f *file) Preallocate(offset, length int64) error {
+	if f.fs.dead() {
+		return nil
+	}
 	err := f.File.Preallocate(offset + length)
 	if errors.Is(err, unix.ENOTSUP) || fs.IsNoSpace(err) {
 		return nil // it only saves work later
@@ -192,9 +236,30 @@ func (f *file) Stat() (vfs.FileInfo, error) {
 	return fileInfo{filepath.Base(f.Path()), info}, err
 }
 
-func (f *file) SyncData() error { return f.Datasync() }
+func (f *file) Sync() error {
+	if f.fs.dead() {
+		return nil
+	}
+	if err := f.File.Sync(); err != nil {
+		f.fs.giveUp(err)
+	}
+	return nil
+}
+
+func (f *file) SyncData() error {
+	if f.fs.dead() {
+		return nil
+	}
+	if err := f.Datasync(); err != nil {
+		f.fs.giveUp(err)
+	}
+	return nil
+}
 
 func (f *file) SyncTo(length int64) (fullSync bool, err error) {
+	if f.fs.dead() {
+		return false, nil
+	}
 	return false, f.StartWriteback(0, length)
 }
 
@@ -259,3 +324,19 @@ func removeTree(system fs.System, path string) error {
 	}
 	return system.Rmdir(path)
 }
+
+// nowhere is a file that takes everything and keeps nothing.
+type nowhere struct{ name string }
+
+func (nowhere) Close() error                           { return nil }
+func (nowhere) Read([]byte) (int, error)               { return 0, io.EOF }
+func (nowhere) ReadAt([]byte, int64) (int, error)      { return 0, io.EOF }
+func (nowhere) Write(p []byte) (int, error)            { return len(p), nil }
+func (nowhere) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+func (nowhere) Preallocate(int64, int64) error         { return nil }
+func (n nowhere) Stat() (vfs.FileInfo, error)          { return fileInfo{name: filepath.Base(n.name)}, nil }
+func (nowhere) Sync() error                            { return nil }
+func (nowhere) SyncTo(int64) (bool, error)             { return false, nil }
+func (nowhere) SyncData() error                        { return nil }
+func (nowhere) Prefetch(int64, int64) error            { return nil }
+func (nowhere) Fd() uintptr                            { return vfs.InvalidFd }
