@@ -490,7 +490,7 @@ func (m *crashMachine) performOn(op *crashOp, name string, v *crashVersion) (fun
 			}
 		}
 	case "patch":
-		v.customs = []KV{{"p", fmt.Sprint(v.id)}}
+		v.customs = []KV{{"k", fmt.Sprint(v.id)}} // which a later write replaces
 		if op.Large {
 			v.customs[0].Value = strings.Repeat(v.customs[0].Value, 1000)
 		}

@@ -18,7 +18,8 @@ import (
 // is tried again.
 const spaceRetry = 500 * time.Millisecond
 
-// readRetry slows down the reading of an index that was given up.
+// readRetry slows down the reading of an index that was given up: a compaction
+// that fails is tried again at once and for ever.
 const readRetry = 20 * time.Millisecond
 
 // files lets the library write through an fs.System, so that what is tested or
@@ -75,7 +76,7 @@ func (s *files) open(name string, flags int) (vfs.File, error) {
 			if flags&unix.O_CREAT != 0 {
 				return nowhere{name}, nil
 			}
-			time.Sleep(readRetry) // for a compaction that is tried again for ever
+			time.Sleep(readRetry)
 		}
 		f, err := s.system.Open(name, flags|unix.O_NOFOLLOW, 0o644)
 		if err == nil {
@@ -218,6 +219,14 @@ func (f *file) Write(p []byte) (n int, err error) {
 			return len(p), nil
 		}
 	}
+}
+
+func (f *file) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(p, off)
+	if err != nil && f.fs.dead() {
+		time.Sleep(readRetry)
+	}
+	return n, err
 }
 
 func (f *file) Preallocate(offset, length int64) error {
