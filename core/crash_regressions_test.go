@@ -26,6 +26,13 @@ func TestCrashRegressions(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".jsonl"), func(t *testing.T) {
 			t.Parallel()
+			for schedule := range uint64(8) {
+				plan := readCrashPlan(t, file)
+				plan.Seed += schedule
+				if err := plan.try(t, nil); err != nil {
+					t.Fatalf("schedule %d: %v\n%v", schedule, err, plan)
+				}
+			}
 			crashes := 0
 			for _, step := range readCrashPlan(t, file).Steps {
 				if step.Crash != nil {

@@ -410,7 +410,7 @@ func (m *crashMachine) perform(op crashOp) (func(), func() error) {
 		// to be written.
 		versions := m.model.versions(name)
 		last := versions[len(versions)-1]
-		if last.absent {
+		if last.absent || last.broken {
 			return nil, nil
 		}
 		v.id, v.size, v.large = last.id, last.size, last.large

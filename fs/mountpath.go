@@ -127,26 +127,43 @@ func (mp *Mountpath) makeDirs(dir string) error {
 		return err
 	}
 	mp.filesystem.beforeMkdir(dir)
+	err := mp.mkdir(dir)
+	for tries := 1; errors.Is(err, errVanished); tries++ {
+		if tries == maxMkdirTries { // whoever makes a file of that name has it
+			err = pathError("mkdir", dir, unix.ENOTDIR)
+			break
+		}
+		err = mp.mkdir(dir)
+	}
+	// A disk that fails may have made it all the same.
+	mayExist := err == nil || !errors.Is(err, fs.ErrNotExist) && !IsNameProblem(err)
+	mp.filesystem.afterMkdir(dir, mayExist)
+	return err
+}
+
+// errVanished: a file that was where a directory is wanted has gone meanwhile.
+var errVanished = errors.New("not there any more")
+
+const maxMkdirTries = 4
+
+// mkdir makes a directory, and those above it, or finds it there.
+func (mp *Mountpath) mkdir(dir string) error {
 	err := mp.system.Mkdir(dir, dirMode)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = mp.makeDirs(filepath.Dir(dir)); err == nil {
 			err = mp.system.Mkdir(dir, dirMode)
 		}
 	}
-	if errors.Is(err, fs.ErrExist) {
-		info, statErr := mp.system.Stat(dir)
-		switch {
-		case statErr != nil:
-			err = statErr
-		case info.Kind != KindDir:
-			err = pathError("mkdir", dir, unix.ENOTDIR)
-		default:
-			err = nil
-		}
+	if !errors.Is(err, fs.ErrExist) {
+		return err
 	}
-	// A disk that fails may have made it all the same.
-	mayExist := err == nil || !errors.Is(err, fs.ErrNotExist) && !IsNameProblem(err)
-	mp.filesystem.afterMkdir(dir, mayExist)
+	info, err := mp.system.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errVanished
+	case err == nil && info.Kind != KindDir:
+		return pathError("mkdir", dir, unix.ENOTDIR)
+	}
 	return err
 }
 
