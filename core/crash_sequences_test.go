@@ -257,7 +257,7 @@ func TestCrashSequences(t *testing.T) {
 	case testing.Short() || underRace:
 		count = 200
 	default:
-		count = 3000
+		count = 1500
 	}
 	runners := uint64(runtime.GOMAXPROCS(0))
 	for i := range runners {
