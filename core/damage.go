@@ -142,6 +142,7 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 	}
 	sidecar := s.sidecarOf(o, path)
 	noted := s.note(o)
+	noted.versions = filepath.Dir(path) == o.versionsDir()
 	defer noted.settle() // the other place may hold one as well
 	if err := s.system.Rename(path, filepath.Join(dir, "data")); err != nil {
 		return "", o.mp.IOError("quarantine "+o.Cname(), err)

@@ -10,12 +10,15 @@ import (
 // no page opens objects. Its layout is that of docs/on_disk_layout.md, section
 // 8; this file is its only reader and writer.
 const (
-	valueVersion = 1
+	valueVersion = 2
 	valueHead    = 3 + stampSize // version, kind, flags, stamp
+	valueFlagsAt = 2
 
 	valueEscaped     = 1 << 0 // it lies in the escaped place
 	valueReplica     = 1 << 1 // it is a copy of what lies on another mountpath
 	valueCustomInRec = 1 << 2 // custom metadata is to be read from the record
+	valueVersioned   = 1 << 3 // the generation has a version id of its own
+	valueDamaged     = 1 << 4 // the record cannot be read: only the stamp counts
 
 	// maxValueCustom is how many bytes of custom metadata a value holds.
 	maxValueCustom = 256
@@ -36,6 +39,9 @@ func appendValue(dst []byte, r *record, mountpath string) []byte {
 	}
 	if r.isReplica(mountpath) {
 		flags |= valueReplica
+	}
+	if r.flags&flagVersioned != 0 {
+		flags |= valueVersioned
 	}
 	size := 0
 	for i := range r.custom {

@@ -268,7 +268,7 @@ func (t *indexing) completeEmpty(m *mountIndex, b *bucket) {
 
 func (t *indexing) isEmpty(mp *fsys.Mountpath, b *bucket) bool {
 	found := errors.New("found")
-	for _, content := range [...]string{fsys.ContentObject, fsys.ContentEscaped} {
+	for _, content := range [...]string{fsys.ContentObject, fsys.ContentEscaped, fsys.ContentVersion} {
 		err := t.s.system.ReadDir(mp.BucketDir(b.bck, content), func([]byte, fsys.EntryKind) error { return found })
 		if err != nil && !errors.Is(err, iofs.ErrNotExist) {
 			return false
@@ -286,13 +286,15 @@ func (t *indexing) bucketGone(bid uint64) {
 
 // noted is a change of a name on one mountpath, between the moment before it
 // touches a file and the moment at which its outcome is known. It is used under
-// the exclusive lock of the name. One of publish and gone follows, or neither:
-// then settle has the files looked at.
+// the exclusive lock of the name. One of publish, gone and keep follows, or
+// none: then settle has the files looked at.
 type noted struct {
 	s      *Store
 	o      *object
 	ticket index.Ticket
 	done   bool
+	// versions: noncurrent versions change as well, and settle looks at them.
+	versions bool
 }
 
 // note tells the mountpath's journal that a name is about to change. It never
@@ -337,6 +339,42 @@ func (n *noted) end(value []byte) {
 	}
 }
 
+// keep tells that the current generation is what it was.
+func (n *noted) keep() {
+	n.done = true
+	if ix := n.ticket.Index(); ix != nil {
+		ix.Keep(n.ticket)
+	}
+}
+
+// setVersion tells that there is a noncurrent version with a record now. The
+// change goes on.
+func (n *noted) setVersion(rec *record) {
+	var buf [512]byte
+	n.version(rec.stamp, appendValue(buf[:0], rec, n.o.mp.ID))
+}
+
+// dropVersion tells that there is no noncurrent version with a stamp any more.
+func (n *noted) dropVersion(stamp Stamp) { n.version(stamp, nil) }
+
+func (n *noted) version(stamp Stamp, value []byte) {
+	v := stamp.indexVersion()
+	for _, ix := range n.indexes() {
+		if ix != nil {
+			ix.SetVersion(n.o.bucket.bid, n.o.Name, &v, value)
+		}
+	}
+}
+
+// indexes are that of the ticket, and that of now if it is another one.
+func (n *noted) indexes() [2]*index.Index {
+	all := [2]*index.Index{n.ticket.Index(), n.s.indexing.of(n.o.mp)}
+	if all[1] == all[0] {
+		all[1] = nil
+	}
+	return all
+}
+
 // settle ends the change. If its outcome is not known, the files decide; if
 // they cannot be read, they are looked at later, and until then the bucket is
 // listed by walking.
@@ -345,25 +383,40 @@ func (n *noted) settle() {
 		return
 	}
 	n.done = true
-	value, err := n.s.examine(n.o)
+	var err error
+	if n.versions {
+		for _, ix := range n.indexes() {
+			if ix != nil && err == nil {
+				_, err = n.s.examineVersions(context.Background(), ix, n.o, false)
+			}
+		}
+		if errors.Is(err, index.ErrFailed) {
+			err = nil // it is not believed any more
+		}
+	}
+	var value []byte
+	if err == nil {
+		value, err = n.s.examine(n.o)
+	}
 	if err == nil {
 		n.end(value)
 		return
 	}
 	n.s.log.Warn("the outcome of a change is not known to the listing index yet", "object", n.o.Cname(), "err", err)
-	for _, ix := range [...]*index.Index{n.ticket.Index(), n.s.indexing.of(n.o.mp)} {
-		if ix == n.ticket.Index() && ix != nil {
+	for i, ix := range n.indexes() {
+		switch {
+		case ix == nil:
+		case i == 0:
 			ix.Abandon(n.ticket, n.o.bucket.bid, n.o.Name)
-			n.ticket = index.Ticket{}
-		} else if ix != nil {
+		default:
 			ix.Abandon(index.Ticket{}, n.o.bucket.bid, n.o.Name)
 		}
 	}
 	n.s.indexing.wakeAll()
 }
 
-// examine returns the index's value for what an object's mountpath holds of it,
-// nil for nothing. It is called under the name lock.
+// examine returns the index's value for what an object's mountpath holds of its
+// current generation, nil for nothing. It is called under the name lock.
 func (s *Store) examine(o *object) ([]byte, error) {
 	e, err := s.here(o)
 	if err != nil || !e.found {

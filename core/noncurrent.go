@@ -158,7 +158,7 @@ func (w *write) keeps(replaced *record) bool {
 // sure that it cannot come to light again. It is called under the exclusive
 // lock, before the new generation gets its name; until then it changes nothing
 // that a reader sees.
-func (w *write) settleReplaced(ctx context.Context, now *existing) error {
+func (w *write) settleReplaced(ctx context.Context, now *existing, noted *noted) error {
 	e, at := now.newestHolder(&w.object)
 	if e == nil {
 		return nil
@@ -166,9 +166,17 @@ func (w *write) settleReplaced(ctx context.Context, now *existing) error {
 	if !w.keeps(&e.rec) {
 		return w.s.dropSecondName(ctx, at, e.rec.stamp, w.sync)
 	}
-	if err := w.s.link(ctx, at, e, w.sync); err != nil {
+	if at.mp == w.mp {
+		err := w.s.link(ctx, at, e, noted, w.sync)
+		e.kept = err == nil
 		return err
 	}
+	there := w.s.note(at)
+	defer there.settle()
+	if err := w.s.link(ctx, at, e, &there, w.sync); err != nil {
+		return err
+	}
+	there.keep()
 	e.kept = true
 	return nil
 }
@@ -188,8 +196,10 @@ func (e *existing) newestHolder(o *object) (*existing, *object) {
 	return e, o
 }
 
-// link gives the current file its second name, that of a noncurrent version.
-func (s *Store) link(ctx context.Context, at *object, e *existing, durable bool) error {
+// link gives the current file its second name, that of a noncurrent version,
+// and tells the index: its entry is seen once the name has a newer generation.
+func (s *Store) link(ctx context.Context, at *object, e *existing, noted *noted, durable bool) error {
+	noted.versions = true
 	if err := at.enter(); err != nil {
 		return err
 	}
@@ -203,10 +213,14 @@ func (s *Store) link(ctx context.Context, at *object, e *existing, durable bool)
 	if err != nil {
 		return at.mp.IOError("keep the version of "+at.Cname(), err)
 	}
-	if !durable {
-		return nil
+	if durable {
+		if err := at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: []string{dir}, Journal: noted.journal()}); err != nil {
+			return err
+		}
 	}
-	return at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: []string{dir}})
+	noted.setVersion(&e.rec)
+	noted.versions = false // whatever becomes of the new generation, this file is there
+	return nil
 }
 
 // linkOver gives a file a further name. The name may be there: of the same file,
@@ -265,16 +279,36 @@ func (s *Store) dropSecondName(ctx context.Context, at *object, stamp Stamp, dur
 		return nil
 	}
 	path := at.versionPath(stamp)
-	if err := s.system.Unlink(path); err != nil {
+	if _, err := s.system.Stat(path); err != nil {
 		if isNotExist(err) {
 			return nil
 		}
+		return at.mp.IOError("stat "+path, err)
+	}
+	return s.unlinkVersion(ctx, at, path, stamp, durable)
+}
+
+// unlinkVersion removes the file of a noncurrent version, and tells the index.
+func (s *Store) unlinkVersion(ctx context.Context, at *object, path string, stamp Stamp, durable bool) error {
+	noted := s.note(at)
+	noted.versions = true
+	defer noted.settle()
+	err := s.system.Unlink(path)
+	if err != nil && !isNotExist(err) || !durable {
+		at.mp.Filesystem().Doubt(filepath.Dir(path)) // see Store.remove
+	}
+	if err != nil && !isNotExist(err) {
 		return at.mp.IOError("remove "+path, err)
 	}
-	if !durable {
-		return nil
+	if durable {
+		flush := fsys.FlushRequest{Dirs: []string{filepath.Dir(path)}, Journal: noted.journal()}
+		if err := at.mp.Filesystem().Flush(ctx, flush); err != nil {
+			return at.mp.IOError("remove "+path, err)
+		}
 	}
-	return at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: []string{filepath.Dir(path)}})
+	noted.dropVersion(stamp)
+	noted.keep()
+	return nil
 }
 
 // removeNulls removes the null versions that a new null version has replaced.
@@ -315,17 +349,8 @@ func (s *Store) eachVersionDir(o *object, do func(at *object) error) error {
 // removeNoncurrent removes a noncurrent version and what belongs to it. A slot
 // of its mountpath must be held.
 func (s *Store) removeNoncurrent(ctx context.Context, v *noncurrent, durable bool) error {
-	err := s.system.Unlink(v.path)
-	if err != nil && !isNotExist(err) || !durable {
-		v.at.mp.Filesystem().Doubt(filepath.Dir(v.path)) // see Store.remove
-	}
-	if err != nil && !isNotExist(err) {
-		return v.at.mp.IOError("remove "+v.path, err)
-	}
-	if durable {
-		if err := v.at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: []string{filepath.Dir(v.path)}}); err != nil {
-			return v.at.mp.IOError("remove "+v.path, err)
-		}
+	if err := s.unlinkVersion(ctx, &v.at, v.path, v.rec.stamp, durable); err != nil {
+		return err
 	}
 	s.removeGeneration(&v.at, &existing{found: true, rec: v.rec, path: v.path})
 	return nil

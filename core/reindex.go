@@ -158,9 +158,13 @@ func (t *indexing) mend(m *mountIndex, b *bucket) error {
 		seen += len(names)
 		after = until
 	}
-	if seen > 0 || x.changed > 0 {
+	versioned, changed, err := t.mendVersions(m, b)
+	if err != nil {
+		return err
+	}
+	if x.changed += changed; seen > 0 || x.changed > 0 {
 		t.s.log.Info("listing index compared with the files", "bucket", b.bck.String(), "mountpath", m.mp.Path,
-			"names", seen, "changed", x.changed, "took", time.Since(began).Round(time.Millisecond))
+			"names", seen, "names_with_versions", versioned, "changed", x.changed, "took", time.Since(began).Round(time.Millisecond))
 	}
 	return nil
 }
@@ -239,8 +243,35 @@ func (x *examiner) compare(names []string, after, until string) (err error) {
 }
 
 // name looks at one name under its lock, so that no change of it is under way,
-// and publishes what it holds if that is not what is known, or if it must be.
+// and publishes what it holds if that is not what is known. With publish it
+// does so in any case, and for all versions of the name.
 func (x *examiner) name(name string, known []byte, publish bool) error {
+	return x.locked(name, func(o *object) error {
+		s := x.t.s
+		if publish {
+			if _, err := s.examineVersions(x.m.ctx, x.m.ix, o, false); err != nil {
+				return err
+			}
+		}
+		value, err := s.examine(o)
+		if err != nil {
+			return err
+		}
+		switch {
+		case publish:
+			x.m.ix.Settle(x.bucket.bid, name, value)
+		case !bytes.Equal(value, known):
+			x.m.ix.Set(x.bucket.bid, name, value)
+		default:
+			return nil
+		}
+		x.changed++
+		return nil
+	})
+}
+
+// locked looks at a name on the mountpath under its lock and with a slot.
+func (x *examiner) locked(name string, look func(o *object) error) error {
 	if err := x.yield(); err != nil {
 		return err
 	}
@@ -259,20 +290,7 @@ func (x *examiner) name(name string, known []byte, publish bool) error {
 		return err
 	}
 	defer x.m.mp.Release()
-	value, err := s.examine(&o)
-	if err != nil {
-		return err
-	}
-	switch {
-	case publish:
-		x.m.ix.Settle(x.bucket.bid, name, value)
-	case !bytes.Equal(value, known):
-		x.m.ix.Set(x.bucket.bid, name, value)
-	default:
-		return nil
-	}
-	x.changed++
-	return nil
+	return look(&o)
 }
 
 // yield lets others have the disk half of the time, if there are any, and lets

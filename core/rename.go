@@ -18,7 +18,7 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	}
 	noted := w.s.note(&w.object)
 	defer noted.settle()
-	if err := w.settleReplaced(ctx, now); err != nil {
+	if err := w.settleReplaced(ctx, now, &noted); err != nil {
 		return err
 	}
 	path, err := w.rename(ctx, now, rec)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/core/index"
 )
 
 // Keep says what becomes of the generation that a write replaces, and whether
@@ -75,4 +76,20 @@ func stampOfInverted(name string) (s Stamp, ok bool) {
 		return s, false
 	}
 	return Stamp{Epoch: ^flipped.Epoch, Clock: ^flipped.Clock, Node: ^flipped.Node}, true
+}
+
+// indexVersion is the stamp as keys of the listing index hold it: what inverted
+// says in hex digits.
+func (s Stamp) indexVersion() (v index.Version) {
+	be := binary.BigEndian
+	be.PutUint64(v[:], ^s.Epoch)
+	be.PutUint64(v[8:], ^s.Clock)
+	be.PutUint64(v[16:], ^s.Node)
+	return v
+}
+
+// stampOfVersion is the reverse of indexVersion.
+func stampOfVersion(v *index.Version) Stamp {
+	be := binary.BigEndian
+	return Stamp{Epoch: ^be.Uint64(v[:]), Clock: ^be.Uint64(v[8:]), Node: ^be.Uint64(v[16:])}
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
@@ -29,14 +30,31 @@ type VersionListOptions struct {
 // holds, delete markers included, by name in bytewise order, and of one name
 // the newest first. Fewer versions than the limit mean that there are no more.
 //
-// It reads the directories of all noncurrent versions for every page.
+// A page is read from the listing indexes, and its cost depends on the page. As
+// long as one of them is not usable the directories of all noncurrent versions
+// are read for every page.
 //
 // Errors: 400 a prefix that is too long; 404 no such bucket; 500 I/O; 503 a
 // mountpath is busy.
 func (s *Store) ListBucketVersions(ctx context.Context, bck wire.Bck, props *meta.Bprops, opts VersionListOptions) ([]Version, error) {
+	if len(opts.Prefix) > naming.MaxObjectName {
+		return nil, apierr.BadRequest("invalid prefix: longer than %d bytes", naming.MaxObjectName)
+	}
+	b := s.bucket(bck, props)
+	if b == nil {
+		return nil, apierr.BucketNotFound(bck)
+	}
 	if opts.Limit <= 0 {
 		opts.Limit = DefaultListLimit
 	}
+	if page, ok, err := s.indexedVersions(ctx, b, &opts); ok || err != nil {
+		return page, err
+	}
+	return s.walkVersions(ctx, bck, props, &opts)
+}
+
+// walkVersions makes a page of what the files say.
+func (s *Store) walkVersions(ctx context.Context, bck wire.Bck, props *meta.Bprops, opts *VersionListOptions) ([]Version, error) {
 	var page []Version
 	after := opts.After
 	if after != "" && !opts.AfterStamp.IsZero() && strings.HasPrefix(after, opts.Prefix) {
@@ -65,7 +83,22 @@ func (s *Store) ListBucketVersions(ctx context.Context, bck wire.Bck, props *met
 		}
 		after = names[len(names)-1]
 	}
-	return page[:min(len(page), opts.Limit)], nil
+	page = page[:min(len(page), opts.Limit)]
+	for i := range page {
+		page[i].shorten()
+	}
+	return page, nil
+}
+
+// shorten leaves what a page of a bucket's versions shows.
+func (v *Version) shorten() {
+	v.path, v.rec, v.at = "", record{}, object{}
+	if v.Damage != nil {
+		v.Attrs = Attrs{Stamp: v.Attrs.Stamp}
+		return
+	}
+	v.ETag, _ = v.Attrs.CustomValue(CustomETag)
+	v.Attrs.Custom, v.Attrs.Chunks, v.Attrs.LargestChunk = nil, 0, 0
 }
 
 // namesWithVersions returns the smallest names behind one that have any
@@ -115,16 +148,22 @@ func (s *Store) namesOfVersions(ctx context.Context, mp *fsys.Mountpath, bck wir
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		name, err := s.readVersionsName(mp, dir+"/"+versionsNameFile)
-		switch {
-		case err == nil:
-			yield(name)
-		case isNotExist(err), errors.Is(err, unix.ENOTDIR), errors.Is(err, errRecordDamaged):
-		default:
-			return mp.IOError("read "+dir, err)
-		}
-		return nil
+		return s.versionsNameOf(mp, dir, yield)
 	})
+}
+
+// versionsNameOf calls yield with the name of a directory of versions, if it
+// can be read.
+func (s *Store) versionsNameOf(mp *fsys.Mountpath, dir string, yield func(name string)) error {
+	name, err := s.readVersionsName(mp, dir+"/"+versionsNameFile)
+	switch {
+	case err == nil:
+		yield(name)
+	case isNotExist(err), errors.Is(err, unix.ENOTDIR), errors.Is(err, errRecordDamaged):
+	default:
+		return mp.IOError("read "+dir, err)
+	}
+	return nil
 }
 
 // readVersionsName reads the file that names a directory of versions.

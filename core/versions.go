@@ -22,6 +22,10 @@ type Version struct {
 	// stamp then, and its id is not known.
 	Damage error
 
+	// ETag is the custom key of that name, in pages of a bucket's versions,
+	// which have no other custom metadata and do not count chunks.
+	ETag string
+
 	path string
 	rec  record
 	at   object
@@ -309,6 +313,7 @@ func (s *Store) promote(ctx context.Context, o *object, v *Version) (path string
 		v.at.dirs.escaped.Store(holdsSome)
 	}
 	noted := s.note(&v.at)
+	noted.versions = true
 	defer noted.settle()
 	if err := s.renameInto(v.at.mp, v.path, path); err != nil {
 		if fsys.IsNameProblem(err) {
@@ -326,5 +331,6 @@ func (s *Store) promote(ctx context.Context, o *object, v *Version) (path string
 		}
 	}
 	noted.publish(&v.rec)
+	noted.dropVersion(v.rec.stamp)
 	return path, nil
 }

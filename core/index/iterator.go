@@ -4,14 +4,19 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Iterator is the current names of a bucket with a prefix, in order, as they
-// were when it was made. It is for one goroutine.
+// skipVersions is how many keys of versions are stepped over before it is
+// quicker to seek the next name.
+const skipVersions = 4
+
+// Iterator is the names of a bucket with a prefix, in order, as they were when
+// it was made. It is for one goroutine.
 type Iterator struct {
 	index   *Index
 	it      *pebble.Iterator
 	bid     uint64
 	name    []byte
 	seek    []byte // to go on there, nil: the next one
+	bound   []byte // scratch
 	started bool
 }
 
@@ -42,31 +47,39 @@ func (x *Index) Iterate(bid uint64, prefix, after string) (*Iterator, error) {
 	return &Iterator{index: x, it: it, bid: bid}, nil
 }
 
-// Next returns the next name and its value; both are valid until the call
-// after. ok is false at the end, or after an error.
+// Next returns the next name that has a current generation, and its value; both
+// are valid until the call after. ok is false at the end, or after an error.
 func (i *Iterator) Next() (name, value []byte, ok bool, err error) {
-	for {
-		switch {
-		case i.seek != nil:
-			ok = i.it.SeekGE(i.seek)
-			i.seek = nil
-		case !i.started:
-			ok = i.it.First()
-		default:
-			ok = i.it.Next()
-		}
-		i.started = true
-		if !ok {
-			return nil, nil, false, i.it.Error()
-		}
+	for skipped := 0; i.advance(); {
 		var current, good bool
 		i.name, current, good = appendName(i.name[:0], i.it.Key())
-		if !good || !current {
-			continue
+		switch {
+		case good && current:
+			value, err := i.it.ValueAndErr()
+			return i.name, value, err == nil, err
+		case good:
+			if skipped++; skipped == skipVersions {
+				skipped = 0
+				i.SeekPastName(i.name)
+			}
 		}
-		value, err := i.it.ValueAndErr()
-		return i.name, value, err == nil, err
 	}
+	return nil, nil, false, i.it.Error()
+}
+
+// advance goes to the next key.
+func (i *Iterator) advance() bool {
+	seek := i.seek
+	i.seek = nil
+	switch {
+	case seek != nil:
+		i.started = true
+		return i.it.SeekGE(seek)
+	case !i.started:
+		i.started = true
+		return i.it.First()
+	}
+	return i.it.Next()
 }
 
 // SeekPast makes Next go on after all names with a prefix.

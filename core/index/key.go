@@ -7,7 +7,7 @@ import (
 
 // A key is the bucket id, big-endian, and the name with each 00 written as
 // 00 FF, ended by 00 01: the order of keys is that of names, bytewise. A key
-// of a version that is not the current one goes on with its inverted stamp. The
+// of a version that is not the current one goes on with its Version. The
 // mark of a bucket whose every name is in the index is the id and 00 00, which
 // sorts before all names.
 const (
@@ -34,7 +34,7 @@ func appendKey(dst []byte, bid uint64, name string) []byte {
 }
 
 // keyLength is the length of what appendKey appends.
-func keyLength(name string) int {
+func keyLength[T string | []byte](name T) int {
 	n := bidSize + len(name) + 2
 	for i := range len(name) {
 		if name[i] == 0 {
@@ -52,7 +52,7 @@ func isMark(key []byte) bool {
 
 // appendAfter encodes a bound greater than every key of a name and not greater
 // than that of any greater name.
-func appendAfter(dst []byte, bid uint64, name string) []byte {
+func appendAfter[T string | []byte](dst []byte, bid uint64, name T) []byte {
 	return append(appendEscaped(appendBID(dst, bid), name), 0, terminator+1)
 }
 

@@ -17,7 +17,7 @@ import (
 // docs/on_disk_layout.md, section 8.
 const (
 	stateName   = "state"
-	stateFormat = 1
+	stateFormat = 2
 	stateLimit  = 4096
 
 	running = "running"
