@@ -47,6 +47,7 @@ type Node struct {
 	Paths []string    // mountpaths of a target
 
 	control *member
+	guard   *hookedGuard // of a target
 	served  chan error
 }
 
@@ -199,7 +200,8 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 	n.Disks, n.Paths = disks, list
 	memory := memsys.New(0)
 	control := all.member(id)
-	guard := target.NewGuard(n.Name(), id, control)
+	guard := &hookedGuard{Guard: target.NewGuard(n.Name(), id, control)}
+	n.guard = guard
 	n.Store = core.NewStore(core.Options{
 		FS: disks, NodeID: id, Memory: memory, Logger: o.Logger, Guard: guard, Epoch: guard.Epoch,
 	})
