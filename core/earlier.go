@@ -19,6 +19,9 @@ import (
 type Earlier struct {
 	Kind  Kind // 0: nothing newer than what is here
 	Attrs Attrs
+	// Told: a write that replaces it is to be told to them, see
+	// Peers.Supersede. Not so if an earlier write of this target was.
+	Told bool
 }
 
 // earlierState is what a write knows of earlier owners.
@@ -26,7 +29,6 @@ type earlierState struct {
 	Earlier
 	asked bool
 	epoch uint64 // of the placement under which it is so
-	hold  bool   // they may hold something, and are told of the commit
 }
 
 // newerThan tells that an earlier owner holds something newer than what is here.
@@ -62,7 +64,6 @@ func (w *write) askEarlier(ctx context.Context) error {
 		here = newest.stamp
 	}
 	w.earlier.Earlier, err = peers.Earlier(ctx, w.Key, here, w.opts.Conditions.any())
-	w.earlier.hold = true
 	return err
 }
 
@@ -165,11 +166,11 @@ func (w *write) commitAsOwner(ctx context.Context) (Attrs, error) {
 	}
 }
 
-// supersede tells earlier owners of a commit. If that fails the write is there,
-// and wins by its stamp; but the loss of its disk would bring the older one to
-// light, so it is not acknowledged.
+// supersede tells earlier owners of the first write since they were. If that
+// fails the write is there, and wins by its stamp; but the loss of its disk
+// would bring the older one to light, so it is not acknowledged.
 func (w *write) supersede(ctx context.Context, stamp Stamp) error {
-	if !w.earlier.hold {
+	if !w.earlier.Told {
 		return nil
 	}
 	return w.s.options.Ports.Peers.Supersede(context.WithoutCancel(ctx), w.Key, stamp)

@@ -31,13 +31,14 @@ func (t *Target) Earlier(ctx context.Context, key core.Key, here core.Stamp, all
 	if len(former) == 0 || decided(view, here) {
 		return newest, nil
 	}
+	newest.Told = true
 	for _, answer := range t.ask(ctx, view, key, former, nil) {
 		switch {
 		case errors.Is(answer.err, errOut) && !all:
 		case answer.err != nil:
 			return core.Earlier{}, t.errUnknown(key, []string{meta.NodeName(meta.RoleTarget, answer.id)})
 		case answer.Kind != 0 && answer.Stamp.Compare(here) > 0:
-			here, newest = answer.Stamp, core.Earlier{Kind: answer.Kind, Attrs: answer.attrs()}
+			here, newest.Kind, newest.Attrs = answer.Stamp, answer.Kind, answer.attrs()
 		}
 	}
 	return newest, nil

