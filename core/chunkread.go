@@ -16,9 +16,10 @@ import (
 
 // Segment is a piece of an object's content that lies in one file.
 type Segment struct {
-	File   fsys.File // open for reading
-	Offset int64     // in the file, bytes
-	Length int64     // bytes
+	File      fsys.File // open for reading
+	Mountpath *fsys.Mountpath
+	Offset    int64 // in the file, bytes
+	Length    int64 // bytes
 }
 
 // chunkedContent is what a Reader of a chunked object has beside the first
@@ -31,7 +32,8 @@ type chunkedContent struct {
 
 	mu     sync.Mutex
 	open   fsys.File // the chunk that ReadAt used last, if not the first
-	number int       // its index
+	on     *fsys.Mountpath
+	number int // its index
 }
 
 // IsChunked tells that the content lies in several files: what is sent must go
@@ -62,25 +64,41 @@ func (r *Reader) Prepare(ctx context.Context, start, length int64) error {
 // send ends it and is returned as it is.
 func (r *Reader) Segments(start, length int64, send func(Segment) error) error {
 	if r.chunked == nil {
-		return send(Segment{File: r.File, Offset: start, Length: length})
+		return send(Segment{File: r.File, Mountpath: r.Mountpath, Offset: start, Length: length})
 	}
 	return r.chunked.each(start, length, func(i int, off, n int64) error {
 		if i == 0 {
-			return send(Segment{File: r.File, Offset: off, Length: n})
+			return send(Segment{File: r.File, Mountpath: r.Mountpath, Offset: off, Length: n})
 		}
-		f, err := r.chunked.openChunk(i)
+		f, mp, err := r.chunked.openChunk(i)
 		if err != nil {
 			return err
 		}
-		err = send(Segment{File: f, Offset: off, Length: n})
+		err = send(Segment{File: f, Mountpath: mp, Offset: off, Length: n})
 		return errors.Join(err, f.Close())
 	})
 }
 
-// ReadAt implements io.ReaderAt over the whole content.
+// readIn reads from a file as one operation of its mountpath. Errors are io.EOF
+// and those of IOError; 503 if the mountpath does not answer.
+func readIn(mp *fsys.Mountpath, f fsys.File, p []byte, off int64) (int, error) {
+	age, err := mp.Enter()
+	if err != nil {
+		return 0, err
+	}
+	n, err := f.ReadAt(p, off)
+	mp.Leave(age)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = mp.IOError("read "+f.Path(), err)
+	}
+	return n, err
+}
+
+// ReadAt implements io.ReaderAt over the whole content. Errors beside io.EOF are
+// those of Open.
 func (r *Reader) ReadAt(p []byte, off int64) (n int, err error) {
 	if r.chunked == nil {
-		return r.File.ReadAt(p, off)
+		return readIn(r.Mountpath, r.File, p, off)
 	}
 	want := len(p)
 	if off < 0 || off > r.Size {
@@ -91,7 +109,7 @@ func (r *Reader) ReadAt(p []byte, off int64) (n int, err error) {
 	}
 	err = r.chunked.each(off, int64(len(p)), func(i int, at, length int64) error {
 		piece := p[n : n+int(length)]
-		m, err := r.chunked.readChunk(r.File, i, piece, at)
+		m, err := r.chunked.readChunk(r.Mountpath, r.File, i, piece, at)
 		n += m
 		if m == len(piece) {
 			return nil
@@ -129,9 +147,9 @@ func (c *chunkedContent) each(start, length int64, do func(i int, off, n int64) 
 
 // readChunk reads from one chunk. The chunk that was read last stays open: a
 // copy goes through a chunk in many steps.
-func (c *chunkedContent) readChunk(first fsys.File, i int, p []byte, off int64) (int, error) {
+func (c *chunkedContent) readChunk(home *fsys.Mountpath, first fsys.File, i int, p []byte, off int64) (int, error) {
 	if i == 0 {
-		return first.ReadAt(p, off)
+		return readIn(home, first, p, off)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,13 +158,13 @@ func (c *chunkedContent) readChunk(first fsys.File, i int, p []byte, off int64) 
 			_ = c.open.Close() // was only read
 			c.open = nil
 		}
-		f, err := c.openChunk(i)
+		f, mp, err := c.openChunk(i)
 		if err != nil {
 			return 0, err
 		}
-		c.open, c.number = f, i
+		c.open, c.on, c.number = f, mp, i
 	}
-	return c.open.ReadAt(p, off)
+	return readIn(c.on, c.open, p, off)
 }
 
 // check looks whether every chunk of a range is there and has its size.
@@ -162,7 +180,7 @@ func (c *chunkedContent) check(ctx context.Context, start, length int64) error {
 			}
 			return nil
 		}
-		_, info, err := c.find(want)
+		_, _, info, err := c.find(want)
 		switch {
 		case err != nil:
 			return err
@@ -177,14 +195,16 @@ func (c *chunkedContent) check(ctx context.Context, start, length int64) error {
 
 // find looks for a chunk: where the manifest says, then on all mountpaths. The
 // kind of info is zero if there is none.
-func (c *chunkedContent) find(want *chunk) (path string, info fsys.FileInfo, err error) {
+func (c *chunkedContent) find(want *chunk) (path string, mp *fsys.Mountpath, info fsys.FileInfo, err error) {
 	all := c.s.options.FS.Available().All()
-	look := func(here bool) error {
-		for _, mp := range all {
+	for _, here := range [...]bool{true, false} {
+		for _, mp = range all {
 			if (mp.ID == want.mp) != here {
 				continue
 			}
-			err := c.s.withSlot(mp, nil, func() error {
+			err = c.s.withSlot(mp, nil, func() error {
+				age := mp.Begin()
+				defer mp.End(age)
 				path = chunkPath(mp, &c.o, c.manifest.upload, want.number)
 				info, err = c.s.system.Stat(path)
 				if err != nil && !isNotExist(err) {
@@ -193,27 +213,29 @@ func (c *chunkedContent) find(want *chunk) (path string, info fsys.FileInfo, err
 				return nil
 			})
 			if err != nil || info.Kind == fsys.KindFile {
-				return err
+				return path, mp, info, err
 			}
 		}
-		return nil
 	}
-	if err := look(true); err != nil || info.Kind == fsys.KindFile {
-		return path, info, err
-	}
-	return path, info, look(false)
+	return path, mp, info, nil
 }
 
-// openChunk opens a chunk other than the first.
-func (c *chunkedContent) openChunk(i int) (fsys.File, error) {
-	path, info, err := c.find(&c.manifest.chunks[i])
+// openChunk opens a chunk other than the first, and tells where it lies.
+func (c *chunkedContent) openChunk(i int) (fsys.File, *fsys.Mountpath, error) {
+	path, mp, info, err := c.find(&c.manifest.chunks[i])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if info.Kind != fsys.KindFile {
-		return nil, c.truncated(i, -1)
+		return nil, nil, c.truncated(i, -1)
 	}
-	return c.s.openFile(path)
+	age, err := mp.Enter()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer mp.Leave(age)
+	f, err := c.s.openFile(path)
+	return f, mp, err
 }
 
 // truncated is the 500 of a chunk that is missing (has is negative) or has a
@@ -278,6 +300,8 @@ func (s *Store) loadManifest(o *object, rec *record, first string) (*manifest, e
 	path := manifestPath(o.mp, o, ref.upload)
 	var m *manifest
 	err := s.withSlot(o.mp, nil, func() error {
+		age := o.mp.Begin()
+		defer o.mp.End(age)
 		file, err := s.readSmall(o.mp, path, int(min(ref.length, maxManifest)))
 		if err != nil {
 			return err

@@ -65,17 +65,13 @@ func (s *Store) verifyContent(ctx context.Context, o *object, c *candidate) (dam
 	if err != nil {
 		return badRecord(o, err), nil
 	}
-	if err := o.mp.Acquire(ctx); err != nil {
-		return nil, err
-	}
-	defer o.mp.Release()
 	buf := s.memory.Get(memsys.MaxSlab)
 	defer buf.Free()
 	for off := int64(0); off < c.info.Size; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		n, err := c.file.ReadAt(buf.Bytes()[:min(int64(len(buf.Bytes())), c.info.Size-off)], off)
+		n, err := readIn(o.mp, c.file, buf.Bytes()[:min(int64(len(buf.Bytes())), c.info.Size-off)], off)
 		_, _ = h.Write(buf.Bytes()[:n]) // hashes never fail
 		off += int64(n)
 		if err != nil && off < c.info.Size {

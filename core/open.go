@@ -233,6 +233,8 @@ func (s *Store) openOnce(ctx context.Context, o *object, hold bool) (c candidate
 
 // openHere opens the file of a name on its mountpath.
 func (s *Store) openHere(o *object, buf []byte) (c candidate, err error) {
+	age := o.mp.Begin()
+	defer o.mp.End(age)
 	c.mp = o.mp
 	if o.plain != "" {
 		if err := s.openAt(o, o.plain, buf, &c); err != nil {

@@ -110,7 +110,9 @@ func (p *partFile) Write(data []byte) (int, error) {
 		return 0, err
 	}
 	defer p.mp.Release()
+	age := p.mp.Begin()
 	n, err := p.file.Write(data)
+	p.mp.End(age)
 	p.rec.crc = crc32.Update(p.rec.crc, castagnoli, data[:n])
 	p.rec.size += int64(n)
 	if p.md5 != nil {

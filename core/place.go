@@ -61,6 +61,8 @@ func (s *Store) current(o *object) (e existing, err error) {
 
 // here looks at both places of a name on its mountpath.
 func (s *Store) here(o *object) (existing, error) {
+	age := o.mp.Begin()
+	defer o.mp.End(age)
 	var e existing
 	if o.plain != "" {
 		if err := s.lookAt(o, o.plain, PlacePlain, &e); err != nil {

@@ -298,8 +298,9 @@ func (w *write) append(ctx context.Context, chunk []byte) error {
 	if err := w.mp.Acquire(ctx); err != nil {
 		return err
 	}
+	age := w.mp.Begin()
 	_, err := w.file.Write(chunk)
-	w.mp.Release()
+	w.mp.Leave(age)
 	return err
 }
 

@@ -25,13 +25,15 @@ func (s *Store) openWarm(ctx context.Context, key *Key, r *Reader) bool {
 		s.unlockWarm(mp, digest)
 		return false
 	}
+	age := mp.Begin()
 	f, err := s.reopenFile(r.spare, e.path)
 	if err != nil {
+		mp.End(age)
 		s.unlockWarm(mp, digest)
 		return false
 	}
 	info, err := f.Stat()
-	mp.Release()
+	mp.Leave(age)
 	if err != nil || identityOf(&info) != e.file {
 		s.locks.unlock(digest, false)
 		r.spare = f
@@ -57,7 +59,9 @@ func (s *Store) headWarm(ctx context.Context, key *Key, attrs *Attrs) bool {
 	if e == nil {
 		return false
 	}
+	age := mp.Begin()
 	info, err := s.system.Stat(e.path)
+	mp.End(age)
 	if err != nil || identityOf(&info) != e.file {
 		return false
 	}

@@ -362,7 +362,7 @@ func (m *Manager) newDisk(c *candidate) *disk {
 	return &disk{record: c.record, lock: c.lock, mp: &Mountpath{
 		Path: c.path, Label: c.label, ID: c.record.MountpathID, Digest: c.record.PlacementDigest,
 		manager: m, system: m.options.System, filesystem: c.filesystem, name: mountpathName(c.path, c.filesystem.Disks),
-		slots: make(chan struct{}, m.options.Slots), workRun: m.run, process: int64(os.Getpid()),
+		limit: int64(m.options.Slots), flight: flight{freed: make(chan struct{}, 1)}, workRun: m.run, process: int64(os.Getpid()),
 	}}
 }
 

@@ -131,11 +131,13 @@ func isShortage(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM)
 }
 
-// watch begins the checks that are due, and looks at the mountpaths' roots,
-// until the manager is closed.
+// watch begins the checks that are due, looks at the mountpaths' roots, and for
+// operations that do not end, until the manager is closed.
 func (m *Manager) watch() {
 	look := time.NewTicker(m.options.LookInterval)
 	defer look.Stop()
+	ages := time.NewTicker(m.options.HangTime / agesPerHang)
+	defer ages.Stop()
 	for {
 		select {
 		case <-m.ctx.Done():
@@ -144,6 +146,8 @@ func (m *Manager) watch() {
 			m.beginChecks()
 		case <-look.C:
 			m.lookAtRoots()
+		case now := <-ages.C:
+			m.ageAll(now)
 		}
 	}
 }

@@ -10,9 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
-	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"golang.org/x/sys/unix"
 )
@@ -31,10 +29,12 @@ type Mountpath struct {
 	name       string // String()
 
 	looking   atomic.Bool // somebody looks whether the root is there
-	slots     chan struct{}
+	limit     int64       // of operations under way
 	workCount atomic.Uint64
 	workRun   string // random, one a start: old work files are told by it
 	process   int64  // this one's id
+
+	flight flight
 }
 
 // Filesystem is the filesystem that the mountpath lies on; mountpaths of one
@@ -54,34 +54,6 @@ func mountpathName(path string, disks []string) string {
 	}
 	return "mp[" + path + ", [" + strings.Join(disks, " ") + "]]"
 }
-
-// Acquire takes one of the mountpath's slots for a disk operation. When all
-// are taken it waits, at most Options.SlotWait, and then returns a 503: a disk
-// that hangs must not take the process with it. Every nil is followed by one
-// Release.
-func (mp *Mountpath) Acquire(ctx context.Context) error {
-	select {
-	case mp.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	timer := time.NewTimer(mp.manager.options.SlotWait)
-	defer timer.Stop()
-	select {
-	case mp.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return apierr.Unavailable(time.Second, "%s is busy: %d disk operations in flight", mp.name, cap(mp.slots))
-	}
-}
-
-// Release gives the slot of an Acquire back.
-func (mp *Mountpath) Release() { <-mp.slots }
-
-// InFlight is the number of disk operations under way.
-func (mp *Mountpath) InFlight() int { return len(mp.slots) }
 
 // CreateBucket makes the bucket's directories; those that exist are kept. They
 // are durable when it returns. For a bucket that is complete it costs one stat
@@ -195,7 +167,9 @@ func (mp *Mountpath) NewWork(b wire.Bck, tag string) (path string, f File, err e
 	buf = append(buf, '.')
 	buf = strconv.AppendInt(buf, mp.process, 16)
 	path = string(buf)
+	age := mp.Begin()
 	f, err = mp.system.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, fileMode)
+	mp.End(age)
 	if err != nil {
 		return "", nil, err
 	}

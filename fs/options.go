@@ -34,6 +34,7 @@ type Options struct {
 
 	Slots    int           // disk operations in flight on one mountpath, default 256
 	SlotWait time.Duration // longest wait for one of them, default 5 s
+	HangTime time.Duration // a mountpath with an older operation hangs, default 5 s
 }
 
 // Watermarks are percentages of used capacity.
@@ -78,6 +79,8 @@ const (
 	EventFault
 	// EventCheck: a health check begins.
 	EventCheck
+	// EventHung: operations do not end; see Mountpath.Hung.
+	EventHung
 )
 
 // String is the kind in words.
@@ -97,6 +100,8 @@ func (k EventKind) String() string {
 		return "disk fault"
 	case EventCheck:
 		return "health check"
+	case EventHung:
+		return "disk hangs"
 	}
 	return "unknown event"
 }
@@ -131,5 +136,8 @@ func (o *Options) setDefaults() {
 	}
 	if o.SlotWait <= 0 {
 		o.SlotWait = 5 * time.Second
+	}
+	if o.HangTime <= 0 {
+		o.HangTime = 5 * time.Second
 	}
 }

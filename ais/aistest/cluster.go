@@ -27,9 +27,10 @@ type Options struct {
 	Mountpaths int // of each target, default 2
 	Config     func(*config.Cluster)
 	Limits     node.Limits
-	Logger     *slog.Logger  // default: nothing is logged
-	System     fs.System     // of the targets' disks, default: the real one
-	Space      fs.Watermarks // default 100: the machine's own fill level must not matter
+	Logger     *slog.Logger      // default: nothing is logged
+	System     fs.System         // of the targets' disks, default: the real one
+	Space      fs.Watermarks     // default 100: the machine's own fill level must not matter
+	Disks      func(*fs.Options) // changes the options of the targets' mountpaths; may be nil
 }
 
 // Cluster is a running cluster. It ends with the test.
@@ -185,9 +186,13 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 		list = append(list, path)
 	}
 	space := o.Space
-	disks, err := fs.Open(fs.Options{
+	opts := fs.Options{
 		System: o.System, Mountpaths: paths, TestMode: true, NodeID: id, ConfDir: root, Logger: o.Logger, Space: func() fs.Watermarks { return space },
-	})
+	}
+	if o.Disks != nil {
+		o.Disks(&opts)
+	}
+	disks, err := fs.Open(opts)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/aistore-go/aistore/ais/node/fastpath"
 )
 
@@ -96,9 +98,12 @@ func (c *servedConn) writeInTime(p []byte) (written int, err error) {
 // ReadFrom implements io.ReaderFrom. net/http sends files by sendfile only if
 // it finds this method.
 func (c *servedConn) ReadFrom(r io.Reader) (sent int64, err error) {
-	limited, ok := r.(*io.LimitedReader)
-	if _, file := limitedFile(limited); !ok || !file {
+	limited, file, gate := fastpath.FileOf(r)
+	switch {
+	case file == nil:
 		return io.Copy(struct{ io.Writer }{c}, r)
+	case gate != nil:
+		return c.sendBehindGate(limited, file, gate)
 	}
 	for limited.N > 0 {
 		if err := c.arm(); err != nil {
@@ -115,12 +120,43 @@ func (c *servedConn) ReadFrom(r io.Reader) (sent int64, err error) {
 	return sent, nil
 }
 
-func limitedFile(l *io.LimitedReader) (*os.File, bool) {
-	if l == nil {
-		return nil, false
+// sendBehindGate is ReadFrom for a file whose disk is behind a gate, which
+// TCPConn.ReadFrom would hold while it waits for the client.
+func (c *servedConn) sendBehindGate(part *io.LimitedReader, file *os.File, gate fastpath.Gate) (sent int64, err error) {
+	socket, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
 	}
-	f, ok := l.R.(*os.File)
-	return f, ok
+	fd := int(file.Fd())
+	for part.N > 0 {
+		if err := c.arm(); err != nil {
+			return sent, err
+		}
+		var n int
+		var failed error
+		err := socket.Write(func(to uintptr) bool {
+			n, failed = fastpath.SendFile(int(to), fd, gate, nil, min(part.N, sendPiece))
+			return !errors.Is(failed, unix.EAGAIN)
+		})
+		if n > 0 {
+			sent += int64(n)
+			part.N -= int64(n)
+		}
+		switch {
+		case err != nil:
+			return sent, err
+		case failed == nil && n <= 0:
+			return sent, nil // the file is shorter
+		case failed != nil && !errors.Is(failed, unix.EINTR):
+			if cause := fastpath.FileError(failed); cause != nil {
+				failed = cause
+			} else {
+				failed = &net.OpError{Op: "sendfile", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError("sendfile", failed)}
+			}
+			return sent, failed
+		}
+	}
+	return sent, nil
 }
 
 // connKey is the key of the connection in a request's context.

@@ -205,9 +205,9 @@ func (t *Target) replyFiles(c *fastpath.Conn, q *fastRequest) (outcome fastpath.
 	if q.reader.IsChunked() {
 		err = q.reader.Segments(part.start, part.length, func(s core.Segment) (err error) {
 			if outcome == fastpath.Slow {
-				outcome, err = c.ReplyFile(q.header(c, c.Header()), s.File.Fd(), s.Offset, s.Length)
+				outcome, err = c.ReplyFile(q.header(c, c.Header()), s.File.Fd(), s.Mountpath, s.Offset, s.Length)
 			} else {
-				outcome, err = c.SendFile(s.File.Fd(), s.Offset, s.Length)
+				outcome, err = c.SendFile(s.File.Fd(), s.Mountpath, s.Offset, s.Length)
 			}
 			return err
 		})
@@ -215,7 +215,7 @@ func (t *Target) replyFiles(c *fastpath.Conn, q *fastRequest) (outcome fastpath.
 			outcome = fastpath.Broken // between two files
 		}
 	} else {
-		outcome, err = c.ReplyFile(q.header(c, c.Header()), q.reader.Fd(), part.start, part.length)
+		outcome, err = c.ReplyFile(q.header(c, c.Header()), q.reader.Fd(), q.reader.Mountpath, part.start, part.length)
 	}
 	var network *net.OpError
 	switch {

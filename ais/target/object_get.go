@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aistore-go/aistore/ais/node/fastpath"
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/cksum"
 	"github.com/aistore-go/aistore/cmn/httprange"
@@ -146,7 +147,7 @@ func (t *Target) sendFile(w http.ResponseWriter, reader *core.Reader, part *cont
 		if !begun {
 			begin()
 		}
-		sent, err := io.Copy(w, &io.LimitedReader{R: file, N: s.Length})
+		sent, err := io.Copy(w, &io.LimitedReader{R: &fastpath.File{File: file, Gate: s.Mountpath}, N: s.Length})
 		if err == nil && sent < s.Length {
 			err = io.ErrUnexpectedEOF
 		}
@@ -183,11 +184,11 @@ func (t *Target) rangeChecksum(reader *core.Reader, kind string, start, length i
 	return cksum.Sum(kind, sum), nil
 }
 
-// readFailed is the 500 of an object whose file cannot be read.
+// readFailed is what a client is told of an object whose file cannot be read:
+// 500, or 503 if its mountpath does not answer.
 func (t *Target) readFailed(reader *core.Reader, cause error) error {
-	where := "a mountpath"
-	if reader.Mountpath != nil {
-		where = reader.Mountpath.String()
+	if reader.Mountpath == nil {
+		return apierr.Wrap(cause, http.StatusInternalServerError, "", "%s: failed to read the object", t.node.Name())
 	}
-	return apierr.Wrap(cause, http.StatusInternalServerError, "", "%s: failed to read the object on %s", t.node.Name(), where)
+	return reader.Mountpath.IOError(t.node.Name()+": failed to read the object", cause)
 }

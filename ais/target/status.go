@@ -82,18 +82,24 @@ func (s *diskStatus) Capacity() wire.Capacity {
 		mp := &have.Mountpaths[i]
 		c.Mountpaths[mp.Path] = &wire.CDF{
 			Label: mp.Label, Used: mp.Used, Avail: mp.Avail, PctUsed: int32(mp.PctUsed),
-			Disks: withAlert(s.load.Of(mp.Path), diskAlert(mp, infos[mp.Path])),
+			Disks: withAlert(s.load.Of(mp.Path), diskAlert(mp, infos[mp.Path], s.hung(mp.Path))),
 			FS:    wire.FsInfo{Fs: mp.Filesystem.Device, FsType: mp.Filesystem.Type, FsID: wire.FsID(mp.Filesystem.FsID)},
 		}
 	}
 	return c
 }
 
+// hung tells that a mountpath does not answer.
+func (s *diskStatus) hung(path string) bool {
+	mp := s.disks.Find(path)
+	return mp != nil && mp.Hung()
+}
+
 // diskAlert is the worst that is to be told of a mountpath, in brackets, ""
 // for nothing.
-func diskAlert(mp *fs.MountpathCapacity, info *fs.MountpathInfo) string {
+func diskAlert(mp *fs.MountpathCapacity, info *fs.MountpathInfo, hung bool) string {
 	switch {
-	case mp.Err != nil, info != nil && info.Fault != "":
+	case mp.Err != nil, hung, info != nil && info.Fault != "":
 		return "(faulted)"
 	case mp.OutOfSpace:
 		return "(out-of-space)"
@@ -139,6 +145,11 @@ func (s *diskStatus) Alerts() wire.NodeFlags {
 			inUse++
 		}
 		if info.Lost != nil || info.Fault != "" {
+			flags |= wire.NodeDiskFault
+		}
+	}
+	for _, mp := range s.disks.Available().All() {
+		if mp.Hung() {
 			flags |= wire.NodeDiskFault
 		}
 	}

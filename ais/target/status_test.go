@@ -34,9 +34,12 @@ func TestDiskAlert(t *testing.T) {
 		{"faulty, and full", fs.MountpathCapacity{OutOfSpace: true}, &fs.MountpathInfo{State: fs.StateAvailable, Fault: "degraded"}, "(faulted)"},
 		{"cannot be asked", fs.MountpathCapacity{Err: unix.EIO}, &fine, "(faulted)"},
 	} {
-		if have := diskAlert(&tc.mp, tc.info); have != tc.want {
+		if have := diskAlert(&tc.mp, tc.info, false); have != tc.want {
 			t.Errorf("%s: %q, want %q", tc.name, have, tc.want)
 		}
+	}
+	if have := diskAlert(&fs.MountpathCapacity{}, &fine, true); have != "(faulted)" {
+		t.Errorf("hangs: %q", have)
 	}
 	if disks := withAlert([]string{"sda", "sdb"}, "(faulted)"); !slices.Equal(disks, []string{"sda(faulted)", "sdb(faulted)"}) {
 		t.Errorf("%q", disks)

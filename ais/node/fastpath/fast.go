@@ -98,19 +98,19 @@ func (c *Conn) Reply(header, content []byte) Outcome {
 }
 
 // ReplyFile sends a header and then length bytes of an open file from an
-// offset on by sendfile. The error says why the answer is not whole; of the
-// client's going away it is a *net.OpError. More of the content may follow with
-// SendFile.
-func (c *Conn) ReplyFile(header []byte, file uintptr, offset, length int64) (Outcome, error) {
+// offset on by sendfile; gate, if not nil, is that of its disk. The error says
+// why the answer is not whole; of the client's going away it is a *net.OpError.
+// More of the content may follow with SendFile.
+func (c *Conn) ReplyFile(header []byte, file uintptr, gate Gate, offset, length int64) (Outcome, error) {
 	if err := c.send(header, nil); err != nil {
 		return Broken, err
 	}
-	return c.SendFile(file, offset, length)
+	return c.SendFile(file, gate, offset, length)
 }
 
 // SendFile sends length bytes of an open file after what was sent already.
-func (c *Conn) SendFile(file uintptr, offset, length int64) (Outcome, error) {
-	sent, err := c.sendFile(int(file), &offset, length)
+func (c *Conn) SendFile(file uintptr, gate Gate, offset, length int64) (Outcome, error) {
+	sent, err := c.sendFile(int(file), gate, &offset, length)
 	switch {
 	case err != nil:
 		return Broken, err

@@ -3,7 +3,6 @@ package fastpath
 import (
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -296,12 +295,8 @@ func (w *response) ReadFrom(r io.Reader) (int64, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	limited, ok := r.(*io.LimitedReader)
-	if !ok || w.length < 0 || !w.sendsContent() || !w.hasType || limited.N > w.length-w.written {
-		return w.copyFrom(r)
-	}
-	file, ok := limited.R.(*os.File)
-	if !ok {
+	limited, file, gate := FileOf(r)
+	if file == nil || w.length < 0 || !w.sendsContent() || !w.hasType || limited.N > w.length-w.written {
 		return w.copyFrom(r)
 	}
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
@@ -310,7 +305,7 @@ func (w *response) ReadFrom(r io.Reader) (int64, error) {
 	if err := w.FlushError(); err != nil {
 		return 0, err
 	}
-	sent, err := w.c.sendFile(int(file.Fd()), nil, limited.N)
+	sent, err := w.c.sendFile(int(file.Fd()), gate, nil, limited.N)
 	w.err = err
 	w.written += sent
 	limited.N -= sent

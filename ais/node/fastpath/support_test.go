@@ -119,7 +119,7 @@ func (f fastTest) ServeFast(c *Conn, r *Request) Outcome {
 	case "/fast/file":
 		header := c.AppendStatus(c.Header(), "200 OK")
 		header = AppendField(header, "Content-Length", fmt.Sprint(len(f.r.content)))
-		outcome, err := c.ReplyFile(append(header, "\r\n"...), f.r.file.Fd(), 0, int64(len(f.r.content)))
+		outcome, err := c.ReplyFile(append(header, "\r\n"...), f.r.file.Fd(), nil, 0, int64(len(f.r.content)))
 		if err != nil {
 			return Broken
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +14,7 @@ import (
 type writing struct {
 	first, second []byte
 	file          int
+	gate          Gate // of the file's disk; nil: none
 	offset        *int64
 	left, sent    int64
 	err           error
@@ -42,15 +42,15 @@ func (c *Conn) send(first, second []byte) error {
 
 // sendFile sends a part of a file; fewer bytes than asked for without an error
 // mean that the file has ended.
-func (c *Conn) sendFile(file int, offset *int64, length int64) (int64, error) {
+func (c *Conn) sendFile(file int, gate Gate, offset *int64, length int64) (int64, error) {
 	w := &c.write
-	w.file, w.offset, w.left, w.sent, w.err = file, offset, length, 0, nil
+	w.file, w.gate, w.offset, w.left, w.sent, w.err = file, gate, offset, length, 0, nil
 	if !c.inside || !w.sendFile(uintptr(c.fd)) {
 		if err := c.raw.Write(w.sendFile); err != nil && w.err == nil {
 			w.err = err
 		}
 	}
-	w.offset = nil
+	w.offset, w.gate = nil, nil
 	return w.sent, c.sent()
 }
 
@@ -100,7 +100,11 @@ func (c *Conn) sendFileStep(fd uintptr) bool {
 	const most = 4 << 20
 	w := &c.write
 	for w.left > 0 {
-		n, err := syscall.Sendfile(int(fd), w.file, w.offset, int(min(w.left, most)))
+		n, err := SendFile(int(fd), w.file, w.gate, w.offset, min(w.left, most))
+		if cause := FileError(err); cause != nil {
+			w.err = cause
+			return true
+		}
 		if n > 0 {
 			w.moved = true
 			w.left -= int64(n)
