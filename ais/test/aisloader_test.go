@@ -17,12 +17,8 @@ import (
 func TestAisloader(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1, 2)
-	program := filepath.Join(t.TempDir(), "aisloader")
-	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/aisloader").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
 	command := func(args string) (*exec.Cmd, *bytes.Buffer) {
-		cmd := exec.Command(program, strings.Fields(args)...)
+		cmd := exec.Command(filepath.Join(programs, "aisloader"), strings.Fields(args)...)
 		cmd.Env = append(os.Environ(), "AIS_ENDPOINT="+c.nodes[0].URL())
 		out := &bytes.Buffer{}
 		cmd.Stdout, cmd.Stderr = out, out

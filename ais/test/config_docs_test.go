@@ -2,8 +2,6 @@ package test
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,24 +16,9 @@ import (
 func TestConfigurationPages(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 2, 1)
-	path := os.Getenv("PATH")
-	if _, err := exec.LookPath("curl"); err != nil {
-		path = miniCurl(t) + string(os.PathListSeparator) + path
-	}
-	environment := append(os.Environ(), "PATH="+path, "AIS="+c.nodes[1].URL(), "NODE="+idOf(t, c.targets()[0]))
-	for _, page := range []string{"../../docs/configuration.md", "../../docs/feature_flags.md"} {
-		for _, e := range examplesOf(t, page) {
-			cmd := exec.Command("/bin/sh", "-c", e.command)
-			cmd.Env = environment
-			out, err := cmd.Output()
-			if err != nil {
-				t.Errorf("%s line %d: %s: %v", page, e.line, e.command, err)
-			}
-			got := strings.TrimSuffix(string(out), "\n")
-			if want := strings.Join(e.want, "\n"); !printed(want, got) {
-				t.Errorf("%s line %d: %s\nprinted:\n%s\nthe page says:\n%s", page, e.line, e.command, got, want)
-			}
-		}
+	env := []string{"AIS=" + c.nodes[1].URL(), "NODE=" + idOf(t, c.targets()[0])}
+	for _, name := range []string{"configuration.md", "feature_flags.md"} {
+		page{name: name, env: env}.run(t)
 	}
 }
 

@@ -9,82 +9,34 @@ import (
 	"testing"
 )
 
-// example is one command of a page and what the page says it prints.
-type example struct {
-	line    int
-	command string
-	want    []string
-}
-
-// examplesOf reads the console blocks of a page: "$ " starts a command, what
-// follows is its output.
-func examplesOf(t *testing.T, page string) (examples []example) {
-	t.Helper()
-	data, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	inside := false
-	for i, line := range strings.Split(string(data), "\n") {
-		switch {
-		case strings.HasPrefix(line, "```"):
-			inside = line == "```console"
-		case !inside:
-		case strings.HasPrefix(line, "$ "):
-			examples = append(examples, example{line: i + 1, command: line[2:]})
-		case len(examples) > 0:
-			last := &examples[len(examples)-1]
-			last.want = append(last.want, line)
-		}
-	}
-	if len(examples) == 0 {
-		t.Fatalf("%s has no examples", page)
-	}
-	return examples
-}
-
 // TestHTTPAPIPage runs every curl line of docs/http_api.md.
 func TestHTTPAPIPage(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, 3)
-	path := os.Getenv("PATH")
-	if _, err := exec.LookPath("curl"); err != nil {
-		path = miniCurl(t) + string(os.PathListSeparator) + path
-	}
-	for _, e := range examplesOf(t, "../../docs/http_api.md") {
-		cmd := exec.Command("/bin/sh", "-c", e.command)
-		cmd.Env = append(os.Environ(), "PATH="+path, "AIS="+c.nodes[1].URL())
-		out, err := cmd.Output()
-		if err != nil {
-			t.Errorf("line %d: %s: %v", e.line, e.command, err)
-		}
-		got := strings.TrimSuffix(strings.ReplaceAll(string(out), "\r", ""), "\n")
-		if want := strings.Join(e.want, "\n"); !printed(want, got) {
-			t.Errorf("line %d: %s\nprinted:\n%s\nthe page says:\n%s", e.line, e.command, got, want)
-		}
-	}
+	page{name: "http_api.md", env: []string{"AIS=" + c.nodes[1].URL()}}.run(t)
 }
 
-// TestCLIPage runs every command of docs/cli.md, in order, in a folder of its
-// own. What goes to stderr is part of a transcript.
+// TestCLIPage runs every command of docs/cli.md in a folder of its own.
 func TestCLIPage(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, 3)
-	folder, config := t.TempDir(), t.TempDir()
-	env := append(os.Environ(),
-		"PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH"),
-		"AIS_ENDPOINT="+c.nodes[1].URL(), "AIS_CLI_CONFIG_DIR="+config, "AIS_DIRECT=")
-	for _, e := range examplesOf(t, "../../docs/cli.md") {
-		cmd := exec.Command("/bin/sh", "-c", e.command)
-		cmd.Env, cmd.Dir = env, folder
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Errorf("line %d: %s: %v", e.line, e.command, err)
-		}
-		got := strings.TrimSuffix(string(out), "\n")
-		if want := strings.Join(e.want, "\n"); !printed(want, got) {
-			t.Errorf("line %d: %s\nprinted:\n%s\nthe page says:\n%s", e.line, e.command, got, want)
-		}
+	env := []string{"AIS_ENDPOINT=" + c.nodes[1].URL(), "AIS_CLI_CONFIG_DIR=" + t.TempDir(), "AIS_DIRECT="}
+	page{name: "cli.md", env: env, dir: t.TempDir(), stderr: true}.run(t)
+}
+
+// TestObjectPages runs the pages about objects and buckets, one after the
+// other, on one cluster of one target.
+func TestObjectPages(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, 1)
+	c.Mountpaths = 2
+	c.up()
+	env := []string{
+		"AIS=" + c.nodes[0].URL(), "AIS_ENDPOINT=" + c.nodes[0].URL(), "AIS_CLI_CONFIG_DIR=" + t.TempDir(), "AIS_DIRECT=",
+		"TARGET=" + c.nodes[1].URL(), "DISK=" + c.Mountpath(c.nodes[1], 1), "DISKS=" + filepath.Dir(c.Mountpath(c.nodes[1], 1)),
+	}
+	for _, name := range []string{"object.md", "bucket.md", "aisloader.md", "checksum.md"} {
+		page{name: name, env: env, dir: t.TempDir(), stderr: true}.run(t)
 	}
 }
 

@@ -46,11 +46,9 @@ func buildAndRun(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	programs = dir
-	for _, name := range []string{"aisnode", "ais"} {
-		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), "../../cmd/"+name)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return 1, fmt.Errorf("build %s: %w\n%s", name, err, out)
-		}
+	cmd := exec.Command("go", "build", "-o", dir, "../../cmd/aisnode", "../../cmd/ais", "../../cmd/aisloader")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("build: %w\n%s", err, out)
 	}
 	return m.Run(), nil
 }

@@ -15,8 +15,9 @@ import (
 
 type options struct {
 	url, method, data, upload, output, format string
+	dump                                      string // where headers go: "-" is stdout
 	headers                                   []string
-	follow, head                              bool
+	follow, head, include, fail               bool
 }
 
 func main() {
@@ -43,7 +44,7 @@ func run(args []string) error {
 		if !o.follow {
 			return http.ErrUseLastResponse
 		}
-		if o.head {
+		if o.showHead() {
 			return printHead(out, req.Response)
 		}
 		return nil
@@ -52,10 +53,14 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	if o.head {
+	if o.showHead() {
 		if err := printHead(out, resp); err != nil {
 			return err
 		}
+	}
+	failed := o.fail && resp.StatusCode >= http.StatusBadRequest
+	if failed {
+		out = io.Discard
 	}
 	_, err = io.Copy(out, resp.Body)
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
@@ -63,33 +68,41 @@ func run(args []string) error {
 	}
 	text := strings.NewReplacer("%{http_code}", strconv.Itoa(resp.StatusCode), `\n`, "\n").Replace(o.format)
 	_, err = io.WriteString(os.Stdout, text)
+	if failed {
+		err = errors.Join(err, fmt.Errorf("the server answers %s", resp.Status))
+	}
 	return err
 }
 
+func (o *options) showHead() bool { return o.head || o.include || o.dump == "-" }
+
 func parse(args []string) (o options, err error) {
-	withValue := map[string]*string{"-X": &o.method, "-d": &o.data, "-T": &o.upload, "-o": &o.output, "-w": &o.format}
-	for i := 0; i < len(args); i++ {
-		arg := args[i]
-		value, takes := withValue[arg]
-		switch {
-		case takes || arg == "-H":
-			if i++; i == len(args) {
-				return o, fmt.Errorf("%s needs a value", arg)
-			}
-			if takes {
-				*value = args[i]
-			} else {
-				o.headers = append(o.headers, args[i])
-			}
-		case arg == "-s":
-		case arg == "-L":
-			o.follow = true
-		case arg == "-I":
-			o.head = true
-		case strings.HasPrefix(arg, "-"):
-			return o, fmt.Errorf("option %s is not understood", arg)
-		default:
+	withValue := map[byte]*string{'X': &o.method, 'd': &o.data, 'T': &o.upload, 'o': &o.output, 'w': &o.format, 'D': &o.dump}
+	switches := map[byte]*bool{'s': new(bool), 'L': &o.follow, 'I': &o.head, 'i': &o.include, 'f': &o.fail}
+	for len(args) > 0 {
+		arg := args[0]
+		args = args[1:]
+		if len(arg) < 2 || arg[0] != '-' {
 			o.url = arg
+			continue
+		}
+		for i := 1; i < len(arg); i++ { // several in one: -sL
+			if on, ok := switches[arg[i]]; ok {
+				*on = true
+				continue
+			}
+			value, known := withValue[arg[i]]
+			switch {
+			case !known && arg[i] != 'H':
+				return o, fmt.Errorf("option %s is not understood", arg)
+			case i+1 < len(arg) || len(args) == 0:
+				return o, fmt.Errorf("%s needs a value, as an argument of its own", arg)
+			case known:
+				*value = args[0]
+			default:
+				o.headers = append(o.headers, args[0])
+			}
+			args = args[1:]
 		}
 	}
 	return o, nil
@@ -100,8 +113,12 @@ func (o *options) request() (*http.Request, error) {
 	switch {
 	case o.head:
 		method = http.MethodHead
-	case o.upload == "-":
-		data, err := io.ReadAll(os.Stdin)
+	case o.upload != "":
+		from := "/dev/stdin"
+		if o.upload != "-" {
+			from = o.upload
+		}
+		data, err := os.ReadFile(from)
 		if err != nil {
 			return nil, err
 		}
