@@ -33,7 +33,7 @@ func TestObjectPages(t *testing.T) {
 	c.up()
 	env := []string{
 		"AIS=" + c.nodes[0].URL(), "AIS_ENDPOINT=" + c.nodes[0].URL(), "AIS_CLI_CONFIG_DIR=" + t.TempDir(), "AIS_DIRECT=",
-		"TARGET=" + c.nodes[1].URL(), "DISK=" + c.Mountpath(c.nodes[1], 1), "DISKS=" + filepath.Dir(c.Mountpath(c.nodes[1], 1)),
+		"TARGET=" + c.nodes[1].URL(), "DISKS=" + c.Root,
 	}
 	for _, name := range []string{"object.md", "bucket.md", "aisloader.md", "checksum.md"} {
 		page{name: name, env: env, dir: t.TempDir(), stderr: true}.run(t)
