@@ -70,13 +70,13 @@ test: build ## all tests, Go and Python; installs what they need
 test-short: ## unit tests only
 	$(GO) test -short -timeout 10m ./...
 
-simulate: ## thousands of seeded histories of the control plane, 5 minutes
+simulate: ## thousands of seeded histories of the control plane, 3 minutes
 	GO=$(GO) .ci/simulate
 
 test-long: build ## what takes longer than CI should: crash loops, soak, large objects, simulation
 	AIS_TEST_LONG=yes $(GO) test -timeout 60m -count=1 -v ./ais/test/...
 	$(GO) test -timeout 60m -count=1 -v ./core -run TestCrashSequences -crash.random -crash.seeds=20000
-	GO=$(GO) .ci/simulate 10
+	SIMULATE_FROM=now GO=$(GO) .ci/simulate 10
 
 lint: ## gofmt, go vet, golangci-lint
 	GO=$(GO) .ci/lint
