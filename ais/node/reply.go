@@ -29,7 +29,7 @@ func WriteJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	}()
 	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
-	if fromBrowser(r) {
+	if FromBrowser(r) {
 		enc.SetIndent("", "    ")
 	}
 	if err := enc.Encode(v); err != nil {
@@ -41,7 +41,7 @@ func WriteJSON(w http.ResponseWriter, r *http.Request, v any) error {
 // WriteRawJSON answers 200 with a value that is JSON already, without a
 // newline at its end.
 func WriteRawJSON(w http.ResponseWriter, r *http.Request, data []byte) error {
-	if fromBrowser(r) {
+	if FromBrowser(r) {
 		var buf bytes.Buffer
 		if err := json.Indent(&buf, data, "", "    "); err != nil {
 			return apierr.Wrap(err, http.StatusInternalServerError, "", "indent the answer")
@@ -65,7 +65,7 @@ func writeBody(w http.ResponseWriter, r *http.Request, contentType string, body 
 	h := w.Header()
 	h[wire.HeaderContentType] = []string{contentType}
 	h[wire.HeaderContentLength] = []string{strconv.Itoa(len(body))}
-	if contentType == wire.ContentJSONUTF8 && fromBrowser(r) {
+	if contentType == wire.ContentJSONUTF8 && FromBrowser(r) {
 		h[wire.HeaderHSTS] = []string{"max-age=31536000; includeSubDomains"}
 	}
 	w.WriteHeader(http.StatusOK)
@@ -76,8 +76,8 @@ func writeBody(w http.ResponseWriter, r *http.Request, contentType string, body 
 	return nil
 }
 
-// fromBrowser tells a request of a client that wants to be read by a person.
-func fromBrowser(r *http.Request) bool {
+// FromBrowser tells a request of a client that wants to be read by a person.
+func FromBrowser(r *http.Request) bool {
 	ua := r.Header[wire.HeaderUserAgent]
 	return len(ua) > 0 && strings.HasPrefix(ua[0], wire.UserAgentBrowser)
 }

@@ -50,10 +50,36 @@ func (p *Proxy) listObjects(w http.ResponseWriter, r *http.Request, bck wire.Bck
 	}
 	markStale(w, stale || incomplete)
 	p.metrics.Done(metrics.List, bck, 0, time.Since(began))
-	if acceptsMsgpack(r) {
-		return node.WriteBytes(w, r, wire.ContentMsgpack, page.AppendMsgpack(nil))
+	return p.writePage(w, r, page)
+}
+
+// maxKeptBody is the largest body whose memory is kept for the next page, in
+// bytes.
+const maxKeptBody = 4 << 20
+
+// writePage answers with a page in the form that the client reads.
+func (p *Proxy) writePage(w http.ResponseWriter, r *http.Request, page *wire.LsoPage) error {
+	kind := wire.ContentMsgpack
+	if !acceptsMsgpack(r) {
+		if node.FromBrowser(r) {
+			return node.WriteJSON(w, r, page) // indented
+		}
+		kind = wire.ContentJSONUTF8
 	}
-	return node.WriteJSON(w, r, page)
+	body, _ := p.pages.Get().(*[]byte)
+	if body == nil {
+		body = new([]byte)
+	}
+	if kind == wire.ContentMsgpack {
+		*body = page.AppendMsgpack((*body)[:0])
+	} else {
+		*body = append(page.AppendJSON((*body)[:0]), '\n')
+	}
+	err := node.WriteBytes(w, r, kind, *body)
+	if cap(*body) <= maxKeptBody {
+		p.pages.Put(body)
+	}
+	return err
 }
 
 // checkListMessage validates and completes a list message. Its names are true

@@ -107,7 +107,7 @@ func mergePage(ctx context.Context, fetches []fetchFunc, after string, limit int
 				return ordered(page, every), true, nil
 			}
 			page = append(page, *entry)
-			size += entryBytes + len(entry.Name) + len(entry.Custom) + len(entry.Location)
+			size += entryBytes + entry.StringBytes()
 		}
 		s.next++
 		// With marks the last entry may still go.

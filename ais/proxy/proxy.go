@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"log/slog"
+	"sync"
 
 	"github.com/aistore-go/aistore/ais/membership"
 	"github.com/aistore-go/aistore/ais/node"
@@ -17,6 +18,7 @@ type Proxy struct {
 
 	membership *membership.Engine
 	rates      rateLimits
+	pages      sync.Pool // of *[]byte, for bodies of pages of names
 }
 
 // New returns the gateway's part of a node; see Register.

@@ -25,6 +25,9 @@ const (
 	// maxListAnswer bounds the answer, in bytes: what does not fit is left
 	// for the next call.
 	maxListAnswer = 16 << 20
+	// maxKeptAnswer is the largest answer whose memory is kept for the next
+	// one, in bytes.
+	maxKeptAnswer = 4 << 20
 	// maxListWindow bounds the answer, in entries.
 	maxListWindow = 128 << 10
 )
@@ -119,7 +122,7 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 			stamp := &entries[i].Attrs.Stamp
 			entry.Mark = &wire.LsoMark{Epoch: stamp.Epoch, Clock: stamp.Clock, Node: stamp.Node, Tombstone: entries[i].Tombstone}
 		}
-		size += len(entry.Name) + len(entry.Custom) + 128
+		size += entry.StringBytes() + 128
 		if size > maxListAnswer && i > 0 && entries[i-1].Name != entry.Name {
 			more = true
 			break
@@ -130,10 +133,21 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 		page.ContinuationToken = page.Entries[n-1].Name
 	}
 	t.metrics.Done(metrics.List, bck, 0, time.Since(began))
-	answer := page.AppendMsgpack(nil)
+	kept, _ := t.windows.Get().(*[]byte)
+	if kept == nil {
+		kept = new([]byte)
+	}
+	defer func() {
+		if cap(*kept) <= maxKeptAnswer {
+			t.windows.Put(kept)
+		}
+	}()
+	answer := page.AppendMsgpack((*kept)[:0])
+	*kept = answer
 	if marked {
 		size := len(answer)
 		answer = page.AppendMarks(answer)
+		*kept = answer
 		w.Header()[wire.HeaderListMarks] = []string{strconv.Itoa(len(answer) - size)}
 	}
 	return node.WriteBytes(w, r, wire.ContentMsgpack, answer)

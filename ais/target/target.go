@@ -22,6 +22,7 @@ type Target struct {
 	metrics *metrics.Registry
 	logger  *slog.Logger
 	markers markerCheck
+	windows sync.Pool // of *[]byte, for windows of lists
 
 	ctx    context.Context // of what runs in the background
 	cancel context.CancelFunc

@@ -97,10 +97,12 @@ func (e *LsoEntry) AppendMsgpack(dst []byte) []byte {
 // DecodeMsgpack reads a page that fills all of data. It takes any integer
 // width, any order of keys, unknown keys (skipped), nil for a string, a number
 // or an entry (dropped), and refuses more than MaxPageEntries entries. The
-// page does not refer to data afterwards.
+// page does not refer to data afterwards; all its strings share one copy of it,
+// so who keeps a few names of a page for long should clone them.
 func (p *LsoPage) DecodeMsgpack(data []byte) error {
 	*p = LsoPage{}
-	rest, err := p.decode(data)
+	d := pageDecoder{text: string(data)}
+	rest, err := d.page(p, data)
 	if err != nil {
 		return fmt.Errorf("list page in msgpack: %w", err)
 	}
@@ -110,7 +112,19 @@ func (p *LsoPage) DecodeMsgpack(data []byte) error {
 	return nil
 }
 
-func (p *LsoPage) decode(b []byte) ([]byte, error) {
+// pageDecoder takes a page apart. Its methods get what is left of the page and
+// return what is left then.
+type pageDecoder struct {
+	text string // the whole page
+}
+
+// string is the first n bytes of what is left.
+func (d *pageDecoder) string(b []byte, n int) string {
+	at := len(d.text) - len(b)
+	return d.text[at : at+n]
+}
+
+func (d *pageDecoder) page(p *LsoPage, b []byte) ([]byte, error) {
 	pairs, b, err := msgp.ReadMapHeaderBytes(b)
 	if err != nil {
 		return nil, err
@@ -122,11 +136,11 @@ func (p *LsoPage) decode(b []byte) ([]byte, error) {
 		}
 		switch string(key) {
 		case keyUUID:
-			p.UUID, b, err = readString(b)
+			p.UUID, b, err = d.readString(b)
 		case keyToken:
-			p.ContinuationToken, b, err = readString(b)
+			p.ContinuationToken, b, err = d.readString(b)
 		case keyEntries:
-			b, err = p.decodeEntries(b)
+			b, err = d.entries(p, b)
 		case keyFlags:
 			var n int64
 			n, b, err = readInt(b, 0, math.MaxUint32)
@@ -141,7 +155,7 @@ func (p *LsoPage) decode(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-func (p *LsoPage) decodeEntries(b []byte) ([]byte, error) {
+func (d *pageDecoder) entries(p *LsoPage, b []byte) ([]byte, error) {
 	if msgp.IsNil(b) {
 		return msgp.ReadNilBytes(b)
 	}
@@ -162,39 +176,38 @@ func (p *LsoPage) decodeEntries(b []byte) ([]byte, error) {
 			}
 			continue
 		}
-		var e LsoEntry
-		if b, err = e.decode(b); err != nil {
+		p.Entries = append(p.Entries, LsoEntry{})
+		if b, err = d.entry(&p.Entries[len(p.Entries)-1], b); err != nil {
 			return nil, fmt.Errorf("entry %d: %w", i, err)
 		}
-		p.Entries = append(p.Entries, e)
 	}
 	return b, nil
 }
 
-func (e *LsoEntry) decode(b []byte) ([]byte, error) {
-	pairs, b, err := msgp.ReadMapHeaderBytes(b)
+func (d *pageDecoder) entry(e *LsoEntry, b []byte) ([]byte, error) {
+	pairs, b, err := readPairs(b)
 	if err != nil {
 		return nil, err
 	}
 	for ; pairs > 0; pairs-- {
 		var key []byte
-		if key, b, err = msgp.ReadMapKeyZC(b); err != nil {
+		if key, b, err = readKey(b); err != nil {
 			return nil, err
 		}
 		var n int64
 		switch string(key) {
 		case "n":
-			e.Name, b, err = readString(b)
+			e.Name, b, err = d.readString(b)
 		case "cs":
-			e.Checksum, b, err = readString(b)
+			e.Checksum, b, err = d.readString(b)
 		case "a":
-			e.Atime, b, err = readString(b)
+			e.Atime, b, err = d.readString(b)
 		case "v":
-			e.Version, b, err = readString(b)
+			e.Version, b, err = d.readString(b)
 		case "t":
-			e.Location, b, err = readString(b)
+			e.Location, b, err = d.readString(b)
 		case "m":
-			e.Custom, b, err = readString(b)
+			e.Custom, b, err = d.readString(b)
 		case "s":
 			e.Size, b, err = readInt(b, math.MinInt64, math.MaxInt64)
 		case "c":
@@ -213,7 +226,44 @@ func (e *LsoEntry) decode(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-func readString(b []byte) (string, []byte, error) {
+// The forms that nearly all values have are read here, the others by the
+// library.
+
+func readPairs(b []byte) (uint32, []byte, error) {
+	if len(b) > 0 && b[0]&0xf0 == 0x80 {
+		return uint32(b[0] & 0x0f), b[1:], nil
+	}
+	return msgp.ReadMapHeaderBytes(b)
+}
+
+func readKey(b []byte) (key, rest []byte, err error) {
+	if n, head := shortString(b); head > 0 {
+		return b[head : head+n], b[head+n:], nil
+	}
+	return msgp.ReadMapKeyZC(b)
+}
+
+// shortString is the length of a string of up to 255 bytes that is there as a
+// whole, and that of its head; 0 for anything else.
+func shortString(b []byte) (n, head int) {
+	switch {
+	case len(b) == 0:
+		return 0, 0
+	case b[0]&0xe0 == 0xa0:
+		n, head = int(b[0]&0x1f), 1
+	case b[0] == 0xd9 && len(b) > 1:
+		n, head = int(b[1]), 2
+	}
+	if head+n > len(b) {
+		return 0, 0
+	}
+	return n, head
+}
+
+func (d *pageDecoder) readString(b []byte) (string, []byte, error) {
+	if n, head := shortString(b); head > 0 {
+		return d.string(b[head:], n), b[head+n:], nil
+	}
 	if msgp.IsNil(b) {
 		rest, err := msgp.ReadNilBytes(b)
 		return "", rest, err
@@ -232,10 +282,14 @@ func readString(b []byte) (string, []byte, error) {
 	if len(raw) > maxMsgpackString {
 		return "", nil, fmt.Errorf("string too long: %d > %d bytes", len(raw), maxMsgpackString)
 	}
-	return string(raw), b, nil
+	at := len(d.text) - len(b)
+	return d.text[at-len(raw) : at], b, nil
 }
 
 func readInt(b []byte, low, high int64) (int64, []byte, error) {
+	if len(b) > 0 && b[0] < 0x80 { // within all ranges
+		return int64(b[0]), b[1:], nil
+	}
 	if msgp.IsNil(b) {
 		rest, err := msgp.ReadNilBytes(b)
 		return 0, rest, err

@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"cmp"
-	"encoding/json"
-)
+import "cmp"
 
 // Flags of an entry: the low five bits are its location status, the others
 // are single bits. The numbers are wire facts.
@@ -55,6 +52,11 @@ func (e *LsoEntry) IsPresent() bool { return e.Flags&EntryPresent != 0 }
 // Status is the location status, EntryOK to EntryOrphanReplica.
 func (e *LsoEntry) Status() uint16 { return e.Flags & EntryStatusMask }
 
+// StringBytes is what the strings of an entry take, in bytes.
+func (e *LsoEntry) StringBytes() int {
+	return len(e.Name) + len(e.Checksum) + len(e.Atime) + len(e.Version) + len(e.Location) + len(e.Custom)
+}
+
 // Compare is the order of a listing: names bytewise, equal names by status.
 func (e *LsoEntry) Compare(o *LsoEntry) int {
 	if c := cmp.Compare(e.Name, o.Name); c != 0 {
@@ -73,10 +75,4 @@ type LsoPage struct {
 }
 
 // MarshalJSON writes null, not [], when there is no entry: a wire fact.
-func (p LsoPage) MarshalJSON() ([]byte, error) {
-	type plain LsoPage
-	if len(p.Entries) == 0 {
-		p.Entries = nil
-	}
-	return json.Marshal(plain(p))
-}
+func (p LsoPage) MarshalJSON() ([]byte, error) { return p.AppendJSON(nil), nil }
