@@ -3,8 +3,8 @@ package core
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,9 +24,13 @@ type Collected struct {
 
 // CollectChunks removes what crashes have left of chunked objects and of
 // uploads in a bucket: chunks and manifests that no record refers to and that
-// belong to no upload. What was changed less than age ago stays, and so does
-// what is in use. An upload that was begun and neither completed nor aborted is
-// not garbage, however old it is.
+// belong to no upload. A file goes if an earlier process has left it, or if it
+// was last changed more than age ago; what is in use stays. An upload that was
+// begun and neither completed nor aborted is not garbage, however old it is.
+//
+// While a mountpath that the node knows is out of use or leaves, nothing is
+// removed, because the records that refer to the chunks may lie there. It works
+// at most half of the time, so that requests come first.
 //
 // Errors: 404 no such bucket; 500 I/O; 503 a mountpath is busy. What was removed
 // before an error is counted.
@@ -35,9 +39,23 @@ func (s *Store) CollectChunks(ctx context.Context, bck wire.Bck, props *meta.Bpr
 	if b == nil {
 		return Collected{}, apierr.BucketNotFound(bck)
 	}
-	c := collection{s: s, ctx: ctx, bucket: b, props: props, before: s.options.Clock().Add(-age).UnixNano()}
-	for group := range 256 { // so that memory does not grow with the bucket
-		if err := c.collectGroup(fmt.Sprintf("%02x", group)); err != nil {
+	c := collection{
+		s: s, ctx: ctx, bucket: b, props: props, set: s.options.FS.Available(),
+		before: max(s.options.Clock().Add(-age).UnixNano(), s.started),
+	}
+	groups, err := c.groups()
+	if err != nil {
+		return c.done, err
+	}
+	for _, group := range groups { // so that memory does not grow with the bucket
+		if !c.allThere() {
+			break
+		}
+		began := time.Now()
+		if err := c.collectGroup(group); err != nil {
+			return c.done, err
+		}
+		if err := pause(ctx, time.Since(began)); err != nil {
 			return c.done, err
 		}
 	}
@@ -50,7 +68,8 @@ type collection struct {
 	ctx    context.Context
 	bucket *bucket
 	props  *meta.Bprops
-	before int64 // ns: what was changed later stays
+	set    *fsys.Set // that all of it is about
+	before int64     // ns: what was changed later stays
 	done   Collected
 
 	walked  bool
@@ -58,12 +77,44 @@ type collection struct {
 	certain bool            // all records could be read
 }
 
+// allThere tells that all mountpaths that the node knows are in use, and the
+// same as when the collection began.
+func (c *collection) allThere() bool {
+	for _, info := range c.s.options.FS.Mountpaths() {
+		if !info.InUse() {
+			return false
+		}
+	}
+	return c.s.options.FS.Available() == c.set
+}
+
+// groups returns the first digits of the hashes of all names that may have
+// chunks. Most buckets have none.
+func (c *collection) groups() ([]string, error) {
+	var all []string
+	for _, mp := range c.set.All() {
+		for _, content := range [...]string{fsys.ContentManifest, fsys.ContentChunk} {
+			err := c.s.withSlot(mp, nil, func() error {
+				names, err := c.s.namesIn(mp, mp.BucketDir(c.bucket.bck, content), nil)
+				all = append(all, names...)
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
 // suspect is everything of one upload id.
 type suspect struct {
 	id     string
 	name   string // of the object, from a manifest; "": there is none that can be read
 	upload bool   // it may be continued
-	newest int64  // ns
+	used   bool
+	newest int64 // ns
 	files  []suspectFile
 }
 
@@ -76,9 +127,11 @@ type suspectFile struct {
 // collectGroup handles the names whose hash begins with two digits.
 func (c *collection) collectGroup(group string) error {
 	found := map[string]*suspect{}
-	for _, mp := range c.s.options.FS.Available().All() {
+	for _, mp := range c.set.All() {
 		for _, content := range [...]string{fsys.ContentManifest, fsys.ContentChunk} {
-			if err := c.gather(mp, content, group, found); err != nil {
+			dir := mp.BucketDir(c.bucket.bck, content) + "/" + group
+			err := c.s.withSlot(mp, nil, func() error { return c.gather(mp, content, dir, found) })
+			if err != nil {
 				return mp.IOError("collect chunks of "+c.bucket.bck.String(), err)
 			}
 		}
@@ -87,7 +140,7 @@ func (c *collection) collectGroup(group string) error {
 		if err := c.ctx.Err(); err != nil {
 			return err
 		}
-		if x.newest >= c.before || c.s.generations.isHeld(x.id) || c.s.uploads.has(x.id) {
+		if x.newest >= c.before || x.used || c.used(x.id) {
 			continue
 		}
 		if err := c.decide(x); err != nil {
@@ -97,36 +150,38 @@ func (c *collection) collectGroup(group string) error {
 	return nil
 }
 
-// gather notes the files of one content type on one mountpath.
-func (c *collection) gather(mp *fsys.Mountpath, content, group string, found map[string]*suspect) error {
-	dir := mp.BucketDir(c.bucket.bck, content) + "/" + group
-	return c.s.withSlot(mp, nil, func() error {
-		return c.entries(dir, func(hash string) error {
-			return c.entries(dir+"/"+hash, func(name string) error {
-				path := dir + "/" + hash + "/" + name
-				id, _, ok := parseChunkName(name)
-				if content == fsys.ContentManifest {
-					id, _, ok = parseManifestName(name)
-				}
-				if !ok {
-					return nil // not ours
-				}
-				info, err := c.s.system.Stat(path)
-				if err != nil {
-					return ignoreMissing(err)
-				}
-				x := found[id]
-				if x == nil {
-					x = &suspect{id: id}
-					found[id] = x
-				}
-				x.files = append(x.files, suspectFile{mp: mp, path: path, size: info.Size})
-				x.newest = max(x.newest, info.Mtime, info.Ctime)
-				if content == fsys.ContentManifest {
-					return c.identify(mp, path, x)
-				}
-				return nil
-			})
+// used tells that somebody reads or writes what has an upload id.
+func (c *collection) used(id string) bool { return c.s.generations.isHeld(id) || c.s.uploads.has(id) }
+
+// gather notes the files of one content type and group on one mountpath. What is
+// in use when it is first seen stays, although that may end meanwhile: it may
+// have become an object after the records were read.
+func (c *collection) gather(mp *fsys.Mountpath, content, dir string, found map[string]*suspect) error {
+	return c.s.eachIn(mp, dir, func(hash string) error {
+		return c.s.eachIn(mp, hash, func(path string) error {
+			id, _, ok := parseChunkName(filepath.Base(path))
+			if content == fsys.ContentManifest {
+				id, _, ok = parseManifestName(filepath.Base(path))
+			}
+			if !ok {
+				return nil // not ours
+			}
+			x := found[id]
+			if x == nil {
+				x = &suspect{id: id}
+				found[id] = x
+			}
+			x.used = x.used || c.used(id)
+			info, err := c.s.system.Stat(path)
+			if err != nil {
+				return ignoreMissing(err)
+			}
+			x.files = append(x.files, suspectFile{mp: mp, path: path, size: info.Size})
+			x.newest = max(x.newest, info.Mtime, info.Ctime)
+			if content == fsys.ContentManifest {
+				return c.identify(mp, path, x)
+			}
+			return nil
 		})
 	})
 }
@@ -146,24 +201,6 @@ func (c *collection) identify(mp *fsys.Mountpath, path string, x *suspect) error
 	return nil
 }
 
-// entries calls do for the names in a directory.
-func (c *collection) entries(dir string, do func(name string) error) error {
-	var names []string
-	err := c.s.system.ReadDir(dir, func(name []byte, _ fsys.EntryKind) error {
-		names = append(names, string(name))
-		return nil
-	})
-	if err != nil {
-		return ignoreMissing(err)
-	}
-	for _, name := range names {
-		if err := do(name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func ignoreMissing(err error) error {
 	if isNotExist(err) || errors.Is(err, unix.ENOTDIR) {
 		return nil
@@ -177,7 +214,7 @@ func (c *collection) decide(x *suspect) error {
 		if err := c.walk(); err != nil {
 			return err
 		}
-		if c.live[x.id] || !c.certain {
+		if c.live[x.id] || !c.certain || !c.allThere() {
 			return nil
 		}
 		return c.remove(x, nil)
@@ -190,7 +227,7 @@ func (c *collection) decide(x *suspect) error {
 		return err
 	}
 	defer c.s.unlock(&o, true)
-	if c.s.generations.isHeld(x.id) {
+	if c.used(x.id) || !c.allThere() {
 		return nil
 	}
 	refers, certain, err := c.s.anyRefersTo(&o, x.id)
@@ -272,96 +309,68 @@ func (c *collection) walk() error {
 		return nil
 	}
 	c.walked, c.certain, c.live = true, true, map[string]bool{}
-	for _, mp := range c.s.options.FS.Available().All() {
-		l := &listing{s: c.s, ctx: c.ctx, bucket: c.bucket, buf: c.s.memory.Get(recordBuffer)}
+	moves := c.s.indexing.moves.Load()
+	for _, mp := range c.set.All() {
 		err := c.s.withSlot(mp, nil, func() error {
-			if err := c.walkPlaces(mp, l); err != nil {
+			// Generations go from the one place to the other meanwhile, in
+			// both directions.
+			if err := c.walkVersions(mp); err != nil {
+				return err
+			}
+			if err := c.walkPlaces(mp); err != nil {
 				return err
 			}
 			return c.walkVersions(mp)
 		})
-		l.buf.Free()
 		if err != nil {
 			return mp.IOError("collect chunks of "+c.bucket.bck.String(), err)
 		}
 	}
+	c.certain = c.certain && c.s.indexing.moves.Load() == moves
 	return nil
 }
 
 // walkPlaces reads the current generations on a mountpath.
-func (c *collection) walkPlaces(mp *fsys.Mountpath, l *listing) error {
+func (c *collection) walkPlaces(mp *fsys.Mountpath) error {
 	opts := fsys.WalkOptions{TrueName: func(path string) (string, bool, error) {
-		name, ok, err := l.trueName(mp, path)
-		if err == nil && !ok {
-			c.note(mp, &object{Key: Key{Bck: c.bucket.bck}, mp: mp}, path)
-		}
-		return name, ok, err
+		rec, found, err := c.s.recordAt(mp, c.bucket.bck, path)
+		c.note(&rec, found, err)
+		return "", false, nil
 	}}
 	return mp.Walk(c.ctx, c.bucket.bck, opts, func(e fsys.WalkEntry) error {
-		c.note(mp, &object{Key: Key{Bck: c.bucket.bck, Name: e.Name}, mp: mp}, e.Path)
+		var rec record
+		o := object{Key: Key{Bck: c.bucket.bck, Name: e.Name}, mp: mp}
+		buf := c.s.memory.Get(recordBuffer)
+		defer buf.Free()
+		frame, is, err := c.s.frameAt(mp, e.Path, buf.Bytes())
+		if err == nil && is == withRecord {
+			err = c.s.decodeRecord(mp, &o, frame, &rec)
+		}
+		c.note(&rec, is == withRecord, err)
 		return nil
 	})
 }
 
 // walkVersions reads the noncurrent generations on a mountpath.
 func (c *collection) walkVersions(mp *fsys.Mountpath) error {
-	root := mp.BucketDir(c.bucket.bck, fsys.ContentVersion)
-	return c.entries(root, func(group string) error {
-		return c.entries(root+"/"+group, func(hash string) error {
-			dir := root + "/" + group + "/" + hash
-			return c.entries(dir, func(name string) error {
-				if name != versionsNameFile {
-					c.note(mp, nil, dir+"/"+name)
-				}
-				return nil
-			})
+	return c.s.eachHashed(mp, mp.BucketDir(c.bucket.bck, fsys.ContentVersion), func(dir string) error {
+		return c.s.eachIn(mp, dir, func(path string) error {
+			if filepath.Base(path) != versionsNameFile {
+				rec, found, err := c.s.recordAt(mp, c.bucket.bck, path)
+				c.note(&rec, found, err)
+			}
+			return c.ctx.Err()
 		})
 	})
 }
 
-// note takes note of the upload id in a file's record. A record that cannot be
-// read may have any.
-func (c *collection) note(mp *fsys.Mountpath, o *object, path string) {
-	buf := c.s.memory.Get(recordBuffer)
-	defer buf.Free()
-	n, err := c.s.system.GetXattr(path, XattrRecord, buf.Bytes())
-	if isNotExist(err) || errors.Is(err, unix.ENODATA) {
-		return
-	}
-	var rec record
-	if err == nil {
-		if o == nil || o.Name == "" {
-			err = c.s.decodeUnnamed(mp, c.bucket.bck, path, buf.Bytes()[:n], &rec)
-		} else {
-			err = c.s.decodeRecord(mp, o, buf.Bytes()[:n], &rec)
-		}
-	}
-	if err != nil {
+// note takes note of the upload id in a record. One that cannot be read may
+// have any.
+func (c *collection) note(rec *record, found bool, err error) {
+	switch {
+	case err != nil:
 		c.certain = false
-		return
-	}
-	if rec.chunks.upload != "" {
+	case found && rec.chunks.upload != "":
 		c.live[strings.Clone(rec.chunks.upload)] = true
 	}
-}
-
-// decodeUnnamed is decodeRecord for a file of which only the path is known,
-// which has the hash of the name.
-func (s *Store) decodeUnnamed(mp *fsys.Mountpath, bck wire.Bck, path string, frame []byte, rec *record) error {
-	form, content, err := openFrame(frame)
-	if err != nil {
-		return err
-	}
-	if form == formInline {
-		return rec.decodeBody(content)
-	}
-	ref, err := decodeReference(content)
-	if err != nil {
-		return err
-	}
-	beside := path
-	if strings.Contains(path, "/"+fsys.ContentVersion+"/") {
-		beside = filepath.Dir(path)
-	}
-	return s.readSidecar(mp, sidecarBeside(mp, bck, beside, ref.stamp), ref, rec)
 }

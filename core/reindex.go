@@ -316,6 +316,7 @@ func (x *examiner) yield() error {
 	return nil
 }
 
+// pause waits; it ends with an error when the context does.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -39,6 +39,7 @@ type Store struct {
 	generations *generations
 	uploads     *uploadTable
 
+	started   int64        // ns: files that are older are of earlier processes
 	openFlags atomic.Int32 // of reads; O_NOATIME until it is refused
 	applying  sync.Mutex   // one ApplyBMD at a time
 	buckets   atomic.Pointer[bucketTable]
@@ -62,6 +63,7 @@ func NewStore(o Options) *Store {
 		options:  o,
 		nodeName: meta.NodeName(meta.RoleTarget, o.NodeID),
 		node:     hrw.Digest(o.NodeID),
+		started:  o.Clock().UnixNano(),
 		log:      o.Logger,
 		memory:   o.Memory,
 		system:   o.FS.System(),

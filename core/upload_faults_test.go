@@ -2,15 +2,12 @@ package core
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs/faultfs"
 )
@@ -216,122 +213,5 @@ func clean(t *testing.T, r *rig) {
 	}
 	if left := r.files("/.$deleted/", "/%wk/"); len(left) > 0 {
 		t.Fatalf("left behind: %q", left)
-	}
-}
-
-// TestCollection: what belongs to nothing goes when it is old enough, and
-// nothing else does.
-func TestCollection(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, rigOptions{mountpaths: 2, root: memoryDir(t)})
-	ctx := context.Background()
-	r.upload("o", oldParts...)
-	r.upload("a//b", oldParts...)
-	id := r.create("o")
-	r.part("o", id, 1, "one")
-	r.part("o", id, 2, "two")
-	kept := len(r.files())
-	// An abort and an overwrite that a crash has cut off.
-	gone := r.upload("p", newParts...)
-	if err := os.Remove(r.fileOf("p")); err != nil {
-		t.Fatal(err)
-	}
-	other := r.create("q")
-	r.part("q", other, 1, "one")
-	r.part("q", other, 2, "two")
-	for _, path := range r.files() {
-		if strings.HasSuffix(path, "/"+other) {
-			if err := os.Remove(path); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	r.restart()
-	all := len(r.files())
-	if c, err := r.store.CollectChunks(ctx, r.bck, r.props, 1e12); err != nil || c.Files != 0 || len(r.files()) != all {
-		t.Errorf("young files: %+v, %v", c, err)
-	}
-	c, err := r.store.CollectChunks(ctx, r.bck, r.props, -1e9)
-	if err != nil || c.Files != all-kept || c.Bytes < gone.Size-int64(len(newParts[0])) {
-		t.Errorf("%+v, %v, want %d files", c, err, all-kept)
-	}
-	if left := r.files(); len(left) != kept {
-		t.Errorf("%d files are left, want %d: %q", len(left), kept, left)
-	}
-	for _, name := range []string{"o", "a//b"} {
-		if content, _, _ := r.get(name); content != strings.Join(oldParts, "") {
-			t.Errorf("%q has another content", name)
-		}
-	}
-	if _, err := r.tryComplete("o", id, 1, 2); err != nil {
-		t.Error(err)
-	}
-	if _, err := r.store.CollectChunks(ctx, r.bck, r.bmd.Buckets(nil)[0].Props.Clone(), -1e9); err != nil {
-		t.Error(err)
-	}
-	props := r.props.Clone()
-	props.BID++
-	if _, err := r.store.CollectChunks(ctx, r.bck, props, 0); apierr.StatusOf(err) != 404 {
-		t.Errorf("another incarnation of the bucket: %v", err)
-	}
-}
-
-// TestDamagedRecordKeepsChunks: chunks of a record that cannot be read are not
-// garbage; they go to quarantine with the file.
-func TestDamagedRecordKeepsChunks(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, rigOptions{mountpaths: 2, root: memoryDir(t)})
-	r.upload("o", oldParts...)
-	if err := r.store.system.SetXattr(r.fileOf("o"), XattrRecord, []byte("nonsense")); err != nil {
-		t.Fatal(err)
-	}
-	// The chunks are there, and no manifest says whose they are.
-	if c, err := r.store.CollectChunks(context.Background(), r.bck, r.props, -1e9); err != nil || c.Files != 0 {
-		t.Errorf("%+v, %v", c, err)
-	}
-	if _, _, err := r.tryGet("o"); statusOf(err) != 500 || !errors.Is(err, errRecordDamaged) {
-		t.Errorf("GET: %v", err)
-	}
-	if left := r.files("/.ais.quarantine/"); len(left) > 0 {
-		t.Errorf("outside of the quarantine: %q", left)
-	}
-	aside := r.files()
-	chunks := 0
-	for _, path := range aside {
-		if _, _, ok := parseChunkName(path[strings.LastIndexByte(path, '/')+1:]); ok {
-			chunks++
-		}
-	}
-	if chunks != 2 {
-		t.Errorf("%d chunks in quarantine: %q", chunks, aside)
-	}
-}
-
-// TestLostManifest: a manifest that is lost or damaged is made again.
-func TestLostManifest(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, rigOptions{mountpaths: 3, root: memoryDir(t)})
-	parts := pieces(7)
-	r.upload("d/o", parts...)
-	r.upload("a//b", parts...)
-	for _, name := range []string{"d/o", "a//b"} {
-		for _, damage := range []func(path string) error{
-			os.Remove,
-			func(path string) error { return os.Truncate(path, 30) },
-			func(path string) error { return os.WriteFile(path, []byte("nonsense"), 0o644) },
-		} {
-			for _, path := range r.files() {
-				if strings.HasSuffix(path, manifestSuffix) {
-					if err := damage(path); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			for range 2 {
-				if content, _, err := r.tryGet(name); err != nil || content != strings.Join(parts, "") {
-					t.Errorf("%q: %d bytes, %v", name, len(content), err)
-				}
-			}
-		}
 	}
 }

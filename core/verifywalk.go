@@ -245,14 +245,7 @@ func (w *verifyWalk) pace() error {
 	if wait <= 0 {
 		return w.ctx.Err()
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-w.ctx.Done():
-		return w.ctx.Err()
-	}
+	return pause(w.ctx, wait)
 }
 
 // unnamed reports files in the escaped place that nobody can reach, because

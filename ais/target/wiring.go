@@ -143,6 +143,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		s.Every(func(c *config.Cluster) time.Duration { return c.Disk.IostatLong.D() }, disks.sample),
 		s.Every(func(c *config.Cluster) time.Duration { return c.Timeout.ObjectMD.D() / 4 }, t.Store.ExpireMetadata),
 		s.Every(func(*config.Cluster) time.Duration { return appendSweep }, func() { t.Store.DropAppends(appendIdle) }),
+		t.role.collectGarbage(s),
 		s.LogStats(t.log, t.metrics),
 		s.Every(func(*config.Cluster) time.Duration { return min(s.Config().Memsys.HousekeepTime.D(), memoryLook) }, func() { pressure.Look() }),
 	}

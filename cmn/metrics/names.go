@@ -74,6 +74,8 @@ const (
 	cacheExpired
 	cacheCollisions
 
+	cleanedFiles
+	cleanedBytes
 	quarantined
 	numCounters
 )
@@ -140,6 +142,9 @@ var catalog = [numCounters]counter{
 	cacheEvicted:    {name: "lcache.evicted.n", kind: KindCounter, prom: "lcache_evicted_count", targetOnly: true, help: "number of object metadata entries that made room for others"},
 	cacheExpired:    {name: "lcache.flush.cold.n", kind: KindCounter, prom: "lcache_flush_cold_count", targetOnly: true, help: "number of object metadata entries dropped because of their age"},
 	cacheCollisions: {name: "lcache.collision.n", kind: KindCounter, prom: "lcache_collision_count", targetOnly: true, help: "number of object metadata entries replaced by those of another object with the same digest"},
+
+	cleanedFiles: {name: "cleanup.store.n", kind: KindCounter, prom: "cleanup_store_count", targetOnly: true, help: "number of files removed because they belonged to no object"},
+	cleanedBytes: {name: "cleanup.store.size", kind: KindSize, prom: "cleanup_store_bytes", targetOnly: true, help: "bytes of files removed because they belonged to no object"},
 
 	quarantined: {name: "quarantine.n", kind: KindCounter, prom: "quarantine_count", current: true, targetOnly: true, help: "number of damaged objects in quarantine now"},
 }

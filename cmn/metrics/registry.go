@@ -132,6 +132,12 @@ func (r *Registry) HTTPWriteFailed() { r.plain[errHTTPWrite].Add(1) }
 // SetQuarantined tells how many damaged objects are in quarantine.
 func (r *Registry) SetQuarantined(n int64) { r.plain[quarantined].Store(n) }
 
+// CleanedUp adds files that were removed because they belonged to no object.
+func (r *Registry) CleanedUp(files int, bytes int64) {
+	r.plain[cleanedFiles].Add(int64(files))
+	r.plain[cleanedBytes].Add(bytes)
+}
+
 // MountpathChecked counts a health check of a mountpath that was begun.
 func (r *Registry) MountpathChecked() { r.plain[errFSHC].Add(1) }
 
