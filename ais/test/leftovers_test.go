@@ -15,7 +15,7 @@ func TestChunksOfAKilledPutAreRemoved(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1, 1)
 	proxy, target := c.nodes[0], c.nodes[1]
-	createBucket(t, proxy, "b", `{"chunks":{"max_monolithic_size":1073741824,"chunk_size":65536}}`)
+	createBucket(t, proxy, "b", `{"chunks":{"max_monolithic_size":"1GiB","chunk_size":"64KiB"}}`)
 	upload := objectURL(proxy, "b", "upload")
 	id := must(t, http.StatusOK, http.MethodPost, upload, `{"action":"mpt-upload"}`).body
 	must(t, http.StatusOK, http.MethodPut, upload+"?uploadId="+id+"&partNumber=1", "one ")
