@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -107,5 +108,57 @@ func TestErrorTexts(t *testing.T) {
 	}
 	if _, err := r.store.Head(ctx, r.key("a/../b")); statusOf(err) != 404 || err.Error() != "t[t1]: ais://b1/~x/a/%2E%2E/b does not exist" {
 		t.Errorf("HEAD of a name that only S3 clients can write: %v", err)
+	}
+}
+
+// TestNothingOfADestroyedBucketIsSeenAgain: nothing of a destroyed bucket is ever seen in one of the same name: no
+// object, no version, no chunk; also if its directories could not be removed.
+func TestNothingOfADestroyedBucketIsSeenAgain(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := newRig(t, rigOptions{mountpaths: 2, root: memoryDir(t), props: func(p *meta.Bprops) {
+		p.Chunks.MaxMonolithicSize, p.Chunks.ChunkSize = 1000, 500
+	}})
+	names := []string{"p", "p/q", "a//b", "dir/", strings.Repeat("n", 300)}
+	for round := range 3 {
+		for _, name := range names {
+			if all := r.versionsOf(name); len(all) != 0 {
+				t.Fatalf("round %d: %q has %v", round, name, all)
+			}
+			if _, _, found := r.get(name); found {
+				t.Fatalf("round %d: %q is there", round, name)
+			}
+			if report := r.verify(name, VerifyOptions{}); report.Objects+report.Versions+report.Damaged() != 0 {
+				t.Fatalf("round %d: %+v", round, report)
+			}
+		}
+		if got := r.names(ListOptions{}); len(got) != 0 {
+			t.Fatalf("round %d: listed %q", round, got)
+		}
+		if all := r.bucketVersions(100); len(all) != 0 {
+			t.Fatalf("round %d: versions %+v", round, all)
+		}
+		for _, name := range names {
+			for i := range 3 {
+				content := strings.Repeat("x", 1+i*2000) // the last ones are in chunks
+				if _, err := r.tryPut(name, content, PutOptions{Size: -1, Keep: KeepVersion, Custom: []KV{{"k", strings.Repeat("v", 2000)}}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if all := r.versionsOf(name); len(all) != 3 {
+				t.Fatalf("round %d: %q has %v", round, name, all)
+			}
+		}
+		if round == 1 { // the directories stay: only the bucket id tells
+			props := r.props.Clone()
+			props.BID++
+			r.props, r.bmd = props, meta.NewBMD("cluster01", r.bmd.Version+1, meta.BucketEntry{Bck: r.bck, Props: props})
+			r.restart()
+		} else {
+			recreate(t, r)
+		}
+		if err := ctx.Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

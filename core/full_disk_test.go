@@ -80,8 +80,8 @@ func (d *fullDisk) read(name string) (int, error) {
 // marksOff never refuse: the kernel does.
 var marksOff = fs.Watermarks{Cleanup: 97, Low: 98, High: 99, OutOfSpace: 100}
 
-// TestREQ11PutOnAFullDisk: 507, the version before is read, nothing is left.
-func TestREQ11PutOnAFullDisk(t *testing.T) {
+// TestPutOnAFullDisk: 507, the version before is read, nothing is left.
+func TestPutOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	d := newFullDisk(t, marksOff)
 	if err := d.put("o", 3000); err != nil {
@@ -118,9 +118,9 @@ func TestREQ11PutOnAFullDisk(t *testing.T) {
 	}
 }
 
-// TestREQ10AFullDiskCanBeEmptied: DELETE, the abort of an upload and the
+// TestAFullDiskCanBeEmptied: DELETE, the abort of an upload and the
 // destruction of a bucket need no block, and are durable.
-func TestREQ10AFullDiskCanBeEmptied(t *testing.T) {
+func TestAFullDiskCanBeEmptied(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	d := newFullDisk(t, marksOff)
@@ -171,16 +171,16 @@ func TestREQ10AFullDiskCanBeEmptied(t *testing.T) {
 		t.Fatal(err)
 	}
 	if page, err := d.store.List(ctx, d.bck, d.props, ListOptions{}); err != nil || len(page) > 0 {
-		t.Errorf("REQ-9: after a loss of power the new bucket holds %d objects, %v", len(page), err)
+		t.Errorf("after a loss of power the new bucket holds %d objects, %v", len(page), err)
 	}
 	if err := d.put("fill1", 5); err != nil {
-		t.Errorf("REQ-9: a name of before in the new bucket: %v", err)
+		t.Errorf("a name of before in the new bucket: %v", err)
 	}
 }
 
-// TestREQ13RefusalEndsWithinTenSeconds: over the mark a PUT is refused without
+// TestRefusalEndsWithinTenSeconds: over the mark a PUT is refused without
 // touching the disk; once there is space again, that is over in 10 s.
-func TestREQ13RefusalEndsWithinTenSeconds(t *testing.T) {
+func TestRefusalEndsWithinTenSeconds(t *testing.T) {
 	t.Parallel()
 	d := newFullDisk(t, fs.DefaultWatermarks())
 	n := 0
@@ -199,7 +199,7 @@ func TestREQ13RefusalEndsWithinTenSeconds(t *testing.T) {
 	if _, err := d.read("o0"); err != nil {
 		t.Errorf("GET while writes are refused: %v", err)
 	}
-	// REQ-12: what the node must note of itself still has room.
+	// what the node must note of itself still has room.
 	if err := d.fs.ForgetCluster(); err != nil {
 		t.Errorf("the volume record while writes are refused: %v", err)
 	}

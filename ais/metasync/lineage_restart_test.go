@@ -148,7 +148,7 @@ func TestDuplicateIDIsFoundWithoutALeader(t *testing.T) {
 }
 
 // TestReplacedHolderEnds: a node whose id was taken over while nobody could
-// reach it ends when it comes back (W22).
+// reach it ends when it comes back.
 func TestReplacedHolderEnds(t *testing.T) {
 	s := newTestSim(t, 241, 3, 2)
 	s.startAll()
@@ -216,7 +216,7 @@ func TestCallForAnotherNodeIsRefused(t *testing.T) {
 }
 
 // TestFoundingHappensOnce: a founder that lost its state joins what it
-// founded, whoever starts first, and waits if nobody is there (W16).
+// founded, whoever starts first, and waits if nobody is there.
 func TestFoundingHappensOnce(t *testing.T) {
 	for seed := range uint64(6) {
 		s := newTestSim(t, 250+seed, 3, 2)
@@ -364,7 +364,7 @@ func TestDataSaysWhereANodeBelongs(t *testing.T) {
 
 // TestRestartOrders kills everything again and again and starts it in random
 // order, some nodes with lost state or at other addresses: one cluster with
-// one lineage, and nothing lost (W17, W18).
+// one lineage, and nothing lost.
 func TestRestartOrders(t *testing.T) {
 	seeds := uint64(12)
 	if testing.Short() {

@@ -18,13 +18,13 @@ import (
 
 // What is told of corruption, from the disk to the client.
 //
-//	REQ-9   a bucket made again is empty    TestIntegrityRequirements; core: TestRequirement9
-//	REQ-19  names tell no state             core: TestRequirement19
-//	REQ-22  p beside p/q                    TestHostileNames
-//	REQ-23  long names                      TestHostileNames; core: TestRequirement23
-//	REQ-27  found before the first byte     TestCorruptionEndToEnd
-//	REQ-28  validation of warm reads        TestCorruptionEndToEnd, TestIntegrityRequirements
-//	REQ-31  quarantine                      TestCorruptionEndToEnd, TestIntegrityRequirements
+//	a bucket made again is empty    TestIntegrityWithoutValidation; core: TestNothingOfADestroyedBucketIsSeenAgain
+//	names tell no state             core: TestNamesTellWhatAFileIs
+//	p beside p/q                    TestHostileNames
+//	long names                      TestHostileNames; core: TestPlaceOfALongNameDependsOnTheNameAlone
+//	found before the first byte     TestCorruptionEndToEnd
+//	validation of warm reads        TestCorruptionEndToEnd, TestIntegrityWithoutValidation
+//	quarantine                      TestCorruptionEndToEnd, TestIntegrityWithoutValidation
 
 // flip changes one bit of a file.
 func flip(t *testing.T, path string, at int) {
@@ -164,11 +164,11 @@ func TestCorruptionEndToEnd(t *testing.T) {
 	}
 }
 
-func TestIntegrityRequirements(t *testing.T) {
+func TestIntegrityWithoutValidation(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1, 2)
 	p := c.nodes[0]
-	t.Run("REQ-9 a bucket made again is empty", func(t *testing.T) {
+	t.Run("a bucket made again is empty", func(t *testing.T) {
 		names := []string{"plain", "d/e", "d", "a//b", strings.Repeat("n", 300)}
 		for round := range 3 {
 			createBucket(t, p, "again", `{"durability":"none"}`)
@@ -187,7 +187,7 @@ func TestIntegrityRequirements(t *testing.T) {
 			must(t, http.StatusOK, http.MethodDelete, p.URL()+"/v1/buckets/again", `{"action":"destroy-bck"}`, "Content-Type", jsonType)
 		}
 	})
-	t.Run("REQ-28 without validation the checksum tells", func(t *testing.T) {
+	t.Run("without validation the checksum tells", func(t *testing.T) {
 		createBucket(t, p, "warm", "")
 		must(t, http.StatusOK, http.MethodPut, objectURL(p, "warm", "o"), "some content that rots")
 		flip(t, c.fileOf("warm", "o"), 3)
@@ -208,7 +208,7 @@ func TestIntegrityRequirements(t *testing.T) {
 		flip(t, c.fileOf("none", "o"), 3)
 		must(t, http.StatusOK, http.MethodGet, objectURL(p, "none", "o"), "")
 	})
-	t.Run("REQ-27 and REQ-31 without validation", func(t *testing.T) {
+	t.Run("without validation", func(t *testing.T) {
 		createBucket(t, p, "size", "")
 		must(t, http.StatusOK, http.MethodPut, objectURL(p, "size", "o"), "precious bytes")
 		if err := os.Truncate(c.fileOf("size", "o"), 3); err != nil {

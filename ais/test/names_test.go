@@ -43,7 +43,6 @@ func escapedURL(base, bucket, name string) string {
 
 // TestHostileNames: every name goes through the Go client and comes back, in a
 // listing too, and names that native calls refuse go by their escaped form.
-// With spec 18: REQ-21, REQ-22, REQ-23.
 func TestHostileNames(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 2, 2)
@@ -187,7 +186,7 @@ func trueOfPrefix(t *testing.T, native string) string {
 }
 
 // collidingNames writes names of which one is a directory of the other, in both
-// orders and at the same time: all are there. (REQ-22)
+// orders and at the same time: all are there.
 func collidingNames(t *testing.T, c *cluster) {
 	createBucket(t, c.nodes[0], "collide", "")
 	var all sync.WaitGroup

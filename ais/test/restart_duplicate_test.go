@@ -11,7 +11,7 @@ import (
 	"github.com/aistore-go/aistore/deploy/playground"
 )
 
-// TestDuplicateIDEndsAtOnce (W19, W22): a process under an id that answers
+// TestDuplicateIDEndsAtOnce: a process under an id that answers
 // elsewhere ends within 4 s with one line, whether or not there is a primary
 // that could refuse it. The first is not disturbed.
 func TestDuplicateIDEndsAtOnce(t *testing.T) {
@@ -70,7 +70,7 @@ func TestDuplicateIDEndsAtOnce(t *testing.T) {
 	twin(c.nodes[2], true)
 }
 
-// TestAddressesInUseEndAtOnce (W19): also those of the two inner networks.
+// TestAddressesInUseEndAtOnce: also those of the two inner networks.
 func TestAddressesInUseEndAtOnce(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1, 1)

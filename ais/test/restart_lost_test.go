@@ -13,7 +13,7 @@ import (
 	"github.com/aistore-go/aistore/deploy/playground"
 )
 
-// TestLostStateOfOneNode (W20): a voter, the primary and a target come back by
+// TestLostStateOfOneNode: a voter, the primary and a target come back by
 // themselves with a state file that is damaged or gone, each under its id, and
 // what is left of the file is kept.
 func TestLostStateOfOneNode(t *testing.T) {
@@ -87,7 +87,7 @@ func (c *cluster) live() *playground.Node {
 	return nil
 }
 
-// TestFounderThatLostItsStateFoundsNothing (W16): alone, it waits and says
+// TestFounderThatLostItsStateFoundsNothing: alone, it waits and says
 // what for; with the others it is a member again.
 func TestFounderThatLostItsStateFoundsNothing(t *testing.T) {
 	t.Parallel()
@@ -154,7 +154,7 @@ func TestTargetWithoutStateJoinsTheClusterOfItsData(t *testing.T) {
 	}
 }
 
-// TestNewClusterGivesWayToAnOldOne (W16): a proxy that was set up as the first
+// TestNewClusterGivesWayToAnOldOne: a proxy that was set up as the first
 // of a new cluster by mistake notices the old one as soon as one of its nodes
 // shows up, and joins it by itself.
 func TestNewClusterGivesWayToAnOldOne(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/aistore-go/aistore/deploy/playground"
 )
 
-// TestRestartOfEverythingInAnyOrder (W17, W18): all nodes are killed and
+// TestRestartOfEverythingInAnyOrder: all nodes are killed and
 // started again in random order, with pauses, several times. Nobody gives up
 // waiting, nothing that was acknowledged is lost, and no map is older than one
 // that was seen before.
@@ -56,7 +56,7 @@ func TestRestartOfEverythingInAnyOrder(t *testing.T) {
 	}
 }
 
-// TestRestartWithAllAddressesChanged (W21): every node gets other ports; all
+// TestRestartWithAllAddressesChanged: every node gets other ports; all
 // that they are told is the new address of one of them.
 func TestRestartWithAllAddressesChanged(t *testing.T) {
 	t.Parallel()
@@ -110,7 +110,7 @@ func TestRestartWithAllAddressesChanged(t *testing.T) {
 	c.createEventually(c.nodes[2], "after")
 }
 
-// TestNobodyExitsBecauseOthersAreLate (W17, W20): a single node of a stopped
+// TestNobodyExitsBecauseOthersAreLate: a single node of a stopped
 // cluster lives, says what it lacks, and serves as soon as the others come.
 func TestNobodyExitsBecauseOthersAreLate(t *testing.T) {
 	t.Parallel()

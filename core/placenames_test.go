@@ -12,61 +12,9 @@ import (
 	"github.com/aistore-go/aistore/fs"
 )
 
-// REQ-9: nothing of a destroyed bucket is ever seen in one of the same name: no
-// object, no version, no chunk; also if its directories could not be removed.
-func TestRequirement9(t *testing.T) {
-	t.Parallel()
-	ctx := context.Background()
-	r := newRig(t, rigOptions{mountpaths: 2, root: memoryDir(t), props: func(p *meta.Bprops) {
-		p.Chunks.MaxMonolithicSize, p.Chunks.ChunkSize = 1000, 500
-	}})
-	names := []string{"p", "p/q", "a//b", "dir/", strings.Repeat("n", 300)}
-	for round := range 3 {
-		for _, name := range names {
-			if all := r.versionsOf(name); len(all) != 0 {
-				t.Fatalf("round %d: %q has %v", round, name, all)
-			}
-			if _, _, found := r.get(name); found {
-				t.Fatalf("round %d: %q is there", round, name)
-			}
-			if report := r.verify(name, VerifyOptions{}); report.Objects+report.Versions+report.Damaged() != 0 {
-				t.Fatalf("round %d: %+v", round, report)
-			}
-		}
-		if got := r.names(ListOptions{}); len(got) != 0 {
-			t.Fatalf("round %d: listed %q", round, got)
-		}
-		if all := r.bucketVersions(100); len(all) != 0 {
-			t.Fatalf("round %d: versions %+v", round, all)
-		}
-		for _, name := range names {
-			for i := range 3 {
-				content := strings.Repeat("x", 1+i*2000) // the last ones are in chunks
-				if _, err := r.tryPut(name, content, PutOptions{Size: -1, Keep: KeepVersion, Custom: []KV{{"k", strings.Repeat("v", 2000)}}}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if all := r.versionsOf(name); len(all) != 3 {
-				t.Fatalf("round %d: %q has %v", round, name, all)
-			}
-		}
-		if round == 1 { // the directories stay: only the bucket id tells
-			props := r.props.Clone()
-			props.BID++
-			r.props, r.bmd = props, meta.NewBMD("cluster01", r.bmd.Version+1, meta.BucketEntry{Bck: r.bck, Props: props})
-			r.restart()
-		} else {
-			recreate(t, r)
-		}
-		if err := ctx.Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// REQ-19: what a file is, a manifest that is completed or an upload that is not,
+// TestNamesTellWhatAFileIs: what a file is, a manifest that is completed or an upload that is not,
 // a chunk, a version, no part of any object's name can change.
-func TestRequirement19(t *testing.T) {
+func TestNamesTellWhatAFileIs(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	piece := rapid.SampledFrom([]string{
@@ -116,9 +64,9 @@ func TestRequirement19(t *testing.T) {
 	})
 }
 
-// REQ-23: where a long name lies depends on the name alone, and 4,096 bytes are
+// TestPlaceOfALongNameDependsOnTheNameAlone: where a long name lies depends on the name alone, and 4,096 bytes are
 // the limit.
-func TestRequirement23(t *testing.T) {
+func TestPlaceOfALongNameDependsOnTheNameAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{mountpaths: 3, root: memoryDir(t)})
 	for _, name := range []string{strings.Repeat("x", 256), strings.Repeat("x", 4096), strings.Repeat("dir/", 1023) + "last", "d/" + strings.Repeat("y", 300) + "/z"} {

@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// REQ-1: a target whose disks cannot be resolved (its mountpath is in memory)
+// TestMountpathWithoutADisk: a target whose disks cannot be resolved (its mountpath is in memory)
 // starts, serves, and takes another one.
-func TestREQ1MountpathWithoutADisk(t *testing.T) {
+func TestMountpathWithoutADisk(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, 1)
 	if err := c.WriteConfiguration(); err != nil {
@@ -59,8 +59,8 @@ func TestREQ1MountpathWithoutADisk(t *testing.T) {
 	})
 }
 
-// REQ-3: a broken disk is replaced by an empty one without a restart.
-func TestREQ3ReplacedDisk(t *testing.T) {
+// TestReplacedDisk: a broken disk is replaced by an empty one without a restart.
+func TestReplacedDisk(t *testing.T) {
 	t.Parallel()
 	for _, action := range []string{"attach-mp", "enable-mp"} {
 		t.Run(action, func(t *testing.T) {
@@ -109,9 +109,9 @@ func TestREQ3ReplacedDisk(t *testing.T) {
 	}
 }
 
-// REQ-6: a volume record that cannot be written fails the operation, and the
+// TestVolumeRecordCannotBeWritten: a volume record that cannot be written fails the operation, and the
 // node goes on.
-func TestREQ6VolumeRecordCannotBeWritten(t *testing.T) {
+func TestVolumeRecordCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1, 1)
 	n := c.targets()[0]
@@ -137,10 +137,10 @@ func TestREQ6VolumeRecordCannotBeWritten(t *testing.T) {
 	c.wantObjects(all)
 }
 
-// REQ-7: killed again and again while mountpaths come and go under writes, the
+// TestKilledWhileMountpathsComeAndGo: killed again and again while mountpaths come and go under writes, the
 // node starts, has the mountpaths that were acknowledged, and every
 // acknowledged object when all mountpaths are back.
-func TestREQ7KilledWhileMountpathsComeAndGo(t *testing.T) {
+func TestKilledWhileMountpathsComeAndGo(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1, 1)
 	p, n := c.nodes[0], c.targets()[0]
@@ -247,9 +247,9 @@ func TestREQ7KilledWhileMountpathsComeAndGo(t *testing.T) {
 	}
 }
 
-// REQ-93: what an operator asked for one path is kept over restarts and over
+// TestRemovalsSurviveRestarts: what an operator asked for one path is kept over restarts and over
 // operations on other paths.
-func TestREQ93RemovalsSurviveRestarts(t *testing.T) {
+func TestRemovalsSurviveRestarts(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1, 1)
 	n := c.targets()[0]
