@@ -200,7 +200,8 @@ func TestUploadWhoseOwnerChanges(t *testing.T) {
 		},
 	} {
 		res, text := call()
-		if e := message(t, res, text); !strings.Contains(e.Message, id) || !strings.Contains(e.Message, "does not exist") {
+		if e := message(t, res, text); !strings.Contains(e.Message, id) || !strings.Contains(e.Message, "does not exist here") ||
+			!strings.Contains(e.Message, m.from.Name()) || !strings.Contains(e.Message, "begin again") {
 			t.Errorf("%q", e.Message)
 		}
 	}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
+	"github.com/aistore-go/aistore/core/meta"
 )
 
 // An upload in parts: created and completed by POST with an action, filled by
@@ -54,7 +56,7 @@ func (t *Target) putPart(w http.ResponseWriter, r *http.Request, req *objectRequ
 	}
 	part, err := t.store.PutPart(r.Context(), req.key, req.query.Get(wire.QueryUploadID), number, r.Body, opts)
 	if err != nil {
-		return err
+		return t.lostUpload(req.key, err)
 	}
 	w.Header()[wire.HeaderContentLength] = zeroLength
 	delete(w.Header(), "Connection") // the body has been read to its end: no reason to close
@@ -95,7 +97,7 @@ func (t *Target) completeUpload(w http.ResponseWriter, r *http.Request, req *obj
 	}
 	attrs, err := t.store.CompleteUpload(r.Context(), req.key, id, opts)
 	if err != nil {
-		return err
+		return t.lostUpload(req.key, err)
 	}
 	newHeaders(w).attributes(&attrs)
 	return answerEmpty(w, http.StatusOK)
@@ -108,7 +110,25 @@ func (t *Target) abortUpload(w http.ResponseWriter, r *http.Request, req *object
 		return apierr.BadRequest("invalid query parameter %s=%q: expecting the id of a multipart upload", wire.QueryUploadID, id)
 	}
 	if err := t.store.AbortUpload(r.Context(), req.key, id); err != nil {
-		return err
+		return t.lostUpload(req.key, err)
 	}
 	return answerEmpty(w, http.StatusOK)
+}
+
+// lostUpload says of an upload that is not here what may have become of it: its
+// parts stay with the target that owned the name when it began.
+func (t *Target) lostUpload(key core.Key, err error) error {
+	var typed *apierr.Error
+	if !errors.As(err, &typed) || typed.Status != http.StatusNotFound || typed.Code != wire.CodeNotFound {
+		return err
+	}
+	former := t.formerOwners(t.control.View(), key)
+	if len(former) == 0 {
+		return err
+	}
+	for i, id := range former {
+		former[i] = meta.NodeName(meta.RoleTarget, id)
+	}
+	return apierr.New(typed.Status, typed.Code, "%s here: the object was owned by %s before; if the upload began there, begin again",
+		typed.Message, strings.Join(former, ", "))
 }
