@@ -40,7 +40,11 @@ func (w *write) attach(ctx context.Context, rec *record, flush bool) error {
 	if !flush {
 		return nil
 	}
-	request := fsys.FlushRequest{Files: []fsys.File{w.file}, Bytes: w.size}
+	if !w.noted.holds(&w.object) {
+		w.noted.cancel()
+		w.noted = w.s.announce(&w.object, true)
+	}
+	request := fsys.FlushRequest{Files: []fsys.File{w.file}, Bytes: w.size, Journal: w.noted.journal()}
 	if w.flushed {
 		request.Bytes = 0
 	}
@@ -51,6 +55,7 @@ func (w *write) attach(ctx context.Context, rec *record, flush bool) error {
 	if err := w.mp.Filesystem().Flush(ctx, request); err != nil {
 		return err
 	}
+	w.noted.trust()
 	w.flushed = true
 	return nil
 }

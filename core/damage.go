@@ -137,7 +137,15 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 		return "", o.mp.IOError("quarantine "+o.Cname(), err)
 	}
 	sidecar := s.sidecarOf(o, path)
-	noted := s.note(o)
+	// It is moved aside also if the journal cannot be flushed: the index is not
+	// believed after a crash then.
+	noted := s.announce(o, o.Props.SyncWrites())
+	if file := noted.journal(); file != nil && o.Props.SyncWrites() {
+		if err := o.mp.Filesystem().Flush(context.Background(), fs.FlushRequest{Journal: file}); err != nil {
+			s.log.Warn("commit journal not flushed", "mountpath", o.mp.Path, "err", err)
+		}
+		noted.trust()
+	}
 	noted.versions = filepath.Dir(path) == o.versionsDir()
 	defer noted.settle() // the other place may hold one as well
 	if err := s.system.Rename(path, filepath.Join(dir, "data")); err != nil {
@@ -155,9 +163,11 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 		Bucket: o.Bck.String(), Name: naming.Native(o.Name), Path: path, Time: now.UTC().Format(time.RFC3339Nano), Finding: finding.Error(),
 	})
 	if o.Props.SyncWrites() {
-		flush := fs.FlushRequest{Dirs: []string{dir, filepath.Dir(path)}, Journal: noted.journal()}
+		flush := fs.FlushRequest{Dirs: []string{dir, filepath.Dir(path)}}
 		if err := o.mp.Filesystem().Flush(context.Background(), flush); err != nil {
 			s.log.Warn("quarantine is not durable yet", "dir", dir, "err", err)
+		} else {
+			noted.look()
 		}
 	} else {
 		o.mp.Filesystem().Doubt(filepath.Dir(path)) // see Store.remove

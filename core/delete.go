@@ -157,9 +157,12 @@ func (s *Store) remove(ctx context.Context, o *object, now *existing) error {
 		return err
 	}
 	defer o.bucket.gate.RUnlock()
-	noted := s.note(o)
+	noted, err := s.note(ctx, o, o.Props.SyncWrites())
+	if err != nil {
+		return o.mp.IOError("DELETE "+o.Cname(), err)
+	}
 	defer noted.settle()
-	flush := fs.FlushRequest{Dirs: make([]string, 0, 2), Journal: noted.journal()}
+	flush := fs.FlushRequest{Dirs: make([]string, 0, 2)}
 	for _, path := range [...]string{now.older, now.path} {
 		if path == "" {
 			continue

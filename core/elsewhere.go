@@ -192,7 +192,10 @@ func (s *Store) removeOther(ctx context.Context, o *other, durable bool) error {
 		return err
 	}
 	defer o.at.mp.Release()
-	noted := s.note(&o.at)
+	noted, err := s.note(ctx, &o.at, durable)
+	if err != nil {
+		return o.at.mp.IOError("remove "+o.at.Cname(), err)
+	}
 	defer noted.settle()
 	if o.damaged != "" {
 		if _, err := s.quarantine(&o.at, o.damaged, o.why); err != nil {
@@ -214,7 +217,7 @@ func (s *Store) removeOther(ctx context.Context, o *other, durable bool) error {
 		dirs = append(dirs, filepath.Dir(path))
 	}
 	if durable && len(dirs) > 0 {
-		if err := o.at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: dirs, Journal: noted.journal()}); err != nil {
+		if err := o.at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: dirs}); err != nil {
 			return o.at.mp.IOError("remove "+o.at.Cname(), err)
 		}
 	}

@@ -57,6 +57,7 @@ type mountIndex struct {
 	wake   chan struct{} // there is something to tend
 	tended chan struct{} // closed when nobody tends it any more
 	verify atomic.Bool   // what it holds is to be compared with the files
+	failed int64         // flush rounds of its filesystem, when it was opened
 }
 
 // bootID identifies the run of the machine, "" if it cannot be told.
@@ -152,12 +153,13 @@ func (t *indexing) retired(mp *fsys.Mountpath) {
 
 // open opens the index of a mountpath; nil if that fails.
 func (t *indexing) open(mp *fsys.Mountpath, changed bool) *mountIndex {
+	failed := mp.Filesystem().FailedRounds()
 	ix, err := t.openIndex(mp)
 	if err != nil {
 		t.s.log.Error("mountpath is listed without an index", "mountpath", mp.Path, "err", err)
 		return nil
 	}
-	m := &mountIndex{mp: mp, ix: ix, wake: make(chan struct{}, 1), tended: make(chan struct{})}
+	m := &mountIndex{mp: mp, ix: ix, failed: failed, wake: make(chan struct{}, 1), tended: make(chan struct{})}
 	m.ctx, m.end = context.WithCancel(t.ctx)
 	m.verify.Store(changed || ix.Unclean())
 	if changed {
@@ -285,30 +287,69 @@ func (t *indexing) bucketGone(bid uint64) {
 }
 
 // noted is a change of a name on one mountpath, between the moment before it
-// touches a file and the moment at which its outcome is known. It is used under
-// the exclusive lock of the name. One of publish, gone and keep follows, or
-// none: then settle has the files looked at.
+// touches a file and the moment at which its outcome is known. One of publish
+// and gone follows, under the exclusive lock of the name, or neither: then settle
+// has the files looked at, or cancel says that nothing was touched.
 type noted struct {
 	s      *Store
 	o      *object
+	mp     *fsys.Mountpath // of the object then
+	m      *mountIndex     // nil: it has no index
 	ticket index.Ticket
 	done   bool
-	// versions: noncurrent versions change as well, and settle looks at them.
+
+	// versions: noncurrent versions may have come or gone, too.
 	versions bool
 }
 
-// note tells the mountpath's journal that a name is about to change. It never
-// fails the change.
-func (s *Store) note(o *object) noted {
-	n := noted{s: s, o: o}
-	if ix := s.indexing.of(o.mp); ix != nil {
-		n.ticket = ix.Begin(journal.Commit, o.bucket.bid, o.Name)
+// announce writes a frame of the mountpath's journal: a name is about to change. It
+// never fails the change. durable: the change will be acknowledged when it is on
+// stable storage; then journal is flushed before anything changes.
+func (s *Store) announce(o *object, durable bool) noted {
+	n := noted{s: s, o: o, mp: o.mp, m: (*s.indexing.table.Load())[o.mp]}
+	if n.m != nil {
+		n.ticket = n.m.ix.Begin(journal.Commit, o.bucket.bid, o.Name, durable)
+		n.trust()
 	}
 	return n
 }
 
-// journal is what the flush of the change has to cover as well, nil if nothing.
+// note is announce, and the flush. The error is that of the flush.
+func (s *Store) note(ctx context.Context, o *object, durable bool) (noted, error) {
+	n := s.announce(o, durable)
+	if file := n.journal(); durable && file != nil {
+		if err := o.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Journal: file}); err != nil {
+			n.cancel()
+			return n, err
+		}
+		n.trust()
+	}
+	return n, nil
+}
+
+// trust is called after a flush of the journal. If any round of the filesystem
+// has failed before, the frame may be lost all the same.
+func (n *noted) trust() {
+	if n.m != nil && n.m.failed != n.m.mp.Filesystem().FailedRounds() {
+		n.m.ix.Distrust()
+	}
+}
+
+// holds tells that the frame is one for a change of an object now.
+func (n *noted) holds(o *object) bool {
+	return n.s != nil && !n.done && n.mp == o.mp && n.m == (*n.s.indexing.table.Load())[o.mp]
+}
+
+// journal is what has to be flushed before the change, nil if nothing.
 func (n *noted) journal() fsys.File { return n.ticket.Journal() }
+
+// cancel ends a change that has touched nothing.
+func (n *noted) cancel() {
+	if n.s != nil && !n.done && n.m != nil {
+		n.m.ix.Cancel(n.ticket)
+	}
+	n.done = true
+}
 
 // publish tells that the name holds an object with a record now.
 func (n *noted) publish(rec *record) {
@@ -377,8 +418,20 @@ func (n *noted) indexes() [2]*index.Index {
 
 // settle ends the change. If its outcome is not known, the files decide; if
 // they cannot be read, they are looked at later, and until then the bucket is
-// listed by walking.
+// listed by walking. What they say need not be on stable storage.
 func (n *noted) settle() {
+	if n.done || n.s == nil {
+		return
+	}
+	if n.m != nil {
+		n.m.ix.Unflushed(n.o.bucket.bid)
+	}
+	n.look()
+}
+
+// look is settle where what the files say is on stable storage, or another change
+// of the name is under way that tells of it.
+func (n *noted) look() {
 	if n.done {
 		return
 	}

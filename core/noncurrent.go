@@ -171,7 +171,10 @@ func (w *write) settleReplaced(ctx context.Context, now *existing, noted *noted)
 		e.kept = err == nil
 		return err
 	}
-	there := w.s.note(at)
+	there, err := w.s.note(ctx, at, w.sync)
+	if err != nil {
+		return err
+	}
 	defer there.settle()
 	if err := w.s.link(ctx, at, e, &there, w.sync); err != nil {
 		return err
@@ -214,7 +217,7 @@ func (s *Store) link(ctx context.Context, at *object, e *existing, noted *noted,
 		return at.mp.IOError("keep the version of "+at.Cname(), err)
 	}
 	if durable {
-		if err := at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: []string{dir}, Journal: noted.journal()}); err != nil {
+		if err := at.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: []string{dir}}); err != nil {
 			return err
 		}
 	}
@@ -290,10 +293,13 @@ func (s *Store) dropSecondName(ctx context.Context, at *object, stamp Stamp, dur
 
 // unlinkVersion removes the file of a noncurrent version, and tells the index.
 func (s *Store) unlinkVersion(ctx context.Context, at *object, path string, stamp Stamp, durable bool) error {
-	noted := s.note(at)
+	noted, err := s.note(ctx, at, durable)
+	if err != nil {
+		return at.mp.IOError("remove "+path, err)
+	}
 	noted.versions = true
 	defer noted.settle()
-	err := s.system.Unlink(path)
+	err = s.system.Unlink(path)
 	if err != nil && !isNotExist(err) || !durable {
 		at.mp.Filesystem().Doubt(filepath.Dir(path)) // see Store.remove
 	}
@@ -301,7 +307,7 @@ func (s *Store) unlinkVersion(ctx context.Context, at *object, path string, stam
 		return at.mp.IOError("remove "+path, err)
 	}
 	if durable {
-		flush := fsys.FlushRequest{Dirs: []string{filepath.Dir(path)}, Journal: noted.journal()}
+		flush := fsys.FlushRequest{Dirs: []string{filepath.Dir(path)}}
 		if err := at.mp.Filesystem().Flush(ctx, flush); err != nil {
 			return at.mp.IOError("remove "+path, err)
 		}

@@ -132,11 +132,11 @@ func (p *patch) write(ctx context.Context) (err error) {
 			err = closeErr
 		}
 	}()
-	noted := p.s.note(&p.object)
+	noted := p.s.announce(&p.object, p.sync)
 	defer noted.settle()
-	err = p.switchOver(ctx, false, noted.journal())
+	err = p.switchOver(ctx, false, &noted)
 	if errors.Is(err, errNoRoom) && !p.rec.sidecar && !p.done() {
-		err = p.switchOver(ctx, true, noted.journal())
+		err = p.switchOver(ctx, true, &noted)
 	}
 	p.finish(err)
 	if err == nil {
@@ -148,10 +148,10 @@ func (p *patch) write(ctx context.Context) (err error) {
 // switchOver writes the record to the second attribute, flushes, writes it to
 // the first, and flushes: at every moment one of the two is whole, and once
 // the first has been begun the second is the new one.
-func (p *patch) switchOver(ctx context.Context, apart bool, journal fsys.File) error {
+func (p *patch) switchOver(ctx context.Context, apart bool, noted *noted) error {
 	buf := p.s.memory.Get(recordBuffer)
 	defer buf.Free()
-	flush := fsys.FlushRequest{Files: []fsys.File{p.file}}
+	flush := fsys.FlushRequest{Files: []fsys.File{p.file}, Journal: noted.journal()}
 	frame, body, err := p.frame(buf.Bytes()[:0], apart)
 	if err != nil {
 		return err
@@ -168,6 +168,7 @@ func (p *patch) switchOver(ctx context.Context, apart bool, journal fsys.File) e
 		if err := p.mp.Filesystem().Flush(ctx, flush); err != nil {
 			return err
 		}
+		noted.trust()
 	}
 	if err := p.setXattr(XattrRecord, frame); err != nil {
 		return err
@@ -176,7 +177,7 @@ func (p *patch) switchOver(ctx context.Context, apart bool, journal fsys.File) e
 		return nil
 	}
 	// The name of the file may be that of a write whose flush goes on.
-	return p.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Files: []fsys.File{p.file}, Dirs: []string{filepath.Dir(p.path)}, Journal: journal})
+	return p.mp.Filesystem().Flush(ctx, fsys.FlushRequest{Files: []fsys.File{p.file}, Dirs: []string{filepath.Dir(p.path)}})
 }
 
 // errNoRoom: a record that would fit alone does not fit beside the other one.

@@ -79,6 +79,8 @@ type write struct {
 	sidecarFile fs.File
 
 	chunks *chunkWriter // nil: the object is one file
+
+	noted noted // what the journal says of it, once its data was flushed
 }
 
 // receive reads the body, counts and checks it. Bodies that fit one buffer
@@ -366,6 +368,7 @@ func (w *write) materialize() error {
 // gives its memory back.
 func (w *write) discard() {
 	w.buf.Free()
+	w.noted.cancel()
 	if w.file != nil {
 		_ = w.file.Close() // of a file that is given up
 		w.file = nil

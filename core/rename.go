@@ -16,9 +16,16 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 			return err
 		}
 	}
-	noted := w.s.note(&w.object)
+	if !w.noted.holds(&w.object) { // else its frame was flushed with the data
+		w.noted.cancel()
+		var err error
+		if w.noted, err = w.s.note(ctx, &w.object, w.sync); err != nil {
+			return err
+		}
+	}
+	noted := &w.noted
 	defer noted.settle()
-	if err := w.settleReplaced(ctx, now, &noted); err != nil {
+	if err := w.settleReplaced(ctx, now, noted); err != nil {
 		return err
 	}
 	path, err := w.rename(ctx, now, rec)
@@ -26,7 +33,7 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 		return err
 	}
 	if w.sync {
-		request := fsys.FlushRequest{Dirs: []string{filepath.Dir(path)}, Journal: noted.journal()}
+		request := fsys.FlushRequest{Dirs: []string{filepath.Dir(path)}}
 		w.s.forget(&w.object)
 		if w.ownLock && now.older == "" && len(now.others) == 0 && !w.dirs.mayHoldVersions(w.Bck) {
 			err = w.flushUnlocked(ctx, request)
@@ -43,6 +50,8 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	}
 	if w.latest = w.s.locks.tell(w.digest, w.turn); w.latest {
 		noted.publish(rec)
+	} else {
+		noted.look()
 	}
 	now.keepChunks(rec)
 	w.s.removeGeneration(&w.object, now)

@@ -263,10 +263,7 @@ func (s *Store) deleteCurrentVersion(ctx context.Context, o *object, all []Versi
 		return nil
 	}
 	if at.mp == o.mp {
-		err := s.remove(ctx, o, &current.existing)
-		noted := s.note(o)
-		noted.settle() // the other place of the mountpath holds the version
-		return err
+		return s.removeBeside(ctx, o, &current.existing) // it holds the version
 	}
 	return s.removeOther(ctx, &current, o.Props.SyncWrites())
 }
@@ -295,10 +292,22 @@ func (s *Store) removeSuperseded(ctx context.Context, o *object, now, newest *ex
 	if left.path == "" && left.older == "" {
 		return nil
 	}
-	err := s.remove(ctx, o, &left)
-	noted := s.note(o)
-	noted.settle() // the newest generation is still there
-	return err
+	return s.removeBeside(ctx, o, &left) // it holds the newest generation
+}
+
+// removeBeside is remove where the other place of the mountpath holds something
+// that stays.
+func (s *Store) removeBeside(ctx context.Context, o *object, now *existing) error {
+	noted, err := s.note(ctx, o, o.Props.SyncWrites())
+	if err != nil {
+		return o.mp.IOError("remove "+now.path, err)
+	}
+	defer noted.settle()
+	if err := s.remove(ctx, o, now); err != nil {
+		return err
+	}
+	noted.look()
+	return nil
 }
 
 // promote gives a noncurrent version the place of its record and returns it.
@@ -312,7 +321,10 @@ func (s *Store) promote(ctx context.Context, o *object, v *Version) (path string
 		path = v.at.escapedPath()
 		v.at.dirs.escaped.Store(holdsSome)
 	}
-	noted := s.note(&v.at)
+	noted, err := s.note(ctx, &v.at, o.Props.SyncWrites())
+	if err != nil {
+		return "", v.at.mp.IOError("restore a version of "+o.Cname(), err)
+	}
 	noted.versions = true
 	defer noted.settle()
 	if err := s.renameInto(v.at.mp, v.path, path); err != nil {
@@ -324,7 +336,7 @@ func (s *Store) promote(ctx context.Context, o *object, v *Version) (path string
 		return "", v.at.mp.IOError("restore a version of "+o.Cname(), err)
 	}
 	if o.Props.SyncWrites() {
-		flush := fsys.FlushRequest{Dirs: []string{filepath.Dir(path), filepath.Dir(v.path)}, Journal: noted.journal()}
+		flush := fsys.FlushRequest{Dirs: []string{filepath.Dir(path), filepath.Dir(v.path)}}
 		if err := v.at.mp.Filesystem().Flush(ctx, flush); err != nil {
 			s.verifyAfterFailedFlush(&v.at, err)
 			return "", v.at.mp.IOError("restore a version of "+o.Cname(), err)

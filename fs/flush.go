@@ -374,6 +374,10 @@ func (fsys *Filesystem) flushDir(dir string) error {
 // flushing the whole filesystem would have to write them too.
 func (fsys *Filesystem) AddDirty(bytes int64) { fsys.unsaved.add(bytes, time.Now()) }
 
+// FailedRounds is how many rounds have failed since the start. After one, what an
+// earlier flush of the same file left in memory may be lost as well.
+func (fsys *Filesystem) FailedRounds() int64 { return fsys.rounds.stats.failed.Load() }
+
 // FlushStats returns what the rounds did since the start.
 func (fsys *Filesystem) FlushStats() FlushStats {
 	s := &fsys.rounds.stats

@@ -20,6 +20,8 @@ type bucketState struct {
 	complete bool // every name is in the index
 	dropped  bool // destroyed
 	unsure   map[string]*doubt
+
+	unflushed *unflushed // nil: no change that need not be durable since the last checkpoint
 }
 
 // doubt is why a name is unsure.

@@ -30,15 +30,33 @@ func (x *Index) checkpoints() {
 // Checkpoint writes the index to stable storage and removes the segments of the
 // journal that say nothing new.
 func (x *Index) Checkpoint(ctx context.Context) error {
+	x.checkpointing.Lock()
+	defer x.checkpointing.Unlock()
+	if err := x.flushUnflushed(); err != nil {
+		return err
+	}
 	settled, old := x.journal.Settled(), x.replayed.Load() == 0
 	if err := x.flush(ctx); err != nil {
 		return err
 	}
 	err := x.journal.Remove(settled)
-	if old {
-		err = errors.Join(err, x.dropOld())
+	if old && err == nil {
+		if err = x.dropOld(); err == nil {
+			err = x.settleState()
+		}
 	}
 	return err
+}
+
+// settleState says that what a loss of power took is made good.
+func (x *Index) settleState() error {
+	x.stating.Lock()
+	defer x.stating.Unlock()
+	if x.state.BootID == x.options.BootID || x.untracked.Load() || x.failure.Load() != nil {
+		return nil
+	}
+	x.state.BootID = x.options.BootID
+	return writeState(x.options.System, x.options.JournalDir, x.state)
 }
 
 func (x *Index) dropOld() error { return x.journal.DropOld() }

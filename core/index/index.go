@@ -82,6 +82,11 @@ type Index struct {
 	untracked atomic.Bool  // a change was not journaled: the state file is gone
 	believed  atomic.Bool  // it should be gone, and could not be removed
 
+	marking       sync.Mutex   // one new frame of unflushed changes at a time
+	checkpointing sync.Mutex   // one checkpoint at a time
+	superseded    []*unflushed // under checkpointing
+	stating       sync.Mutex   // of the state file
+
 	wake       chan struct{} // of the applier
 	checkpoint chan struct{} // of the checkpointer
 	failure    atomic.Pointer[error]
@@ -108,25 +113,19 @@ func Open(o Options) (*Index, error) {
 	x.files = &files{system: o.System, ending: x.ending, failed: x.failed, giveUp: x.fail}
 	x.buckets.table = make(map[uint64]*bucketState)
 	before := readState(o.System, o.JournalDir+"/"+stateName)
-	replay := false
-	switch {
-	case before == nil:
-	case before.State == clean:
+	if before != nil {
 		x.state = *before
-	case o.BootID != "" && before.BootID == o.BootID:
-		x.state, replay = *before, true
-	default:
-		x.log.Info("the machine stopped while the index was in use: it is made again", "dir", o.Dir)
 	}
+	powerLost := x.state.State == running && (o.BootID == "" || x.state.BootID != o.BootID)
 	if x.state.Generation != 0 {
-		err := x.open(replay)
+		err := x.open(x.state.State == running, powerLost)
 		if err == nil {
 			err = x.Err()
 		}
 		if err != nil {
 			x.log.Warn("the index cannot be used: it is made again", "dir", o.Dir, "err", err)
 			x.abandon()
-			x.state.Generation = 0
+			x.state.Generation, powerLost = 0, false
 		}
 	}
 	if x.state.Generation == 0 {
@@ -136,6 +135,9 @@ func Open(o Options) (*Index, error) {
 		}
 	}
 	x.state.State, x.state.BootID = running, o.BootID
+	if powerLost && x.journal.OldSegments() > 0 {
+		x.state.BootID = "" // what was lost with the power is not made good yet
+	}
 	if err := writeState(o.System, o.JournalDir, x.state); err != nil {
 		x.abandon()
 		return nil, fmt.Errorf("index %s: %w", o.Dir, err)
@@ -147,9 +149,10 @@ func Open(o Options) (*Index, error) {
 	return x, nil
 }
 
-// open opens what another process left.
-func (x *Index) open(replay bool) (err error) {
-	if x.db, err = x.openDB(x.state.Generation); err != nil {
+// open opens what another process left. replay: it did not end in order;
+// powerLost: nor did the machine.
+func (x *Index) open(replay, powerLost bool) (err error) {
+	if x.db, err = x.openDB(x.state.Generation, true); err != nil {
 		return err
 	}
 	if err := x.loadBuckets(); err != nil {
@@ -169,18 +172,33 @@ func (x *Index) open(replay bool) (err error) {
 		return fmt.Errorf("%d journal segments of earlier processes", n)
 	}
 	batch := x.db.NewBatch()
-	names := int64(0)
+	names, buckets := int64(0), make(map[uint64]bool)
 	err = x.journal.Replay(func(r journal.Record) error {
-		if r.Op == journal.Bucket {
-			x.buckets.setComplete(r.BID, true)
-			return batch.Set(appendMark(nil, r.BID), nil, nil)
+		switch r.Op {
+		case journal.Bucket:
+			if !powerLost { // else what a walk has found may be lost
+				x.buckets.setComplete(r.BID, true)
+				return batch.Set(appendMark(nil, r.BID), nil, nil)
+			}
+		case journal.Unflushed:
+			buckets[r.BID] = powerLost
+		default:
+			x.buckets.doubt(r.BID, r.Name, journal.Pin{}, true)
+			names++
 		}
-		x.buckets.doubt(r.BID, r.Name, journal.Pin{}, true)
-		names++
 		return nil
 	})
+	for bid, lost := range buckets {
+		if lost && err == nil {
+			x.buckets.setComplete(bid, false)
+			err = batch.Delete(appendMark(nil, bid), nil)
+		}
+	}
 	if err == nil {
 		err = x.db.Apply(batch, pebble.NoSync)
+	}
+	if err == nil && powerLost && len(buckets) > 0 {
+		err = x.db.Flush() // before the segments that say so can go
 	}
 	if err != nil {
 		return err
@@ -210,10 +228,15 @@ func (x *Index) create(before *state) (err error) {
 	x.buckets.unsure.Store(0)
 	x.replayed.Store(0)
 	x.unclean = false
-	if x.db, err = x.openDB(x.state.Generation); err != nil {
+	if x.db, err = x.openDB(x.state.Generation, false); err != nil {
 		return err
 	}
-	return x.openJournal()
+	if err := x.openJournal(); err != nil {
+		return err
+	}
+	// What is found on the disk from now on is on it for good, and so are the
+	// files of the index.
+	return syncAll(x.options.System, x.options.JournalDir)
 }
 
 func (x *Index) openJournal() (err error) {
@@ -225,7 +248,7 @@ func (x *Index) openJournal() (err error) {
 
 // clearJournal removes all segments.
 func (x *Index) clearJournal() error {
-	names, err := x.files.List(x.options.JournalDir)
+	names, err := x.files.list(x.options.JournalDir)
 	if err != nil {
 		return err
 	}
@@ -242,7 +265,7 @@ func (x *Index) clearJournal() error {
 
 // removeGenerations removes what other generations left, as far as that goes.
 func (x *Index) removeGenerations(but uint64) {
-	names, err := x.files.List(x.options.Dir)
+	names, err := x.files.list(x.options.Dir)
 	for _, name := range names {
 		if name != strconv.FormatUint(but, 10) {
 			err = errors.Join(err, removeTree(x.options.System, x.options.Dir+"/"+name))
@@ -328,6 +351,8 @@ func (x *Index) untrack() {
 // again: a disk that failed for a while must not leave an index that the next
 // process believes.
 func (x *Index) removeState() {
+	x.stating.Lock()
+	defer x.stating.Unlock()
 	err := removeState(x.options.System, x.options.JournalDir)
 	if x.believed.Store(err != nil); err != nil {
 		x.log.Error("the state of the listing index cannot be removed; after a crash, have the index made again",

@@ -99,11 +99,11 @@ func copyTree(tb testing.TB, from, to string) {
 }
 
 func (r *rig) put(bid uint64, name, value string) {
-	r.x.Publish(r.x.Begin(journal.Commit, bid, name), bid, name, []byte(value))
+	r.x.Publish(r.x.Begin(journal.Commit, bid, name, true), bid, name, []byte(value))
 }
 
 func (r *rig) remove(bid uint64, name string) {
-	r.x.Remove(r.x.Begin(journal.Delete, bid, name), bid, name)
+	r.x.Remove(r.x.Begin(journal.Delete, bid, name, true), bid, name)
 }
 
 func (r *rig) list(bid uint64, prefix, after string) (names []string) {
@@ -225,21 +225,28 @@ func TestWhatANewProcessBelieves(t *testing.T) {
 		ready  bool
 		unsure int
 		kept   bool
+		whole  bool // once every name was looked at
 	}{
-		{"closed", (*rig).close, "boot 2", true, 0, true},
-		{"killed", (*rig).kill, "boot 1", false, 3, false},
+		{"closed", (*rig).close, "boot 2", true, 0, true, true},
+		{"killed", (*rig).kill, "boot 1", false, 3, false, true},
 		{"killed after a checkpoint", func(r *rig) {
 			if err := r.x.Checkpoint(r.tb.Context()); err != nil {
 				r.tb.Fatal(err)
 			}
 			r.kill()
-		}, "boot 1", false, 3, true},
-		{"lost power", (*rig).kill, "boot 2", false, 0, false},
-		{"no boot id", (*rig).kill, "", false, 0, false},
+		}, "boot 1", false, 3, true, true},
+		{"lost power", (*rig).kill, "boot 2", false, 3, false, false},
+		{"lost power after a checkpoint", func(r *rig) {
+			if err := r.x.Checkpoint(r.tb.Context()); err != nil {
+				r.tb.Fatal(err)
+			}
+			r.kill()
+		}, "boot 2", false, 3, true, true},
+		{"no boot id", (*rig).kill, "", false, 3, false, false},
 		{"state damaged", func(r *rig) {
 			r.close()
 			flip(r.tb, r.o.JournalDir+"/state")
-		}, "boot 1", false, 0, false},
+		}, "boot 1", false, 0, false, false},
 		{"index lost", func(r *rig) {
 			r.close()
 			if err := os.RemoveAll(r.o.Dir); err != nil {
@@ -248,11 +255,11 @@ func TestWhatANewProcessBelieves(t *testing.T) {
 			if err := os.Mkdir(r.o.Dir, 0o755); err != nil {
 				r.tb.Fatal(err)
 			}
-		}, "boot 1", false, 0, false},
+		}, "boot 1", false, 0, false, false},
 		{"in doubt when it was closed", func(r *rig) {
-			r.x.Abandon(r.x.Begin(journal.Commit, 1, "doubt"), 1, "doubt")
+			r.x.Abandon(r.x.Begin(journal.Commit, 1, "doubt", true), 1, "doubt")
 			r.close()
-		}, "boot 1", false, 4, true},
+		}, "boot 1", false, 4, true, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -277,7 +284,7 @@ func TestWhatANewProcessBelieves(t *testing.T) {
 				for _, name := range r.x.Unsure(1, 100) {
 					r.x.Settle(1, name, []byte("looked at"))
 				}
-				if r.x.Ready(1) != (tc.unsure > 0) {
+				if r.x.Ready(1) != tc.whole {
 					t.Errorf("after a look at every name: ready %v", r.x.Ready(1))
 				}
 				r.x.Complete(1)
@@ -373,7 +380,7 @@ func BenchmarkPublish(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		name := fmt.Sprintf("some/directory/object-%09d", i)
-		r.x.Publish(r.x.Begin(journal.Commit, 1, name), 1, name, value)
+		r.x.Publish(r.x.Begin(journal.Commit, 1, name, true), 1, name, value)
 		i++
 	}
 	if err := r.x.Sync(b.Context()); err != nil {

@@ -12,7 +12,8 @@ import (
 func bidOf(key []byte) uint64 { return binary.BigEndian.Uint64(key) }
 
 // openDB opens the library on the files of a generation.
-func (x *Index) openDB(generation uint64) (*pebble.DB, error) {
+// made: they must be there.
+func (x *Index) openDB(generation uint64, made bool) (*pebble.DB, error) {
 	log := logger{x}
 	o := &pebble.Options{
 		FS:           x.files,
@@ -28,6 +29,7 @@ func (x *Index) openDB(generation uint64) (*pebble.DB, error) {
 		MaxOpenFiles:                256,
 		FormatMajorVersion:          pebble.FormatColumnarBlocks,
 		DisableTableStats:           true,
+		ErrorIfNotExists:            made,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
 		Logger:                      log,
 		EventListener: &pebble.EventListener{

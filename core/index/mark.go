@@ -90,13 +90,16 @@ func writeState(system fs.System, dir string, s state) (err error) {
 }
 
 // removeState takes the state away: what the index holds is not to be believed
-// by the next process.
+// by the next process, also if the power is lost now.
 func removeState(system fs.System, dir string) error {
 	err := system.Unlink(dir + "/" + stateName)
 	if errors.Is(err, iofs.ErrNotExist) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return syncDir(system, dir)
 }
 
 func syncDir(system fs.System, dir string) error {

@@ -13,21 +13,29 @@ import (
 // Ticket is a change of a name that began. Publish, Remove or Abandon ends it.
 // The zero value is one of which nothing has to be ended.
 type Ticket struct {
-	index *Index
-	pin   journal.Pin
+	index     *Index
+	pin       journal.Pin
+	unflushed *unflushed
+}
+
+func (t Ticket) release() {
+	t.pin.Release()
+	t.unflushed.end()
 }
 
 // Index is the index in which the change began, nil for the zero value.
 func (t Ticket) Index() *Index { return t.index }
 
-// Journal is what a flush of the change has to cover, nil if nothing. It is
-// valid until the ticket ends.
+// Journal is what has to be flushed before the change takes place, if that is to
+// be durable; nil: nothing. It is valid until the ticket ends.
 func (t Ticket) Journal() fs.File { return t.pin.File() }
 
-// Begin writes a frame of the journal: a name is about to change. A frame that
-// cannot be written means that the index is not believed after a crash, and
-// nothing to the change.
-func (x *Index) Begin(op journal.Op, bid uint64, name string) Ticket {
+// Begin writes a frame of the journal: a name is about to change. Before it does,
+// the caller flushes the frame (see Journal), unless nobody will wait until the
+// change itself is on stable storage: then durable is false. A frame that cannot
+// be written means that the index is not believed after a crash, and nothing to
+// the change.
+func (x *Index) Begin(op journal.Op, bid uint64, name string, durable bool) Ticket {
 	if x.failure.Load() != nil || x.untracked.Load() {
 		return Ticket{index: x}
 	}
@@ -36,7 +44,22 @@ func (x *Index) Begin(op journal.Op, bid uint64, name string) Ticket {
 		x.log.Warn("commit journal cannot be written: after a crash the index is made again", "dir", x.options.JournalDir, "err", err)
 		x.untrack()
 	}
-	return Ticket{x, pin}
+	t := Ticket{index: x, pin: pin}
+	if !durable {
+		t.unflushed = x.markUnflushed(bid)
+	}
+	return t
+}
+
+// Cancel ends a change that did not take place.
+func (x *Index) Cancel(t Ticket) { t.release() }
+
+// Distrust says that what was flushed may not be on stable storage: the index is
+// not believed after a crash.
+func (x *Index) Distrust() {
+	if x.failure.Load() == nil {
+		x.untrack()
+	}
 }
 
 // Publish says that the name has an object with a listing entry now. A List
@@ -44,20 +67,21 @@ func (x *Index) Begin(op journal.Op, bid uint64, name string) Ticket {
 func (x *Index) Publish(t Ticket, bid uint64, name string, value []byte) {
 	x.Set(bid, name, value)
 	x.settled(bid, name)
-	t.pin.Release()
+	t.release()
 }
 
 // Remove says that the name has no object any more.
 func (x *Index) Remove(t Ticket, bid uint64, name string) {
 	x.Set(bid, name, nil)
 	x.settled(bid, name)
-	t.pin.Release()
+	t.release()
 }
 
 // Abandon says that the effect of a change is not known: the bucket is not
 // listed from the index until Settle says what the name has.
 func (x *Index) Abandon(t Ticket, bid uint64, name string) {
 	x.buckets.doubt(bid, name, t.pin, false)
+	t.unflushed.end()
 }
 
 // Settle says what an unsure name has (nil: nothing) and ends the doubt.
@@ -200,7 +224,7 @@ func (x *Index) Unclean() bool { return x.unclean }
 // without a Begin must be on stable storage (see Checkpoint): after the end of
 // the process the journal alone brings back what was not.
 func (x *Index) Complete(bid uint64) {
-	t := x.Begin(journal.Bucket, bid, "")
+	t := x.Begin(journal.Bucket, bid, "", true)
 	x.mu.Lock()
 	if x.ended || x.failure.Load() != nil || x.buckets.dropped(bid) {
 		x.mu.Unlock()

@@ -45,7 +45,7 @@ func (x *Index) SetVersion(bid uint64, name string, v *Version, value []byte) {
 }
 
 // Keep ends a change that has left the current generation as it is.
-func (x *Index) Keep(t Ticket) { t.pin.Release() }
+func (x *Index) Keep(t Ticket) { t.release() }
 
 // IterateFrom returns all generations of the names that begin with a prefix and
 // are not smaller than another, for NextEntry. What was published before Sync

@@ -31,8 +31,8 @@ type files struct {
 	failed <-chan struct{} // closed when the index has been given up
 
 	// giveUp gives the index up. The library panics when a directory cannot be
-	// flushed, and never gets over a write that failed: it is told that both went
-	// well.
+	// flushed, never gets over a write that failed, and lets go of what its
+	// compactions use when its Open fails late: it is told that all went well.
 	giveUp func(cause error)
 }
 
@@ -82,9 +82,14 @@ func (s *files) open(name string, flags int) (vfs.File, error) {
 		if err == nil {
 			return &file{File: f, fs: s}, nil
 		}
-		if !s.wait(err) {
-			return nil, err
+		if s.wait(err) {
+			continue
 		}
+		if flags&unix.O_CREAT != 0 && !errors.Is(err, iofs.ErrExist) {
+			s.giveUp(err)
+			return nowhere{name}, nil
+		}
+		return nil, err
 	}
 }
 
@@ -149,8 +154,13 @@ func (s *files) Rename(oldname, newname string) error {
 		if s.dead() {
 			return nil
 		}
-		if err := s.system.Rename(oldname, newname); !s.wait(err) {
-			return err
+		err := s.system.Rename(oldname, newname)
+		if err == nil {
+			return nil
+		}
+		if !s.wait(err) {
+			s.giveUp(err)
+			return nil
 		}
 	}
 }
@@ -172,6 +182,15 @@ type noLock struct{}
 func (noLock) Close() error { return nil }
 
 func (s *files) List(dir string) (names []string, err error) {
+	names, err = s.list(dir)
+	if err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		s.giveUp(err)
+		return nil, nil
+	}
+	return names, err
+}
+
+func (s *files) list(dir string) (names []string, err error) {
 	err = s.system.ReadDir(dir, func(name []byte, _ fs.EntryKind) error {
 		names = append(names, string(name))
 		return nil

@@ -11,18 +11,20 @@ import (
 type Op uint8
 
 // Operations. Commit and Delete name an object; Bucket says that every name of
-// a bucket is in the index, or in a frame after this one.
+// a bucket is in the index, or in a frame after this one; Unflushed that names of
+// a bucket change and nobody waits until that is on stable storage.
 const (
-	Commit Op = 1
-	Delete Op = 2
-	Bucket Op = 5
+	Commit    Op = 1
+	Delete    Op = 2
+	Bucket    Op = 5
+	Unflushed Op = 7
 )
 
 // Record is one frame.
 type Record struct {
 	Op   Op
 	BID  uint64 // of the bucket
-	Name string // true name of the object, "" with Bucket
+	Name string // true name of the object, "" with Bucket and Unflushed
 }
 
 // The layout of segments and frames is that of docs/on_disk_layout.md,

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -142,7 +143,8 @@ func (j *Journal) OldSegments() int {
 
 // Replay hands over the frames that were found at the opening, in order. A
 // segment ends with the first frame that is torn, has a wrong checksum or
-// breaks the sequence. An error of fn ends the replay and is returned.
+// breaks the sequence; a whole frame after that is ErrDamaged. An error of fn
+// ends the replay and is returned.
 func (j *Journal) Replay(fn func(Record) error) error {
 	j.mu.Lock()
 	old := slices.Clone(j.old)
@@ -177,19 +179,48 @@ func (j *Journal) scan(name string, fn func(Record) error) (last uint64, err err
 	return parseSegment(data, first, fn)
 }
 
+// ErrDamaged: a segment has a frame that cannot be read, and goes on after it.
+var ErrDamaged = errors.New("a frame of the commit journal is damaged")
+
+// framesFollow tells whether there is a whole frame behind one that is not, or
+// that is another one than the next. What was written to the file in former
+// times has smaller numbers.
+func framesFollow(data []byte, seq uint64) bool {
+	for at := 0; at+frameHead+frameSum <= len(data); at++ {
+		found := binary.LittleEndian.Uint64(data[at+4:])
+		if found < seq || found-seq > uint64(len(data)) {
+			continue
+		}
+		if _, n := parseFrame(data[at:], found); n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // parseSegment hands over the frames of a segment whose first has the given
 // number.
 func parseSegment(data []byte, first uint64, fn func(Record) error) (last uint64, err error) {
 	last = first
 	head, ok := parseHead(data)
 	if !ok || head != first {
-		return last, nil // made, and nothing was written to it
+		if _, n := parseFrame(data[min(headSize, len(data)):], first); n == 0 {
+			// Made, and nothing was flushed of it; or its file is a later segment
+			// by now, and the former name was not removed for good.
+			if fn != nil && !ok && framesFollow(data, first) {
+				err = ErrDamaged
+			}
+			return last, err
+		}
 	}
 	seq := first
 	for rest := data[headSize:]; ; seq++ {
 		r, n := parseFrame(rest, seq)
 		if n == 0 {
-			return last, nil
+			if fn != nil && framesFollow(rest, seq) {
+				err = ErrDamaged
+			}
+			return last, err
 		}
 		rest, last = rest[n:], seq
 		if fn != nil {
@@ -274,11 +305,24 @@ func (j *Journal) rotate() error {
 		_ = f.Close() // the write's error is the one to report
 		return err
 	}
+	// Frames are flushed with the file; its name must be there for good before.
+	if err := j.syncDir(); err != nil {
+		_ = f.Close() // nothing was written to it
+		return err
+	}
 	if j.current != nil {
 		j.sealed = append(j.sealed, j.current)
 	}
 	j.current, j.offset, j.stuck = &segment{path: path, file: f}, headSize, false
 	return nil
+}
+
+func (j *Journal) syncDir() error {
+	f, err := j.options.System.Open(j.options.Dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // prepareSpare makes a spare segment if there is none.
