@@ -122,6 +122,13 @@ type signedBody struct {
 	node string
 }
 
+// AnsweredEarly implements what objreq.Early calls.
+func (b *signedBody) AnsweredEarly() {
+	if body, ok := b.ReadCloser.(*clientBody); ok {
+		body.AnsweredEarly()
+	}
+}
+
 // Read implements io.Reader.
 func (b *signedBody) Read(p []byte) (int, error) {
 	read, err := b.ReadCloser.Read(p)

@@ -26,6 +26,13 @@ type publicHandler struct{ n *Node }
 
 // ServeHTTP implements http.Handler.
 func (p publicHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body := p.n.watchBody(r, true)
+	defer body.abandon()
+	p.serve(w, r)
+	body.finish(w, r)
+}
+
+func (p publicHandler) serve(w http.ResponseWriter, r *http.Request) {
 	n := p.n
 	bit := methodBit(r.Method)
 	if bit == 0 {
@@ -37,7 +44,6 @@ func (p publicHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		n.refuse(w, r, apierr.New(http.StatusForbidden, "", "unexpected intra-cluster header on pub: %s", wire.HeaderCallerID))
 		return
 	}
-	n.pace(r)
 	n.run(w, r, rt, bit)
 }
 
@@ -61,6 +67,13 @@ type intraHandler struct{ n *Node }
 
 // ServeHTTP implements http.Handler.
 func (i intraHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body := i.n.watchBody(r, false)
+	defer body.abandon()
+	i.serve(w, r)
+	body.finish(w, r)
+}
+
+func (i intraHandler) serve(w http.ResponseWriter, r *http.Request) {
 	n := i.n
 	bit := methodBit(r.Method)
 	if bit == 0 {
@@ -140,7 +153,6 @@ func (n *Node) run(w http.ResponseWriter, r *http.Request, rt *route, bit method
 	defer n.recovered(sw, r)
 	if err := rt.handler(sw, r); err != nil {
 		n.fail(sw, r, err)
-		objreq.Linger(sw, r)
 	}
 	sw.release()
 }
@@ -206,7 +218,6 @@ func methodNotAllowed(w http.ResponseWriter, r *http.Request, allow []string) {
 	h[wire.HeaderContentLength] = []string{strconv.Itoa(len(text))}
 	w.WriteHeader(http.StatusMethodNotAllowed)
 	_, _ = w.Write([]byte(text)) // the client is gone if this fails
-	objreq.Linger(w, r)
 }
 
 // refuse answers a request that goes to no handler. As with those that do, a
@@ -214,5 +225,4 @@ func methodNotAllowed(w http.ResponseWriter, r *http.Request, allow []string) {
 func (n *Node) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	objreq.Early(w, r)
 	n.failDirect(w, r, err)
-	objreq.Linger(w, r)
 }

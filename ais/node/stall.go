@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
@@ -168,42 +167,4 @@ func withConn(ctx context.Context, conn net.Conn) context.Context {
 		conn = secure.NetConn()
 	}
 	return context.WithValue(ctx, connKey{}, conn)
-}
-
-// pace has the body of a client's request make progress, or end with 408.
-func (n *Node) pace(r *http.Request) {
-	if r.ContentLength == 0 || r.Body == nil {
-		return
-	}
-	conn, ok := r.Context().Value(connKey{}).(*servedConn)
-	if !ok {
-		return // of the loop
-	}
-	body := &pacedBody{ReadCloser: r.Body, conn: conn, others: conn.stalls.readOther.Load()}
-	body.pace.Start(n.limits.progress(), conn.TCPConn.SetReadDeadline)
-	r.Body = body
-}
-
-// pacedBody is a body whose progress is watched, as long as nobody sets the
-// connection's deadline himself.
-type pacedBody struct {
-	io.ReadCloser
-	conn   *servedConn
-	others int32
-	pace   fastpath.Pace
-}
-
-// Read implements io.Reader.
-func (b *pacedBody) Read(p []byte) (int, error) {
-	if b.conn.stalls.readOther.Load() != b.others {
-		return b.ReadCloser.Read(p)
-	}
-	if err := b.pace.Before(); err != nil {
-		return 0, err
-	}
-	n, err := b.ReadCloser.Read(p)
-	if err = b.pace.After(n, err); errors.Is(err, io.EOF) {
-		b.pace.Stop()
-	}
-	return n, err
 }

@@ -123,7 +123,6 @@ func Send(w http.ResponseWriter, r *http.Request, req *Request) error {
 	}
 	Early(w, r)
 	w.WriteHeader(status)
-	Linger(w, r)
 	return nil
 }
 
