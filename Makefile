@@ -26,8 +26,11 @@ export PROXIES TARGETS MOUNTPATHS PORT ROOT DEMO
 
 LOCAL := $(GO) run ./deploy/local
 
-# Tests of the API that run with the public listener's own loop and without it.
-API_TESTS := ^(TestFactsOfObjects|TestBadInput.*|TestShortBodyLeavesNothing|TestHeadErrors.*|TestMalformed.*)$$
+# Tests of the API run with the public listener's own loop and without it: those
+# in these files of ais/test.
+API_FILES := aisloader badinput cluster_api_* config_refused contracts_malformed docs facts_* inheritance integrity listing \
+  mountpath multipart names requirements trust
+API_TESTS = $(shell grep -ho '^func Test[A-Za-z0-9_]*' $(API_FILES:%=ais/test/%_test.go) | cut -c6- | paste -sd '|' -)
 
 .DEFAULT_GOAL := build
 .PHONY: build node cli aisloader deploy run restart kill clean clean-playground test test-short simulate test-long lint fmt bench bench-go fuzz help
@@ -64,8 +67,9 @@ clean: clean-playground ## the same, and remove the binaries and the local cache
 test: build ## all tests, Go and Python; installs what they need
 	$(GO) test -timeout 20m $$($(GO) list ./... | grep -v '/ais/test$$')
 	$(GO) test -timeout 30m -parallel 4 ./ais/test # mostly waits for processes
-	AIS_HTTP_LOOP=off $(GO) test -timeout 10m -parallel 4 -run '$(API_TESTS)' ./ais/test # the same API by net/http alone
+	AIS_HTTP_LOOP=off $(GO) test -timeout 10m -parallel 6 -run '^($(API_TESTS))$$' ./ais/test # the same API by net/http alone
 	PYTHON=$(PYTHON) python/run-tests
+	AIS_HTTP_LOOP=off PYTHON=$(PYTHON) python/run-tests
 
 test-short: ## unit tests only
 	$(GO) test -short -timeout 10m ./...
