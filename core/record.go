@@ -39,8 +39,7 @@ const (
 // Kind tells what a record describes.
 type Kind uint8
 
-// Kinds of records. This release writes KindObject, KindChunked and
-// KindTombstone.
+// Kinds of records. Nothing writes KindECReplica yet: its number is kept free.
 const (
 	KindObject       Kind = 1 // the file is the content
 	KindChunked      Kind = 2 // the file is the first chunk, the rest in %ch

@@ -252,15 +252,23 @@ func (n *Node) errFenced(why string) error {
 	return apierr.Unavailable(10*time.Second, "%s may not serve: %s", n.name, why)
 }
 
-// errInvalidAction is the 400 of an action that does not exist.
-func errInvalidAction(action string) error { return apierr.BadRequest("invalid action %.64q", action) }
+// InvalidAction is the 400 of an action that does not exist.
+func InvalidAction(action string) error { return apierr.BadRequest("invalid action %.64q", action) }
+
+// NotBuilt answers every request of a service that is not built with one
+// sentence.
+func NotBuilt(what string) Handler {
+	return func(http.ResponseWriter, *http.Request) error {
+		return apierr.NotImplemented("%s is not built yet", what)
+	}
+}
 
 // errNoAction refuses an action that nobody has registered.
 func errNoAction(of, name string, known []string) error {
 	if slices.Contains(known, name) {
 		return apierr.NotImplemented("action %q on %s is not built yet", name, of)
 	}
-	return errInvalidAction(name)
+	return InvalidAction(name)
 }
 
 // errNoItem refuses a path that nobody has registered.

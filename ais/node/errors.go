@@ -63,7 +63,7 @@ func (n *Node) failDirect(w http.ResponseWriter, r *http.Request, err error) {
 		h[wire.HeaderRetryAfter] = []string{strconv.FormatInt(int64((retryAfter+time.Second-1)/time.Second), 10)}
 	}
 	if apierr.IsStale(err) {
-		h[wire.HeaderStale] = []string{"true"}
+		h[wire.HeaderStale] = staleValue
 	}
 	if worthALine(status) && r.Context().Err() == nil {
 		n.logger.Warn("request failed", "method", r.Method, "path", r.URL.Path, "from", r.RemoteAddr, "status", status, "err", err)

@@ -2,8 +2,11 @@ package node
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
+
+	"github.com/aistore-go/aistore/cmn/wire"
 )
 
 const (
@@ -40,3 +43,8 @@ func (n *Node) freshen(ctx context.Context) {
 	}
 	n.fresh.again = time.Now().Add(pullPause)
 }
+
+// MarkStale marks an answer that was made without asking a majority.
+func MarkStale(w http.ResponseWriter) { w.Header()[wire.HeaderStale] = staleValue }
+
+var staleValue = []string{"true"} // shared by all answers, and never changed

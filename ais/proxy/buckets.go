@@ -78,7 +78,7 @@ func (p *Proxy) bucketRequest(w http.ResponseWriter, r *http.Request, bucket str
 		if msg.Action == wire.ActArchive {
 			return apierr.NotImplemented("bucket action %q is not built yet", msg.Action)
 		}
-		return errInvalidAction(msg.Action)
+		return node.InvalidAction(msg.Action)
 	}
 	return errInvalidURI(r)
 }
@@ -104,7 +104,7 @@ func (p *Proxy) getBuckets(w http.ResponseWriter, r *http.Request, bucket string
 	case wire.ActSummaryBucket, wire.ActSummaryShard, wire.ActShowInventory:
 		return apierr.NotImplemented("bucket action %q is not built yet", msg.Action)
 	default:
-		return errInvalidAction(msg.Action)
+		return node.InvalidAction(msg.Action)
 	}
 	if isNull(msg.Value) {
 		if bucket != "" && bucket != msg.Name {
@@ -144,7 +144,7 @@ func (p *Proxy) postBucket(w http.ResponseWriter, r *http.Request, bck wire.Bck,
 		wire.ActMakeNCopies, wire.ActECEncode, wire.ActRechunk, wire.ActIndexShard, wire.ActCreateInventory:
 		return apierr.NotImplemented("bucket action %q is not built yet", msg.Action)
 	}
-	return errInvalidAction(msg.Action)
+	return node.InvalidAction(msg.Action)
 }
 
 // patchBucket answers changes of bucket properties.
@@ -166,7 +166,7 @@ func (p *Proxy) deleteBucket(w http.ResponseWriter, r *http.Request, bck wire.Bc
 	case wire.ActDeleteListRange, wire.ActEvictListRange, wire.ActDestroyInventory:
 		return apierr.NotImplemented("bucket action %q is not built yet", msg.Action)
 	}
-	return errInvalidAction(msg.Action)
+	return node.InvalidAction(msg.Action)
 }
 
 func errInvalidURI(r *http.Request) error {

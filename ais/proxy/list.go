@@ -188,13 +188,9 @@ func acceptsMsgpack(r *http.Request) bool {
 	return false
 }
 
-// staleValue is the value of the header that marks an answer which no
-// majority confirmed.
-var staleValue = []string{"true"}
-
 // markStale marks an answer that was made without asking a majority.
 func markStale(w http.ResponseWriter, stale bool) {
 	if stale {
-		w.Header()[wire.HeaderStale] = staleValue
+		node.MarkStale(w)
 	}
 }

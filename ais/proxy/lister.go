@@ -24,9 +24,6 @@ import (
 // listRetryAfter is when to ask again for a listing that a target did not answer.
 const listRetryAfter = 5 * time.Second
 
-// paramMarks asks a target for the marks of its entries.
-const paramMarks = "marks"
-
 // lister asks all active targets for the names of one bucket.
 type lister struct {
 	proxy   *Proxy
@@ -74,7 +71,7 @@ func (l *lister) addFormerOwners(view *meta.View) error {
 	}
 	l.marked = true
 	l.moving.Store(true)
-	l.query += "&" + paramMarks + "=true"
+	l.query += "&" + wire.QueryMarks + "=true"
 	l.targets = slices.Clone(l.targets)
 	add := func(ids []string) error {
 		for _, id := range ids {

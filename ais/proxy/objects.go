@@ -65,7 +65,7 @@ func (p *Proxy) redirect(w http.ResponseWriter, r *http.Request, bck wire.Bck, r
 	}
 	var err error
 	path := req.object
-	if req.object, err = trueName(r.Method, path); err != nil {
+	if req.object, err = objreq.TrueName(r.Method, path, validateProbe); err != nil {
 		return err
 	}
 	props, err := p.checkBuckets(r, bck, req)
@@ -177,14 +177,6 @@ func checkObjectRequest(r *http.Request, req *request) (err error) {
 		err = errInvalidURI(r)
 	}
 	return err
-}
-
-// trueName returns the name that an object has in the engine.
-func trueName(method, native string) (string, error) {
-	if method == http.MethodHead && !strings.HasPrefix(native, naming.EscapePrefix) {
-		return native, validateProbe(native)
-	}
-	return naming.True(native)
 }
 
 // validateProbe checks the name of a HEAD request as far as a redirect needs

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/http"
 
+	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/cmn/wire"
 )
 
@@ -25,6 +26,6 @@ func (p *Proxy) Register() {
 		wire.PathGetBatch: "get-batch",
 		wire.PathS3:       "the S3 API",
 	} {
-		n.Public(path, nil, service(what))
+		n.Public(path, nil, node.NotBuilt(what))
 	}
 }

@@ -31,18 +31,7 @@ type Running struct {
 
 // Run starts a gateway and runs it until the context ends, then stops it in
 // order. The error is one line for an operator.
-func Run(ctx context.Context, o startup.Options) error {
-	settings, err := startup.Load(o)
-	if err != nil {
-		return err
-	}
-	running, err := Start(settings)
-	if err != nil {
-		return err
-	}
-	err = running.host.Wait(ctx, running.Agent.Fatal())
-	return errors.Join(err, running.Stop())
-}
+func Run(ctx context.Context, o startup.Options) error { return startup.Run(ctx, o, Start) }
 
 // Start makes a gateway of its parts and returns when it answers; it may not
 // belong to a cluster yet.
@@ -114,6 +103,9 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 
 // checkState tells whose a state file is, and whether it can be relied on.
 func checkState(f *statefile.File) (nodeID string, err error) { return metasync.CheckStored(f) }
+
+// Wait returns when the node is to stop; the error is why it cannot go on.
+func (p *Running) Wait(ctx context.Context) error { return p.host.Wait(ctx, p.Agent.Fatal()) }
 
 // Stop leaves the cluster, ends requests in flight, and closes everything.
 func (p *Running) Stop() error {

@@ -32,10 +32,6 @@ const (
 	maxListWindow = 128 << 10
 )
 
-// paramMarks is the parameter with which a gateway asks for the marks of all
-// entries, see wire.LsoMark.
-const paramMarks = "marks"
-
 // intra answers calls of gateways (POST /v1/intra/list/<bucket>) and of other
 // targets (POST look, store, take and change, GET and HEAD object, GET fetch).
 func (t *Target) intra(w http.ResponseWriter, r *http.Request) error {
@@ -96,7 +92,7 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 	if err != nil {
 		return err
 	}
-	shown, marked := shownProps(msg.Want()), q.Bool(paramMarks)
+	shown, marked := shownProps(msg.Want()), q.Bool(wire.QueryMarks)
 	entries, err := t.store.List(r.Context(), bck, props, core.ListOptions{
 		Prefix: msg.Prefix, After: msg.ContinuationToken, Limit: int(msg.PageSize),
 		NoRecursion: msg.Flags.Has(wire.LsoNoRecursion), Props: shown, Stamps: marked,

@@ -108,7 +108,7 @@ func decided(view *meta.View, here core.Stamp) bool {
 func (t *Target) read(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
 	// As long as the lease holds nobody else can have written the name since.
 	if t.control.Stale() || !t.control.LeaseValid() {
-		w.Header()[wire.HeaderStale] = staleValue
+		node.MarkStale(w)
 	}
 	if req.insteadOf != nil {
 		return t.readInstead(w, r, req, req.insteadOf)
@@ -167,7 +167,7 @@ func (t *Target) readMoving(w http.ResponseWriter, r *http.Request, req *objectR
 		return false, t.errUnknown(req.key, []string{next.String()})
 	case err != nil:
 		// Whether it owns the name already, nobody can tell.
-		w.Header()[wire.HeaderStale] = staleValue
+		node.MarkStale(w)
 		return false, nil //nolint:nilerr // what is here is the best there is
 	case there.Kind == 0 || there.Stamp.Compare(local.Stamp) <= 0:
 		return false, nil
@@ -202,14 +202,12 @@ func (t *Target) readInstead(w http.ResponseWriter, r *http.Request, req *object
 	if f.none() {
 		return unavailable
 	}
-	w.Header()[wire.HeaderStale] = staleValue
+	node.MarkStale(w)
 	if f.best.node != nil {
 		return t.relay(w, r, req, f.best.node)
 	}
 	return t.readLocal(w, r, req)
 }
-
-var staleValue = []string{"true"}
 
 // find asks all targets that may hold something of a name, this one included.
 func (t *Target) find(ctx context.Context, view *meta.View, key core.Key, others []string) (findings, error) {

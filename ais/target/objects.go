@@ -2,7 +2,6 @@ package target
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/aistore-go/aistore/ais/node"
@@ -56,7 +55,7 @@ func (t *Target) objects(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	req.path = path.Items[3]
-	if req.key.Name, err = trueName(r.Method, req.path); err != nil {
+	if req.key.Name, err = objreq.TrueName(r.Method, req.path, naming.ValidateObjectHead); err != nil {
 		return err
 	}
 	if req.key.Bck, err = req.query.Bck(path.Items[2]); err != nil {
@@ -112,15 +111,6 @@ func checkRequest(r *http.Request, req *objectRequest) error {
 		err = apierr.BadRequest("invalid request URI: '%s %s'", r.Method, r.RequestURI)
 	}
 	return err
-}
-
-// trueName returns the name that an object has in the engine. HEAD may ask for
-// a virtual directory, which is not an object, whatever ends in a slash.
-func trueName(method, native string) (string, error) {
-	if method == http.MethodHead && !strings.HasPrefix(native, naming.EscapePrefix) {
-		return native, naming.ValidateObjectHead(native)
-	}
-	return naming.True(native)
 }
 
 // isDirectory tells a name that only HEAD may ask for.

@@ -28,7 +28,7 @@ func (t *Target) Register() {
 		wire.PathSort:     "distributed sort",
 		wire.PathS3:       "the S3 API",
 	} {
-		n.Public(path, nil, notBuilt(what))
+		n.Public(path, nil, node.NotBuilt(what))
 	}
 	n.Intra(wire.PathHeld, []string{http.MethodGet}, t.held)
 	n.Public(wire.PathETL, nil, func(http.ResponseWriter, *http.Request) error { return objreq.ErrETL() })
@@ -40,12 +40,6 @@ func (t *Target) Register() {
 		s := t.store.MetadataStats()
 		return metrics.CacheCounts{Hits: s.Hits, Misses: s.Misses, Evicted: s.Evicted, Expired: s.Expired, Collisions: s.Collisions}
 	})
-}
-
-func notBuilt(what string) node.Handler {
-	return func(http.ResponseWriter, *http.Request) error {
-		return apierr.NotImplemented("%s is not built yet", what)
-	}
 }
 
 // buckets refuses bucket requests: gateways answer them.

@@ -53,18 +53,7 @@ type Running struct {
 
 // Run starts a target and runs it until the context ends, then stops it in
 // order. The error is one line for an operator.
-func Run(ctx context.Context, o startup.Options) error {
-	settings, err := startup.Load(o)
-	if err != nil {
-		return err
-	}
-	running, err := Start(settings)
-	if err != nil {
-		return err
-	}
-	err = running.host.Wait(ctx, running.Agent.Fatal())
-	return errors.Join(err, running.Stop())
-}
+func Run(ctx context.Context, o startup.Options) error { return startup.Run(ctx, o, Start) }
 
 // Start makes a target of its parts and returns when it answers; it may not
 // belong to a cluster yet.
@@ -263,6 +252,9 @@ func (t *Running) belong(uuid, lineage string) error {
 	}
 	return t.disks.SetClusterUUID(uuid, lineage)
 }
+
+// Wait returns when the node is to stop; the error is why it cannot go on.
+func (t *Running) Wait(ctx context.Context) error { return t.host.Wait(ctx, t.Agent.Fatal()) }
 
 // Stop leaves the cluster, ends requests in flight, and closes everything.
 func (t *Running) Stop() error {

@@ -49,6 +49,7 @@ const (
 	QueryMountpathLabel    = "mountpath_label"
 	QueryDontResilver      = "dntres"
 	QueryForceRemoval      = "force" // of the last mountpath
+	QueryMarks             = "marks" // of a target, to gateways: marks of all entries of a listing
 	QueryRedirectProxyID   = "pid"   // redirect only: id of the gateway
 	QueryRedirectUnixTime  = "utm"   // redirect only: nanoseconds, base 36
 	QueryRedirectMapAndSig = "vpams" // redirect only: Smap version, base 36

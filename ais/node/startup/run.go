@@ -67,3 +67,26 @@ func (h *Host) Stop(leave func(context.Context) error) error {
 	<-h.done
 	return errors.Join(err, h.err)
 }
+
+// Running is a node of either role that was started.
+type Running interface {
+	// Wait returns when the node is to stop; the error is why it cannot go on.
+	Wait(ctx context.Context) error
+	// Stop leaves the cluster, ends requests in flight, and closes everything.
+	Stop() error
+}
+
+// Run starts a node and runs it until the context ends, then stops it in
+// order. The error is one line for an operator.
+func Run[R Running](ctx context.Context, o Options, start func(*Settings) (R, error)) error {
+	settings, err := Load(o)
+	if err != nil {
+		return err
+	}
+	running, err := start(settings)
+	if err != nil {
+		return err
+	}
+	err = running.Wait(ctx)
+	return errors.Join(err, running.Stop())
+}

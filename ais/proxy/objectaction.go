@@ -5,7 +5,6 @@ import (
 
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/ais/node/objreq"
-	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/query"
 )
 
@@ -27,15 +26,4 @@ func (p *Proxy) objectAction(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return p.objectRequest(w, r, &request{bucket: path.Items[2], object: path.Items[3], query: &q, action: msg})
-}
-
-func errInvalidAction(action string) error {
-	return apierr.BadRequest("invalid action %q", action)
-}
-
-// service answers every path of a service that is not built with one sentence.
-func service(what string) node.Handler {
-	return func(http.ResponseWriter, *http.Request) error {
-		return apierr.NotImplemented("%s is not built yet", what)
-	}
 }
