@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aistore-go/aistore/ais/aistest"
 	"github.com/aistore-go/aistore/cmn/hrw"
@@ -232,12 +231,7 @@ func TestReturningTargetBringsNothingBack(t *testing.T) {
 
 	// Once the placement is settled, no tombstone is needed.
 	u.c.Settle(t)
-	for deadline := time.Now().Add(20 * time.Second); u.tombstones() > 0; {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d tombstones are left", u.tombstones())
-		}
-		<-time.After(5 * time.Millisecond)
-	}
+	eventually(t, "removal of the tombstones", func() bool { return u.tombstones() == 0 })
 }
 
 // tombstones counts them on all targets.
@@ -288,12 +282,7 @@ func TestReadsDuringATransition(t *testing.T) {
 			t.Errorf("%s: no Retry-After", method)
 		}
 	}
-	for deadline := time.Now().Add(20 * time.Second); c.Metadata.Quiesced(one.ID()) != c.Metadata.View().Transition.Version; {
-		if time.Now().After(deadline) {
-			t.Fatal("the transition is not reported")
-		}
-		<-time.After(time.Millisecond)
-	}
+	eventually(t, "report of the transition", func() bool { return c.Metadata.Quiesced(one.ID()) == c.Metadata.View().Transition.Version })
 
 	// The first target and the gateway miss the activation.
 	for _, id := range []string{one.ID(), c.Proxies[0].ID()} {

@@ -459,11 +459,7 @@ func TestClientGone(t *testing.T) {
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); target.Metrics().Tracker()["err.http.write.n"] == 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("not counted")
-		}
-	}
+	eventually(t, "count of the broken answer", func() bool { return target.Metrics().Tracker()["err.http.write.n"] > 0 })
 	if _, body := expect(t, 200, follower, "GET", object(c.Proxies[0], "big"), nil); body != string(data) {
 		t.Error("the next reader gets other bytes")
 	}

@@ -81,3 +81,19 @@ func object(n *aistest.Node, name string) string {
 	u := url.URL{Path: "/v1/objects/b/" + name}
 	return n.URL() + u.EscapedPath()
 }
+
+// eventually waits until a condition holds; so long that only what never comes
+// fails.
+func eventually(tb testing.TB, what string, holds func() bool) {
+	tb.Helper()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	late := time.After(time.Minute)
+	for !holds() {
+		select {
+		case <-look.C:
+		case <-late:
+			tb.Fatalf("%s: not within a minute", what)
+		}
+	}
+}
