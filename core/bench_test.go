@@ -279,3 +279,17 @@ func BenchmarkChecksum(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkDelete(b *testing.B) {
+	r := newRig(b, rigOptions{root: memoryDir(b)})
+	b.ReportAllocs()
+	for i := range b.N {
+		name := "o" + strconv.Itoa(i)
+		b.StopTimer()
+		r.put(name, "content")
+		b.StartTimer()
+		if err := r.store.Delete(context.Background(), r.key(name)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
