@@ -246,50 +246,30 @@ func (s *Store) openAppend(ctx context.Context, a *appending) (f fs.File, err er
 }
 
 // extend reads the body to its end; it returns how long it was.
-func (w *write) extend(ctx context.Context, a *appending, body io.Reader, size, limit int64) (n int64, err error) {
+func (w *write) extend(ctx context.Context, a *appending, from io.Reader, size, limit int64) (n int64, err error) {
 	if isOver(limit, a.size, size) {
 		return 0, errAppendTooLong(&w.object, limit) // the body need not come
 	}
-	want := size + 1
-	if size < 0 || want > streamBuffer {
-		want = w.streamSize()
-	}
-	buf := w.s.memory.Get(want)
-	defer buf.Free()
-	for started := int64(0); ; {
-		chunk, ended, err := fill(body, buf.Bytes())
-		if err != nil {
-			return 0, badBody(&w.object, err, "body broke off after %d bytes", n+int64(chunk))
+	started := int64(0)
+	b := body{Reader: from, of: &w.object, what: "appended body", size: size}
+	return b.each(ctx, w.s, func(data []byte) error {
+		if n += int64(len(data)); isOver(limit, a.size, n) {
+			return errAppendTooLong(&w.object, limit)
 		}
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		n += int64(chunk)
-		switch {
-		case size >= 0 && n > size:
-			return 0, apierr.BadRequest("append to %s: body is longer than announced (%d)", w.Cname(), size)
-		case ended && size >= 0 && n < size:
-			return 0, badBody(&w.object, io.ErrUnexpectedEOF, "body of %d bytes is shorter than announced (%d)", n, size)
-		case isOver(limit, a.size, n):
-			return 0, errAppendTooLong(&w.object, limit)
-		}
-		data := buf.Bytes()[:chunk]
 		if a.sum != nil {
 			_, _ = a.sum.Write(data) // hashes never fail
 		}
 		if err := w.append(ctx, data); err != nil {
-			return 0, err
+			return err
 		}
 		if w.size = a.size + n; n-started >= writeBackEvery {
 			if err := w.startWriteback(ctx, a.size+started); err != nil {
-				return 0, err
+				return err
 			}
 			started = n
 		}
-		if ended {
-			return n, nil
-		}
-	}
+		return nil
+	})
 }
 
 // FlushAppend makes what was appended the object of its name, as a write of the

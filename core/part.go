@@ -8,7 +8,6 @@ import (
 	"errors"
 	"hash"
 	"hash/crc32"
-	"io"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -292,40 +291,3 @@ func stateOf(h hash.Hash) ([]byte, error) {
 
 // newMD5 is the hash for clients that compare it.
 func newMD5() hash.Hash { return md5.New() }
-
-// copyPart reads a body to its end, in steps of one buffer.
-func (s *Store) copyPart(ctx context.Context, body io.Reader, size int64, sink func([]byte) error) (total int64, err error) {
-	buf := s.memory.Get(partBuffer(s, size))
-	defer buf.Free()
-	for {
-		n, ended, err := fill(body, buf.Bytes())
-		total += int64(n)
-		if err != nil {
-			return total, err
-		}
-		if err := ctx.Err(); err != nil {
-			return total, err
-		}
-		if size >= 0 && total > size {
-			return total, nil
-		}
-		if n > 0 {
-			if err := sink(buf.Bytes()[:n]); err != nil {
-				return total, err
-			}
-		}
-		if ended {
-			return total, nil
-		}
-	}
-}
-
-func partBuffer(s *Store, size int64) int64 {
-	switch {
-	case s.memory.Tight():
-		return tightBuffer
-	case size >= 0 && size < streamBuffer:
-		return size + 1
-	}
-	return streamBuffer
-}

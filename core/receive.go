@@ -123,37 +123,10 @@ func (w *write) streamSize() int64 {
 	return streamBuffer
 }
 
-// fill reads until the buffer is full or the body ends.
-func fill(body io.Reader, buf []byte) (n int, ended bool, err error) {
-	empty := 0
-	for n < len(buf) {
-		m, err := body.Read(buf[n:])
-		n += m
-		switch {
-		case err == io.EOF:
-			return n, true, nil
-		case err != nil:
-			return n, false, err
-		case m > 0:
-			empty = 0
-		default:
-			if empty++; empty > 100 {
-				return n, false, io.ErrNoProgress
-			}
-		}
-	}
-	return n, false, nil
-}
-
 // checkSize compares what came with what was announced.
 func (w *write) checkSize() error {
-	switch {
-	case w.opts.Size < 0 || w.size == w.opts.Size:
-		return nil
-	case w.size < w.opts.Size:
-		return badBody(&w.object, io.ErrUnexpectedEOF, "body of %d bytes is shorter than announced (%d)", w.size, w.opts.Size)
-	}
-	return apierr.BadRequest("PUT %s: body is longer than announced (%d)", w.Cname(), w.opts.Size)
+	b := body{of: &w.object, what: "body", size: w.opts.Size}
+	return b.check(w.size)
 }
 
 // checkSmall computes the checksums of a body in memory.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"hash"
 	"io"
+	"strconv"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/cksum"
@@ -95,12 +96,13 @@ func checkPartNumber(number, most int) error {
 
 // receive reads and checks the body. whole is the hash of the object so far,
 // if this part goes on with it.
-func (p *partFile) receive(ctx context.Context, body io.Reader, opts *PartOptions, whole hash.Hash) error {
+func (p *partFile) receive(ctx context.Context, from io.Reader, opts *PartOptions, whole hash.Hash) error {
 	var theirs hash.Hash
 	if opts.SHA256 != "" {
 		theirs = sha256.New()
 	}
-	total, err := p.s.copyPart(ctx, body, opts.Size, func(data []byte) error {
+	b := body{Reader: from, of: p.o, what: "part " + strconv.Itoa(p.rec.number), size: opts.Size}
+	_, err := b.each(ctx, p.s, func(data []byte) error {
 		if whole != nil {
 			_, _ = whole.Write(data) // hashes never fail
 		}
@@ -110,15 +112,8 @@ func (p *partFile) receive(ctx context.Context, body io.Reader, opts *PartOption
 		_, err := p.Write(data)
 		return err
 	})
-	switch {
-	case err != nil && ctx.Err() != nil:
+	if err != nil {
 		return err
-	case err != nil:
-		return badBody(p.o, err, "part %d broke off after %d bytes", p.rec.number, total)
-	case opts.Size >= 0 && total < opts.Size:
-		return badBody(p.o, io.ErrUnexpectedEOF, "part %d of %d bytes is shorter than announced (%d)", p.rec.number, total, opts.Size)
-	case opts.Size >= 0 && total > opts.Size:
-		return apierr.BadRequest("PUT %s: part %d is longer than announced (%d)", p.o.Cname(), p.rec.number, opts.Size)
 	}
 	if theirs == nil {
 		return nil
