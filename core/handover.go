@@ -94,19 +94,18 @@ func (w *write) content() (io.ReadCloser, error) {
 	}
 	files := &fileSequence{s: w.s}
 	if w.chunks == nil {
-		files.pieces = []piece{{w.work, w.size}}
+		files.pieces = []piece{{w.home, w.work, w.size}}
 		return files, nil
 	}
 	for i, c := range w.chunks.chunks {
-		path := w.work
+		mp, path := w.home, w.work
 		if i > 0 {
-			mp := w.mountpath(c.mp)
-			if mp == nil {
+			if mp = w.mountpath(c.mp); mp == nil {
 				return nil, apierr.Unavailable(changeTime, "PUT %s: a mountpath with a chunk of it is out of use", w.Cname())
 			}
 			path = chunkPath(mp, &w.object, w.chunks.upload, c.number)
 		}
-		files.pieces = append(files.pieces, piece{path, c.size})
+		files.pieces = append(files.pieces, piece{mp, path, c.size})
 	}
 	return files, nil
 }
@@ -120,7 +119,7 @@ func (w *write) mountpath(id string) *fs.Mountpath {
 	return nil
 }
 
-// fileSequence reads files one after the other.
+// fileSequence reads files one after the other, in slots of their mountpaths.
 type fileSequence struct {
 	s      *Store
 	pieces []piece
@@ -129,6 +128,7 @@ type fileSequence struct {
 }
 
 type piece struct {
+	mp   *fs.Mountpath
 	path string
 	size int64
 }
@@ -145,6 +145,10 @@ func (q *fileSequence) Read(p []byte) (n int, err error) {
 		return 0, io.EOF
 	}
 	now := &q.pieces[0]
+	if err := now.mp.Acquire(context.Background()); err != nil {
+		return 0, err
+	}
+	defer now.mp.Release()
 	if q.file == nil {
 		if q.file, err = q.s.openFile(now.path); err != nil {
 			return 0, err
