@@ -102,7 +102,10 @@ func (c *Conn) Reply(header, content []byte) Outcome {
 // why the answer is not whole; of the client's going away it is a *net.OpError.
 // More of the content may follow with SendFile.
 func (c *Conn) ReplyFile(header []byte, file uintptr, gate Gate, offset, length int64) (Outcome, error) {
-	if err := c.send(header, nil); err != nil {
+	c.write.more = length > 0
+	err := c.send(header, nil)
+	c.write.more = false
+	if err != nil {
 		return Broken, err
 	}
 	return c.SendFile(file, gate, offset, length)

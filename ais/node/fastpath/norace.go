@@ -23,6 +23,10 @@ func writeSocket(fd int, p []byte) (int, error) {
 	return result(syscall.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p))))
 }
 
+func writeSocketMore(fd int, p []byte) (int, error) {
+	return result(syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_MORE|unix.MSG_NOSIGNAL, 0, 0))
+}
+
 func writeSocketPair(fd int, pair *[2][]byte) (int, error) {
 	var vector [2]unix.Iovec
 	for i, p := range pair {

@@ -13,6 +13,7 @@ import (
 // callbacks need no allocation.
 type writing struct {
 	first, second []byte
+	more          bool // a file follows at once: the kernel may hold back first to send both together
 	file          int
 	gate          Gate // of the file's disk; nil: none
 	offset        *int64
@@ -74,6 +75,8 @@ func (c *Conn) sendStep(fd uintptr) bool {
 		switch {
 		case len(w.first) == 0 && len(w.second) == 0:
 			return true
+		case len(w.second) == 0 && w.more:
+			n, err = writeSocketMore(int(fd), w.first)
 		case len(w.second) == 0:
 			n, err = writeSocket(int(fd), w.first)
 		case len(w.first) == 0:
