@@ -185,7 +185,11 @@ func (l *listing) record(mp *fsys.Mountpath, name, path string, frame []byte) (r
 			return rec, false, err
 		}
 	}
-	return rec, false, nil
+	// Its sidecar is damaged: Open looks at the second record, too.
+	if frame, ok = l.second(path); !ok || l.s.decodeRecord(mp, &o, frame, &rec) != nil {
+		return rec, false, nil
+	}
+	return rec, rec.bid == l.bucket.bid && (rec.name == "" || rec.name == name), nil
 }
 
 // trueName reads the name of an object in the escaped place.

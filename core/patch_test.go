@@ -264,3 +264,42 @@ func TestSetCustomBesideOthers(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestSidecarLostInAChange: the power goes while a record is changed without a
+// flush, and takes the new sidecar along. What the second attribute has is read,
+// and listed.
+func TestSidecarLostInAChange(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"o", "a//b"} {
+		r := newRig(t, rigOptions{store: walking})
+		r.put(name, "content")
+		path := r.fileOf(name)
+		var buf [recordBuffer]byte
+		n, err := r.store.system.GetXattr(path, XattrRecord, buf[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.patch(name, true, KV{"k", strings.Repeat("v", 3000)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.store.system.SetXattr(path, XattrNext, buf[:n]); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range r.files() {
+			if strings.Contains(file, "/%md/") {
+				if err := r.store.system.Unlink(file); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		r.restart()
+		for _, props := range []ListProps{0, ListSize} {
+			if names := r.names(ListOptions{Props: props}); !slices.Equal(names, []string{name}) {
+				t.Errorf("listed: %q, want %q", names, name)
+			}
+		}
+		if content, _, found := r.get(name); !found || content != "content" {
+			t.Errorf("%q: found %v, %q", name, found, content)
+		}
+	}
+}
