@@ -43,8 +43,7 @@ type crashMachine struct {
 	model  *crashModel
 	serial int
 	ticks  atomic.Int64
-	boots  int  // losses of power
-	asleep bool // mutation: the run of the machine has the same id after one
+	boots  int // losses of power
 	moving *crashMove
 	damage bool // a GET of the last comparison found damage
 
@@ -492,7 +491,7 @@ func (m *crashMachine) performOn(op *crashOp, name string, v *crashVersion) (fun
 	case "patch":
 		v.customs = []KV{{"k", fmt.Sprint(v.id)}} // which a later write replaces
 		if op.Large {
-			v.customs[0].Value = strings.Repeat(v.customs[0].Value, 1000)
+			v.customs[0].Value = strings.Repeat(v.customs[0].Value, 2000/len(v.customs[0].Value))
 		}
 		run = func() { attrs, err = m.store.SetCustom(ctx, key, v.customs, true) }
 	case "copy":

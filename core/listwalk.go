@@ -186,10 +186,10 @@ func (l *listing) record(mp *fsys.Mountpath, name, path string, frame []byte) (r
 		}
 	}
 	// Its sidecar is damaged: Open looks at the second record, too.
-	if frame, ok = l.second(path); !ok || l.s.decodeRecord(mp, &o, frame, &rec) != nil {
-		return rec, false, nil
+	if frame, ok = l.second(path); ok {
+		ok = l.s.decodeRecord(mp, &o, frame, &rec) == nil
 	}
-	return rec, rec.bid == l.bucket.bid && (rec.name == "" || rec.name == name), nil
+	return rec, ok && rec.bid == l.bucket.bid && (rec.name == "" || rec.name == name), nil
 }
 
 // trueName reads the name of an object in the escaped place.

@@ -279,7 +279,7 @@ func TestSidecarLostInAChange(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.patch(name, true, KV{"k", strings.Repeat("v", 3000)}); err != nil {
+		if _, err := r.patch(name, true, KV{"k", strings.Repeat("v", 2040)}); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.store.system.SetXattr(path, XattrNext, buf[:n]); err != nil {

@@ -179,7 +179,7 @@ func (j *Journal) scan(name string, fn func(Record) error) (last uint64, err err
 	return parseSegment(data, first, fn)
 }
 
-// ErrDamaged: a segment has a frame that cannot be read, and goes on after it.
+// ErrDamaged says that a segment has a frame that cannot be read, and goes on after it.
 var ErrDamaged = errors.New("a frame of the commit journal is damaged")
 
 // framesFollow tells whether there is a whole frame behind one that is not, or
