@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,8 +30,10 @@ type Collected struct {
 // begun and neither completed nor aborted is not garbage, however old it is.
 //
 // While a mountpath that the node knows is out of use or leaves, nothing is
-// removed, because the records that refer to the chunks may lie there. It works
-// at most half of the time, so that requests come first.
+// removed, because the records that refer to the chunks may lie there. Of one
+// that is not known any more, because it was detached for example, the same is
+// true, and it may come back: what is older than its leave stays for good. It
+// works at most half of the time, so that requests come first.
 //
 // Errors: 404 no such bucket; 500 I/O; 503 a mountpath is busy. What was removed
 // before an error is counted.
@@ -41,7 +44,7 @@ func (s *Store) CollectChunks(ctx context.Context, bck wire.Bck, props *meta.Bpr
 	}
 	c := collection{
 		s: s, ctx: ctx, bucket: b, props: props, set: s.options.FS.Available(),
-		before: max(s.options.Clock().Add(-age).UnixNano(), s.started),
+		before: max(s.options.Clock().Add(-age).UnixNano(), s.started), since: s.options.FS.LastLeft(),
 	}
 	groups, err := c.groups()
 	if err != nil {
@@ -70,6 +73,7 @@ type collection struct {
 	props  *meta.Bprops
 	set    *fsys.Set // that all of it is about
 	before int64     // ns: what was changed later stays
+	since  int64     // ns: what was written before stays
 	done   Collected
 
 	walked  bool
@@ -114,7 +118,8 @@ type suspect struct {
 	name   string // of the object, from a manifest; "": there is none that can be read
 	upload bool   // it may be continued
 	used   bool
-	newest int64 // ns
+	newest int64 // ns, of contents and attributes
+	oldest int64 // ns, of contents
 	files  []suspectFile
 }
 
@@ -140,7 +145,7 @@ func (c *collection) collectGroup(group string) error {
 		if err := c.ctx.Err(); err != nil {
 			return err
 		}
-		if x.newest >= c.before || x.used || c.used(x.id) {
+		if x.newest >= c.before || x.oldest <= c.since || x.used || c.used(x.id) {
 			continue
 		}
 		if err := c.decide(x); err != nil {
@@ -168,7 +173,7 @@ func (c *collection) gather(mp *fsys.Mountpath, content, dir string, found map[s
 			}
 			x := found[id]
 			if x == nil {
-				x = &suspect{id: id}
+				x = &suspect{id: id, oldest: math.MaxInt64}
 				found[id] = x
 			}
 			x.used = x.used || c.used(id)
@@ -178,6 +183,7 @@ func (c *collection) gather(mp *fsys.Mountpath, content, dir string, found map[s
 			}
 			x.files = append(x.files, suspectFile{mp: mp, path: path, size: info.Size})
 			x.newest = max(x.newest, info.Mtime, info.Ctime)
+			x.oldest = min(x.oldest, info.Mtime)
 			if content == fsys.ContentManifest {
 				return c.identify(mp, path, x)
 			}

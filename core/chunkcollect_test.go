@@ -181,6 +181,37 @@ func TestCollectionWaitsForMountpaths(t *testing.T) {
 	}
 }
 
+// TestCollectionSparesWhatADetachedDiskMayNeed: objects of a disk that was
+// detached are whole when it comes back, however long that takes.
+func TestCollectionSparesWhatADetachedDiskMayNeed(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := newRig(t, rigOptions{mountpaths: 2, root: memoryDir(t)})
+	names := []string{"a", "b", "c", "d", "e", "f"}
+	for _, name := range names {
+		r.upload(name, oldParts...)
+	}
+	gone := r.fs.Available().Paths[0].Path
+	if err := r.fs.Remove(gone, fs.Detach, false); err != nil {
+		t.Fatal(err)
+	}
+	r.garbage("later")
+	for range 2 {
+		if c, err := r.store.CollectChunks(ctx, r.bck, r.props, -time.Second); err != nil || c.Files > 3 {
+			t.Errorf("after a mountpath was detached: %+v, %v", c, err)
+		}
+		r.restart()
+	}
+	if err := r.fs.Attach(gone, "", nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if content, _, _ := r.get(name); content != strings.Join(oldParts, "") {
+			t.Errorf("%q has another content", name)
+		}
+	}
+}
+
 // TestCollectionSparesWhatIsInUse: a PUT in the midst of its chunks and an
 // upload in the midst of its parts go on, however old their files are.
 func TestCollectionSparesWhatIsInUse(t *testing.T) {

@@ -264,7 +264,7 @@ func (m *Manager) volumeNow(candidates []*candidate, before *volumeRecord) (*vol
 	id := m.identity.Load()
 	next := &volumeRecord{NodeID: m.nodeID, ClusterUUID: id.uuid, Lineage: id.lineage}
 	if before != nil {
-		next.Unsettled = before.Unsettled
+		next.Unsettled, next.Left = before.Unsettled, before.Left
 	}
 	for path := range m.options.Mountpaths { // what was detached stays so for as long as it is configured
 		if e := before.find(filepath.Clean(path)); e != nil && e.State == StateDetached {
@@ -285,6 +285,9 @@ func (m *Manager) volumeNow(candidates []*candidate, before *volumeRecord) (*vol
 		default:
 			next.put(c.entryNow())
 		}
+	}
+	if before.forgets(next) {
+		next.Left = m.options.Clock().UnixNano()
 	}
 	return next, m.settle(before, next, false)
 }

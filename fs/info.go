@@ -50,11 +50,16 @@ func (m *Manager) Lists() Lists {
 // result must not be changed.
 func (m *Manager) Mountpaths() []MountpathInfo { return *m.infos.Load() }
 
+// LastLeft is when a mountpath last left that the node does not know any more:
+// it was detached, replaced, or is not configured; in nanoseconds since 1970.
+func (m *Manager) LastLeft() int64 { return m.left.Load() }
+
 // publish makes the set and the list of the state. It is called under
 // changing.
 func (m *Manager) publish() {
 	volume := m.state.volume
 	set := &Set{Unsettled: volume.Unsettled}
+	m.left.Store(volume.Left)
 	infos := make([]MountpathInfo, 0, len(volume.Mountpaths))
 	m.mu.Lock()
 	for i := range volume.Mountpaths {

@@ -20,6 +20,7 @@ type Manager struct {
 
 	available atomic.Pointer[Set]
 	infos     atomic.Pointer[[]MountpathInfo]
+	left      atomic.Int64 // see LastLeft
 	identity  atomic.Pointer[clusterIdentity]
 	capacity  capacityCache
 	exports   exporter

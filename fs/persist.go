@@ -62,6 +62,9 @@ func (m *Manager) writeCopies(copies []copyOf, r *volumeRecord) (written []copyO
 // greater version, and nothing has changed. without is a path that gets no
 // copy; force is content with one copy, wherever.
 func (m *Manager) save(next *volumeRecord, without string, force bool) error {
+	if m.state.volume.forgets(next) {
+		next.Left = m.options.Clock().UnixNano()
+	}
 	copies := m.copies(without)
 	written, failed := m.writeCopies(copies, next)
 	if len(written) > 0 && (force || m.enough(copies, failed)) {

@@ -35,7 +35,11 @@ type volumeRecord struct {
 	// so that an object may lie on another one than that of its name.
 	Unsettled  bool          `json:"unsettled"`
 	Mountpaths []volumeEntry `json:"mountpaths"` // sorted by path
-	Checksum   string        `json:"checksum"`
+
+	// Left is when a mountpath last left that is not known any more, in
+	// nanoseconds since 1970: what was there then may belong to what lies on it.
+	Left     int64  `json:"left,string,omitempty"`
+	Checksum string `json:"checksum"`
 }
 
 // volumeEntry is one mountpath of the node.
@@ -107,13 +111,31 @@ func (r *volumeRecord) put(e volumeEntry) {
 	slices.SortFunc(r.Mountpaths, func(a, b volumeEntry) int { return cmp.Compare(a.Path, b.Path) })
 }
 
+// forgets tells that a mountpath which r knows, with what lies on it, is unknown
+// to a later record.
+func (r *volumeRecord) forgets(later *volumeRecord) bool {
+	if r == nil {
+		return true
+	}
+	for i := range r.Mountpaths {
+		e := &r.Mountpaths[i]
+		if e.State == StateDetached {
+			continue
+		}
+		if now := later.find(e.Path); now == nil || now.State == StateDetached || now.MountpathID != e.MountpathID {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *volumeRecord) drop(path string) {
 	r.Mountpaths = slices.DeleteFunc(r.Mountpaths, func(e volumeEntry) bool { return e.Path == path })
 }
 
 // sameAs compares everything but version and checksum.
 func (r *volumeRecord) sameAs(o *volumeRecord) bool {
-	return r.NodeID == o.NodeID && r.ClusterUUID == o.ClusterUUID && r.Lineage == o.Lineage && r.Unsettled == o.Unsettled &&
+	return r.NodeID == o.NodeID && r.ClusterUUID == o.ClusterUUID && r.Lineage == o.Lineage && r.Unsettled == o.Unsettled && r.Left == o.Left &&
 		slices.Equal(r.Mountpaths, o.Mountpaths)
 }
 
