@@ -66,7 +66,7 @@ clean: clean-playground ## the same, and remove the binaries and the local cache
 
 test: build ## all tests, Go and Python; installs what they need
 	$(GO) test -timeout 20m $$($(GO) list ./... | grep -v '/ais/test$$')
-	$(GO) test -timeout 30m -parallel 4 ./ais/test # mostly waits for processes
+	$(GO) test -timeout 30m -parallel 6 ./ais/test # mostly waits for processes
 	AIS_HTTP_LOOP=off $(GO) test -timeout 10m -parallel 6 -run '^($(API_TESTS))$$' ./ais/test # the same API by net/http alone
 	PYTHON=$(PYTHON) python/run-tests
 	AIS_HTTP_LOOP=off PYTHON=$(PYTHON) python/run-tests

@@ -146,7 +146,7 @@ func FuzzLocation(f *testing.F) {
 	f.Add("\x00\xff", "a=b&pid=1")
 	f.Fuzz(func(t *testing.T, name, rawQuery string) {
 		if strings.ContainsAny(rawQuery, "#") {
-			t.Skip("no request has a fragment")
+			return // no request has a fragment
 		}
 		u, err := url.Parse(locationOf(name, url.PathEscape(rawQuery), ""))
 		if err != nil {
