@@ -2,6 +2,7 @@ package test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -102,7 +103,7 @@ func readSlowly(url, name string, length int64, begun func(), readOn <-chan stru
 	said()
 	<-readOn
 	_, err = io.CopyN(io.Discard, resp.Body, length)
-	return err
+	return errors.Join(err, conn.Close()) // first: closing a body reads it to its end
 }
 
 // TestMemoryOfManyObjects: what a target keeps in memory does not grow with the
