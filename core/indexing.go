@@ -58,6 +58,9 @@ type mountIndex struct {
 	tended chan struct{} // closed when nobody tends it any more
 	verify atomic.Bool   // what it holds is to be compared with the files
 	failed int64         // flush rounds of its filesystem, when it was opened
+
+	comparing atomic.Pointer[bucket] // which is being compared, nil: none
+	compared  atomic.Int64           // how many of its names have been
 }
 
 // bootID identifies the run of the machine, "" if it cannot be told.

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/hrw"
+	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/index"
 	"github.com/aistore-go/aistore/core/meta"
 	fsys "github.com/aistore-go/aistore/fs"
@@ -30,11 +32,65 @@ const (
 // a bucket has been compared it is listed by walking.
 func (s *Store) Reindex() {
 	for _, m := range *s.indexing.table.Load() {
-		for _, b := range *s.buckets.Load() {
-			m.ix.Doubt(b.bid)
-		}
-		m.poke()
+		s.reindex(m)
 	}
+}
+
+// ReindexMountpath is Reindex of one mountpath. Errors: 400 the mountpath is
+// not in use; 503 its index was given up, and is made again within a minute.
+func (s *Store) ReindexMountpath(path string) error {
+	for _, mp := range s.options.FS.Available().All() {
+		if mp.Path != path {
+			continue
+		}
+		m := (*s.indexing.table.Load())[mp]
+		if m == nil || m.ix.Err() != nil {
+			return apierr.Unavailable(reopenAfter, "mountpath %q has no index at the moment: it will be made again", path)
+		}
+		s.reindex(m)
+		return nil
+	}
+	return apierr.New(apierr.StatusBadRequest, wire.CodeInvalidMountpath, "mountpath %q is not in use", path)
+}
+
+func (s *Store) reindex(m *mountIndex) {
+	for _, b := range *s.buckets.Load() {
+		m.ix.Doubt(b.bid)
+	}
+	m.poke()
+}
+
+// MountpathIndex tells how a mountpath is listed.
+type MountpathIndex struct {
+	Mountpath *fsys.Mountpath
+	Usable    bool // there is an index; else all buckets are listed by walking
+	Buckets   int
+	Ready     int // buckets that are listed from the index
+
+	Comparing string // the bucket that is being compared with the files, "" for none
+	Compared  int64  // how many of its names have been
+}
+
+// Indexes returns how each mountpath in use is listed.
+func (s *Store) Indexes() []MountpathIndex {
+	table, buckets := *s.indexing.table.Load(), *s.buckets.Load()
+	var all []MountpathIndex
+	for _, mp := range s.options.FS.Available().All() {
+		state := MountpathIndex{Mountpath: mp, Buckets: len(buckets)}
+		if m := table[mp]; m != nil && m.ix.Err() == nil {
+			state.Usable = true
+			for _, b := range buckets {
+				if m.ix.Ready(b.bid) {
+					state.Ready++
+				}
+			}
+			if b := m.comparing.Load(); b != nil {
+				state.Comparing, state.Compared = b.bck.String(), m.compared.Load()
+			}
+		}
+		all = append(all, state)
+	}
+	return all
 }
 
 // IndexState tells how a bucket is listed.
@@ -140,6 +196,9 @@ func (t *indexing) settleUnsure(m *mountIndex, b *bucket) error {
 // mend compares the index of a bucket with the files and writes what differs.
 func (t *indexing) mend(m *mountIndex, b *bucket) error {
 	began := time.Now()
+	m.compared.Store(0)
+	m.comparing.Store(b)
+	defer m.comparing.Store(nil)
 	x := t.examiner(m, b)
 	after, seen := "", 0
 	for more := true; more; {
@@ -156,6 +215,7 @@ func (t *indexing) mend(m *mountIndex, b *bucket) error {
 			return err
 		}
 		seen += len(names)
+		m.compared.Store(int64(seen))
 		after = until
 	}
 	versioned, changed, err := t.mendVersions(m, b)

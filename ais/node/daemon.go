@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -32,10 +33,20 @@ func (n *Node) daemonIntra(w http.ResponseWriter, r *http.Request) error {
 
 // daemon answers a call about this node; items are the path below /v1/daemon.
 func (n *Node) daemon(w http.ResponseWriter, r *http.Request, items []string) error {
-	if r.Method == http.MethodGet {
+	if r.Method == http.MethodGet && !n.answersGet(r, items) {
 		return n.daemonGet(w, r)
 	}
 	return n.daemonWrite(w, r, items)
+}
+
+// answersGet tells that an item of /v1/daemon answers GET itself; to the others,
+// and with ?what=, a GET is a question about the node.
+func (n *Node) answersGet(r *http.Request, items []string) bool {
+	if len(items) < 2 || r.URL.RawQuery != "" {
+		return false
+	}
+	it, ok := find(&n.actions, &n.actions.daemonItems, items[0])
+	return ok && slices.Contains(it.methods, http.MethodGet)
 }
 
 // daemonGet answers a question about this node.

@@ -24,14 +24,17 @@ type mountpathRequest struct {
 }
 
 // registerMountpaths answers PUT, POST and DELETE /v1/daemon/mountpaths: the
-// action decides, whatever the method.
+// action decides, whatever the method; and GET /v1/daemon/mountpaths/index.
 func (t *Target) registerMountpaths() {
-	methods := []string{http.MethodDelete, http.MethodPost, http.MethodPut}
+	methods := []string{http.MethodDelete, http.MethodGet, http.MethodPost, http.MethodPut}
 	t.node.HandleDaemonItem(wire.ItemMountpaths, methods, node.Clients, t.mountpaths)
 }
 
 func (t *Target) mountpaths(w http.ResponseWriter, r *http.Request, items []string) error {
-	if len(items) > 0 {
+	if r.Method == http.MethodGet && len(items) == 1 && items[0] == itemIndex {
+		return node.WriteJSON(w, r, t.indexes())
+	}
+	if len(items) > 0 || r.Method == http.MethodGet {
 		return apierr.BadRequest("invalid request URI: '%s %s'", r.Method, r.RequestURI)
 	}
 	req, err := readMountpathRequest(r)
@@ -85,6 +88,8 @@ func (t *Target) changeMountpath(req *mountpathRequest) error {
 		return t.fs.Rescan(req.path)
 	case wire.ActMountpathCheck:
 		return t.checkMountpath(req.path)
+	case wire.ActMountpathReindex:
+		return t.store.ReindexMountpath(req.path)
 	}
 	return apierr.BadRequest("invalid action %.64q", req.action)
 }

@@ -18,6 +18,7 @@ type diskStatus struct {
 	metrics *metrics.Registry
 	damaged atomic.Int64           // objects in quarantine, as far as is known
 	count   func() (int64, error)  // counts them
+	walks   func() int64           // see walked
 	known   atomic.Pointer[fs.Set] // whose disks load watches
 }
 
@@ -32,6 +33,9 @@ func (s *diskStatus) sample() {
 	s.watch()
 	s.metrics.SetDisks(s.load.Sample())
 	s.countQuarantine()
+	if s.walks != nil {
+		s.metrics.SetWalked(s.walks())
+	}
 }
 
 // countQuarantine counts the objects in quarantine: an operator may have

@@ -116,6 +116,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	})
 	pressure := watchMemory(s.Config(), memory, t.log.Logger(logging.ModuleMemsys), t.Store.DropRecords)
 	disks.count = t.Store.QuarantineCount
+	disks.walks = func() int64 { return walked(t.Store) }
 	disks.countQuarantine()
 	t.role = New(Options{
 		Node: t.Node, Control: t.Agent, Store: t.Store, FS: t.disks, Memory: memory, Logger: t.log.Logger("ais"),

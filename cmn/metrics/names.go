@@ -77,6 +77,7 @@ const (
 	cleanedFiles
 	cleanedBytes
 	quarantined
+	walked
 	numCounters
 )
 
@@ -147,6 +148,7 @@ var catalog = [numCounters]counter{
 	cleanedBytes: {name: "cleanup.store.size", kind: KindSize, prom: "cleanup_store_bytes", targetOnly: true, help: "bytes of files removed because they belonged to no object"},
 
 	quarantined: {name: "quarantine.n", kind: KindCounter, prom: "quarantine_count", current: true, targetOnly: true, help: "number of damaged objects in quarantine now"},
+	walked:      {name: "list.walk.n", kind: KindCounter, prom: "list_walk_count", current: true, targetOnly: true, help: "number of buckets, counted on each mountpath, that are listed by walking the directories now"},
 }
 
 // derived are names that repeat the value of a counter under another kind.

@@ -138,6 +138,10 @@ func (r *Registry) CleanedUp(files int, bytes int64) {
 	r.plain[cleanedBytes].Add(bytes)
 }
 
+// SetWalked tells how many buckets, counted on each mountpath, are listed by
+// walking the directories.
+func (r *Registry) SetWalked(n int64) { r.plain[walked].Store(n) }
+
 // MountpathChecked counts a health check of a mountpath that was begun.
 func (r *Registry) MountpathChecked() { r.plain[errFSHC].Add(1) }
 

@@ -66,4 +66,5 @@ const (
 	ActMountpathDetach  = "detach-mp"
 	ActMountpathRescan  = "rescan-mp"
 	ActMountpathCheck   = "fshc-mp"
+	ActMountpathReindex = "reindex-mp" // ours
 )

@@ -182,6 +182,9 @@ func (x *Index) open(replay, powerLost bool) (err error) {
 			}
 		case journal.Unflushed:
 			buckets[r.BID] = powerLost
+		case journal.Doubted:
+			x.buckets.setComplete(r.BID, false)
+			return batch.Delete(appendMark(nil, r.BID), nil)
 		default:
 			x.buckets.doubt(r.BID, r.Name, journal.Pin{}, true)
 			names++

@@ -235,6 +235,13 @@ func TestWhatANewProcessBelieves(t *testing.T) {
 			}
 			r.kill()
 		}, "boot 1", false, 3, true, true},
+		{"killed while it was doubted", func(r *rig) {
+			if err := r.x.Checkpoint(r.tb.Context()); err != nil {
+				r.tb.Fatal(err)
+			}
+			r.x.Doubt(1)
+			r.kill()
+		}, "boot 1", false, 3, true, false},
 		{"lost power", (*rig).kill, "boot 2", false, 3, false, false},
 		{"lost power after a checkpoint", func(r *rig) {
 			if err := r.x.Checkpoint(r.tb.Context()); err != nil {

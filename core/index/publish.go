@@ -239,6 +239,8 @@ func (x *Index) Complete(bid uint64) {
 
 // Doubt says that names of a bucket may be missing, or be too many.
 func (x *Index) Doubt(bid uint64) {
+	t := x.Begin(journal.Doubted, bid, "", true)
+	defer t.pin.Release()
 	x.mu.Lock()
 	if x.ended || x.failure.Load() != nil || x.buckets.dropped(bid) {
 		x.mu.Unlock()

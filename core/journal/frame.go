@@ -11,12 +11,14 @@ import (
 type Op uint8
 
 // Operations. Commit and Delete name an object; Bucket says that every name of
-// a bucket is in the index, or in a frame after this one; Unflushed that names of
-// a bucket change and nobody waits until that is on stable storage.
+// a bucket is in the index, or in a frame after this one, and Doubted that this
+// is not so any more; Unflushed that names of a bucket change and nobody waits
+// until that is on stable storage.
 const (
 	Commit    Op = 1
 	Delete    Op = 2
 	Bucket    Op = 5
+	Doubted   Op = 6
 	Unflushed Op = 7
 )
 
