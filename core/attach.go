@@ -76,7 +76,7 @@ func (w *write) publishSidecar(rec *record) error {
 		return err
 	}
 	defer w.bucket.gate.RUnlock()
-	path := sidecarPath(w.mp, &w.object, rec.stamp)
+	path := sidecarPath(w.mp, &w.object, rec.written())
 	if err := w.s.renameInto(w.mp, w.sidecarWork, path); err != nil {
 		w.removeWork(&path) // in case it took place all the same
 		return err

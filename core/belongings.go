@@ -42,7 +42,8 @@ type Belonging struct {
 
 	// Stamp of the generation that the file is, or belongs to; zero for
 	// files of uploads and for the name of versions.
-	Stamp Stamp
+	Stamp   Stamp
+	written Stamp // that of its sidecar
 	// Record is the kind of the record, for files that have one.
 	Record Kind
 	// Upload is the upload id of chunked generations, chunks, manifests and
@@ -188,7 +189,7 @@ func (s *Store) belongingAt(at *object, path string, all []Belonging) ([]Belongi
 	case rec.bid != at.Props.BID || rec.name != "" && rec.name != at.Name:
 		return all, nil
 	}
-	b.Stamp, b.Record, b.Upload = rec.stamp, rec.kind, rec.chunks.upload
+	b.Stamp, b.written, b.Record, b.Upload = rec.stamp, rec.written(), rec.kind, rec.chunks.upload
 	return append(all, b), nil
 }
 
@@ -248,7 +249,7 @@ func (s *Store) versionsHere(at *object, all []Belonging) ([]Belonging, error) {
 	}
 	err := s.formerHere(at, func(v *noncurrent, stamp Stamp) {
 		all = append(all, Belonging{
-			Kind: BelongsVersion, Path: v.path, Mountpath: at.mp, Stamp: stamp, Record: v.rec.kind, Upload: v.rec.chunks.upload, Damage: v.damage,
+			Kind: BelongsVersion, Path: v.path, Mountpath: at.mp, Stamp: stamp, written: v.rec.written(), Record: v.rec.kind, Upload: v.rec.chunks.upload, Damage: v.damage,
 		})
 	}, nil)
 	return all, err

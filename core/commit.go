@@ -128,7 +128,7 @@ func (w *write) prepare(ctx, flushing context.Context) (before existing, rec rec
 
 // sameAs tells that a name did not change between two looks.
 func (e *existing) sameAs(o *existing) bool {
-	return e.found == o.found && e.rec.stamp == o.rec.stamp && e.path == o.path && e.blocked == o.blocked && e.sameElsewhere(o)
+	return e.found == o.found && e.rec.written() == o.rec.written() && e.path == o.path && e.blocked == o.blocked && e.sameElsewhere(o)
 }
 
 // identical tells that the object already is what the client sends.
@@ -139,8 +139,8 @@ func (w *write) identical(now *existing) bool {
 	if w.origin != nil {
 		return now.found && now.newest() == &now.rec && now.rec.kind == KindObject && w.origin.sameAs(&now.rec, w.sum) && w.sizeOnDisk(now)
 	}
-	if !now.found || now.newest() != &now.rec || w.unsummed || w.opts.SkipVC || w.opts.Keep != KeepNothing || now.rec.kind != KindObject || now.rec.size != w.size ||
-		!now.rec.checksum.Equal(w.opts.Checksum) {
+	if !now.found || now.newest() != &now.rec || w.unsummed || w.opts.SkipVC || w.opts.Keep != KeepNothing || now.rec.kind != KindObject ||
+		now.rec.flags&flagVersioned != 0 || now.rec.size != w.size || !now.rec.checksum.Equal(w.opts.Checksum) {
 		return false
 	}
 	merged, err := mergeCustom(now.rec.custom, w.opts.Custom)
@@ -180,12 +180,26 @@ func (w *write) verifyStored(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// unchanged is the answer to an identical write: the object as it is, accessed
-// now, and as durable as if it had been written.
+// unchanged is the answer to an identical write. A copy leaves the object as it
+// is, and as durable as if it had been written. A PUT shows as any other does
+// but for the version: the object was written and accessed now. Whoever
+// compares times, to send what is newer, would send it again and again else.
 func (w *write) unchanged(ctx context.Context, now *existing) (Attrs, error) {
 	ticket, err := w.begin()
 	if err != nil {
 		return Attrs{}, err
+	}
+	if w.origin == nil {
+		at := w.s.options.Clock().UnixNano()
+		p := patch{s: w.s, object: w.object, path: now.path, old: now.rec, rec: now.rec, sync: w.sync}
+		p.rec.mtime = at
+		attrs, err := p.run(ctx, ticket)
+		if err != nil {
+			return Attrs{}, err
+		}
+		w.s.access.touch(w.digest, now.path, at, attrs.Atime)
+		attrs.Atime = at
+		return attrs, nil
 	}
 	if w.sync {
 		err = w.flushExisting(ctx, now)
@@ -196,14 +210,7 @@ func (w *write) unchanged(ctx context.Context, now *existing) (Attrs, error) {
 	if err != nil {
 		return Attrs{}, err
 	}
-	attrs := now.rec.attrs(w.mp)
-	if w.origin != nil {
-		return attrs, nil // a copy is no access
-	}
-	at := w.s.options.Clock().UnixNano()
-	w.s.access.touch(w.digest, now.path, at, attrs.Atime)
-	attrs.Atime = at
-	return attrs, nil
+	return now.rec.attrs(w.mp), nil
 }
 
 // flushExisting makes an object durable whose writer did not have to, or whose
@@ -211,7 +218,7 @@ func (w *write) unchanged(ctx context.Context, now *existing) (Attrs, error) {
 func (w *write) flushExisting(ctx context.Context, now *existing) (err error) {
 	paths := []string{now.path}
 	if now.rec.sidecar {
-		paths = append(paths, sidecarPath(w.mp, &w.object, now.rec.stamp))
+		paths = append(paths, sidecarPath(w.mp, &w.object, now.rec.written()))
 	}
 	request := fsys.FlushRequest{Bytes: w.size}
 	defer func() {
@@ -269,7 +276,7 @@ func (w *write) nextRecord(now *existing) (record, error) {
 	if w.origin != nil {
 		w.origin.takeOver(&rec)
 	} else if w.sameAsEarlier(now, custom) {
-		rec.version, rec.mtime = w.earlier.Attrs.Version, w.earlier.Attrs.Mtime
+		rec.version = w.earlier.Attrs.Version
 	}
 	switch {
 	case now.found:
@@ -297,7 +304,7 @@ func (s *Store) committed(o *object, attrs *Attrs) {
 func (r *record) attrs(mp *fsys.Mountpath) Attrs {
 	return Attrs{
 		Size: r.size, Checksum: r.checksum, Version: r.version, Atime: r.atime, Mtime: r.mtime, Custom: r.custom,
-		Versioned: r.flags&flagVersioned != 0, Stamp: r.stamp, BID: r.bid, Place: r.place, Mountpath: mp, Copies: 1 + len(r.copies),
+		Versioned: r.flags&flagVersioned != 0, Stamp: r.stamp, Revision: r.revision, BID: r.bid, Place: r.place, Mountpath: mp, Copies: 1 + len(r.copies),
 		Chunks: int(r.chunks.count), LargestChunk: r.chunks.largest,
 	}
 }

@@ -19,6 +19,8 @@ import (
 
 // callCrash is one operation on one disk that loses its power.
 type callCrash struct {
+	version string // id of one that is looked for
+
 	t      *testing.T
 	system *crashfs.System
 	fs     *fs.Manager
@@ -66,7 +68,8 @@ func (c *callCrash) close() {
 
 func (c *callCrash) key(name string) Key { return Key{Bck: c.bck, Props: c.props, Name: name} }
 
-// state is content, version and custom key of a name; "" if there is nothing.
+// state is content, version and custom key of a name, and the versions that it
+// has; "" if there is nothing.
 func (c *callCrash) state(name string) string {
 	c.t.Helper()
 	r, err := c.store.Open(context.Background(), c.key(name))
@@ -82,7 +85,17 @@ func (c *callCrash) state(name string) string {
 	}
 	defer func() { _ = r.Close() }() // was only read
 	value, _ := r.CustomValue("k")
-	return fmt.Sprintf("%s v%s %.10s/%d", content, r.Version, value, len(value))
+	state := fmt.Sprintf("%s v%s %.10s/%d", content, r.Version, value, len(value))
+	versions, err := c.store.ListVersions(context.Background(), c.key(name))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for i := range versions {
+		v := &versions[i]
+		value, _ := v.Attrs.CustomValue("k")
+		state += fmt.Sprintf(" (%v %d %.10s)", v.Attrs.VersionID() == c.version, v.Attrs.Size, value)
+	}
+	return state
 }
 
 // TestPowerIsLostDuringCalls: an append, a copy, a move and changes of custom
@@ -104,6 +117,17 @@ func TestPowerIsLostDuringCalls(t *testing.T) {
 		return func(c *callCrash) error {
 			_, err := c.store.SetCustom(ctx, c.key(name), []KV{{"k", value}}, true)
 			return err
+		}
+	}
+	version := func(c *callCrash) {
+		c.t.Helper()
+		for _, content := range []string{"first", "content"} {
+			opts := PutOptions{Size: int64(len(content)), Custom: []KV{{"k", content}}, Keep: KeepVersion}
+			attrs, err := c.store.Put(ctx, c.key("o"), strings.NewReader(content), opts)
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			c.version = attrs.VersionID()
 		}
 	}
 	for _, op := range []struct {
@@ -138,6 +162,23 @@ func TestPowerIsLostDuringCalls(t *testing.T) {
 			h, err := c.store.BeginAppend(ctx, c.key("o"), strings.NewReader("new"), 3, 0)
 			if err == nil {
 				_, err = c.store.FlushAppend(ctx, c.key("o"), h, cksum.Value{})
+			}
+			return err
+		}, []string{"o"}},
+		{"keys of a version", version, patch("o", "new"), []string{"o"}},
+		{"a version whose keys were changed becomes noncurrent", func(c *callCrash) {
+			version(c)
+			if err := patch("o", large+"new")(c); err != nil {
+				c.t.Fatal(err)
+			}
+		}, func(c *callCrash) error {
+			_, err := c.store.Put(ctx, c.key("o"), strings.NewReader("next"), PutOptions{Size: 4, Keep: KeepVersion})
+			return err
+		}, []string{"o"}},
+		{"a PUT of what is there", func(c *callCrash) { put(c, "o", "content", large+"value") }, func(c *callCrash) error {
+			sum, err := cksum.Of(cksum.XXHash2, []byte("content"))
+			if err == nil {
+				_, err = c.store.Put(ctx, c.key("o"), strings.NewReader("content"), PutOptions{Size: 7, Checksum: sum})
 			}
 			return err
 		}, []string{"o"}},

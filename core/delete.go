@@ -21,8 +21,9 @@ func (s *Store) Delete(ctx context.Context, key Key) error {
 	return s.delete(ctx, key, Stamp{})
 }
 
-// DeleteUnchanged is Delete of an object that still has a stamp. One that has
-// another by now, or none, is left alone, which is no error.
+// DeleteUnchanged is Delete of an object that has not changed since it had a
+// stamp, see Attrs.LastChange. One that has another by now, or none, is left
+// alone, which is no error.
 func (s *Store) DeleteUnchanged(ctx context.Context, key Key, stamp Stamp) error {
 	return s.delete(ctx, key, stamp)
 }
@@ -58,7 +59,7 @@ func (s *Store) deleteLocked(ctx context.Context, o *object, only Stamp) error {
 		return err
 	}
 	newest := now.newest()
-	if !only.IsZero() && (newest == nil || newest.stamp != only) {
+	if !only.IsZero() && (newest == nil || newest.written() != only) {
 		return nil
 	}
 	if now.nothing() || newest != nil && newest.kind.IsDeleted() {

@@ -87,7 +87,7 @@ func (w *write) previous(now *existing) (last Stamp, custom []KV, version string
 }
 
 // sameAsEarlier tells that a body is what an earlier owner holds already: it is
-// stored here, and to clients nothing changes.
+// stored here, and keeps its version.
 func (w *write) sameAsEarlier(now *existing, custom []KV) bool {
 	e := &w.earlier
 	return e.newerThan(now.newest()) && e.Kind == KindObject && !w.unsummed && !w.opts.SkipVC && w.opts.Keep == KeepNothing &&

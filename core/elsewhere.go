@@ -137,7 +137,7 @@ func (e *existing) nothing() bool { return !e.found && e.damaged == "" && len(e.
 // sameElsewhere tells that nothing changed on other mountpaths between two looks.
 func (e *existing) sameElsewhere(o *existing) bool {
 	return slices.EqualFunc(e.others, o.others, func(a, b other) bool {
-		return a.at.mp == b.at.mp && a.found == b.found && a.rec.stamp == b.rec.stamp && a.path == b.path && a.damaged == b.damaged
+		return a.at.mp == b.at.mp && a.found == b.found && a.rec.written() == b.rec.written() && a.path == b.path && a.damaged == b.damaged
 	})
 }
 

@@ -31,6 +31,14 @@ func (k *Key) CheckWritable() error {
 	return nil
 }
 
+// LastChange tells two states of an object apart, also those of one generation.
+func (a *Attrs) LastChange() Stamp {
+	if a.Revision.IsZero() {
+		return a.Stamp
+	}
+	return a.Revision
+}
+
 // KV is one pair of custom metadata.
 type KV struct {
 	Key   string
@@ -49,7 +57,10 @@ type Attrs struct {
 	Stamp    Stamp
 
 	// Versioned: the generation has a version id of its own, see VersionID.
+	// Revision is the stamp of the last change of its metadata; zero: none, or
+	// Stamp tells it.
 	Versioned bool
+	Revision  Stamp
 
 	BID    uint64 // incarnation of the bucket
 	Place  Place

@@ -21,16 +21,12 @@ import (
 // or an error, never short because a disk failed.
 //
 // With NoRecursion a prefix "dir" lists what "dir/" lists, and beside it the
-// names at its own level that begin with "dir"; the prefix "/" is the top
-// level. A directory's entry has a name with a trailing slash, the flags
+// names at its own level that begin with "dir". A directory's entry has a name with a trailing slash, the flags
 // wire.EntryIsDir, and nothing else. (Whether "dir/" exists anywhere else in
 // the cluster is for the caller to know.)
 //
 // Errors: 400 a prefix that is too long; 404 no such bucket; 500 I/O; 503 a mountpath is busy.
 func (s *Store) List(ctx context.Context, bck wire.Bck, props *meta.Bprops, opts ListOptions) ([]Entry, error) {
-	if opts.NoRecursion && opts.Prefix == "/" {
-		opts.Prefix = ""
-	}
 	if len(opts.Prefix) > naming.MaxObjectName {
 		return nil, apierr.BadRequest("invalid prefix: longer than %d bytes", naming.MaxObjectName)
 	}

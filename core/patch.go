@@ -18,8 +18,8 @@ import (
 const XattrNext = "user.ais.lom.next"
 
 // SetCustom changes the custom metadata of an object: keys are added to those
-// that it has, or, with replace, take their place. Content, checksum, version
-// and times stay, the stamp grows. It is as durable as a write of the bucket,
+// that it has, or, with replace, take their place. Content, checksum, version,
+// version id and times stay; the stamp grows, unless it is the version's id. It is as durable as a write of the bucket,
 // and whoever reads meanwhile, or after a crash, finds the old set or the new
 // one. It needs no room for data.
 //
@@ -52,11 +52,8 @@ func (s *Store) SetCustom(ctx context.Context, key Key, custom []KV, replace boo
 		return Attrs{}, err
 	}
 	newest := now.newest()
-	switch {
-	case newest == nil, newest.kind.IsDeleted():
+	if newest == nil || newest.kind.IsDeleted() {
 		return Attrs{}, s.notFound(key)
-	case newest.flags&flagVersioned != 0:
-		return Attrs{}, apierr.NotImplemented("changing the custom metadata of %s, which has a version id, is not built yet", o.Cname())
 	}
 	p := patch{s: s, object: o, path: now.path, old: *newest, sync: key.Props.SyncWrites()}
 	for i := range now.others {
@@ -76,7 +73,15 @@ func (s *Store) SetCustom(ctx context.Context, key Key, custom []KV, replace boo
 	if p.rec.custom, err = mergeCustom(kept, custom); err != nil {
 		return Attrs{}, err
 	}
-	return p.run(context.WithoutCancel(ctx))
+	ticket, err := s.begin(&p.object)
+	if err != nil {
+		return Attrs{}, err
+	}
+	attrs, err := p.run(context.WithoutCancel(ctx), ticket)
+	if err != nil {
+		return Attrs{}, p.mp.IOError("PATCH "+o.Cname(), err)
+	}
+	return attrs, nil
 }
 
 // retryPatch is when a client should come back whose object is on the move.
@@ -95,17 +100,14 @@ type patch struct {
 	sidecar string // path of the new record's body, "" if it needs none
 }
 
-func (p *patch) run(ctx context.Context) (attrs Attrs, err error) {
-	ticket, err := p.s.begin(&p.object)
-	if err != nil {
-		return Attrs{}, err
-	}
+// run makes the change, under a ticket of the guard, which it gives back.
+func (p *patch) run(ctx context.Context, ticket Ticket) (attrs Attrs, err error) {
 	err = p.write(ctx)
 	if over := p.s.end(ticket); err == nil {
 		err = over
 	}
 	if err != nil {
-		return Attrs{}, p.mp.IOError("PATCH "+p.Cname(), err)
+		return Attrs{}, err
 	}
 	attrs = p.rec.attrs(p.mp)
 	p.s.committed(&p.object, &attrs)
@@ -121,7 +123,11 @@ func (p *patch) write(ctx context.Context) (err error) {
 	if err := p.s.dropSecondName(ctx, &p.object, p.old.stamp, p.sync); err != nil {
 		return err
 	}
-	p.rec.stamp = p.s.stamp(p.old.stamp)
+	if next := p.s.stamp(p.old.written()); p.old.flags&flagVersioned != 0 {
+		p.rec.revision = next // the stamp is the version's id
+	} else {
+		p.rec.stamp = next
+	}
 	p.s.meta.drop(p.digest) // and not what is known of accesses
 	p.s.locks.tell(p.digest, 0)
 	if p.file, err = p.s.openFile(p.path); err != nil {
@@ -206,7 +212,7 @@ func (p *patch) frame(dst []byte, apart bool) (frame []byte, body fsys.File, err
 	if err != nil {
 		return nil, nil, err
 	}
-	path := sidecarPath(p.mp, &p.object, p.rec.stamp)
+	path := sidecarPath(p.mp, &p.object, p.rec.written())
 	if err := p.s.renameInto(p.mp, work, path); err != nil {
 		_ = body.Close() // of a file that is given up
 		p.s.unlinkGarbage(&p.object, work)
@@ -223,7 +229,7 @@ func (p *patch) done() bool {
 	defer buf.Free()
 	var rec record
 	n, err := p.file.GetXattr(XattrRecord, buf.Bytes())
-	return err == nil && p.s.decodeRecord(p.mp, &p.object, buf.Bytes()[:n], &rec) == nil && rec.stamp == p.rec.stamp
+	return err == nil && p.s.decodeRecord(p.mp, &p.object, buf.Bytes()[:n], &rec) == nil && rec.written() == p.rec.written()
 }
 
 // finish removes what is not needed any more. After a failure that leaves the
@@ -233,7 +239,7 @@ func (p *patch) finish(err error) {
 	case err == nil:
 		p.removeNext()
 		if p.old.sidecar {
-			p.s.unlinkGarbage(&p.object, sidecarPath(p.mp, &p.object, p.old.stamp))
+			p.s.unlinkGarbage(&p.object, sidecarPath(p.mp, &p.object, p.old.written()))
 		}
 	case !p.done():
 		p.removeNext()

@@ -65,6 +65,7 @@ type record struct {
 	size     int64
 	bid      uint64
 	stamp    Stamp
+	revision Stamp // of the last change of a record that keeps its stamp; zero: there was none
 	mtime    int64 // nanoseconds since the epoch
 	atime    int64 // the same, when the record was written
 	version  string
@@ -74,6 +75,16 @@ type record struct {
 	copies   []string // ids of the mountpaths with further copies
 	chunks   chunkRef // of KindChunked, else zero
 	sidecar  bool     // it was read from, or belongs to, a sidecar
+}
+
+// written is the stamp of the last writing of the record, and that of its
+// sidecar. Of a generation with a version id, which is its stamp, it may be
+// later than that.
+func (r *record) written() Stamp {
+	if r.revision.IsZero() {
+		return r.stamp
+	}
+	return r.revision
 }
 
 // sidecarRef is what the attribute says of a sidecar.

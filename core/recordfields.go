@@ -24,6 +24,7 @@ const (
 	tagCopy     = 19 // may repeat
 	tagFlags    = 20
 	tagChunks   = 22
+	tagRevision = 24
 )
 
 // appendBody encodes the fields. Fields with a zero value are left out.
@@ -48,7 +49,12 @@ func (r *record) appendBody(dst []byte) []byte {
 		dst = appendText(dst, tagCopy, id)
 	}
 	dst = appendNumber(dst, tagFlags, r.flags)
-	return r.chunks.append(dst)
+	dst = r.chunks.append(dst)
+	if !r.revision.IsZero() {
+		dst = append(dst, tagRevision, stampSize)
+		dst = r.revision.append(dst)
+	}
+	return dst
 }
 
 func zigzag(v int64) uint64   { return uint64(v)<<1 ^ uint64(v>>63) }
@@ -161,6 +167,11 @@ func (r *record) setField(tag uint64, value string) bool {
 		return number&^flagVersioned == 0 // an unknown one changes the meaning
 	case tagChunks:
 		return r.chunks.decode(value)
+	case tagRevision:
+		if len(value) != stampSize {
+			return false
+		}
+		r.revision = decodeStamp([]byte(value))
 	default:
 		return tag%2 == 1
 	}

@@ -142,10 +142,10 @@ func (s *Store) removeGeneration(o *object, now *existing) {
 
 func (s *Store) removeSidecars(o *object, now *existing) {
 	if now.found && now.rec.sidecar && !now.kept {
-		s.unlinkGarbage(o, sidecarPath(o.mp, o, now.rec.stamp))
+		s.unlinkGarbage(o, sidecarPath(o.mp, o, now.rec.written()))
 	}
 	if now.olderRec.sidecar {
-		s.unlinkGarbage(o, sidecarPath(o.mp, o, now.olderRec.stamp))
+		s.unlinkGarbage(o, sidecarPath(o.mp, o, now.olderRec.written()))
 	}
 	for i, rec := range [...]*record{&now.rec, &now.olderRec} {
 		if rec.kind == KindChunked && rec.chunks.upload != now.keep && (i > 0 || !now.kept) {

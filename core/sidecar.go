@@ -46,7 +46,7 @@ func (s *Store) readSidecar(mp *fsys.Mountpath, path string, ref sidecarRef, rec
 	if err := rec.decodeBody(body); err != nil {
 		return err
 	}
-	if rec.stamp != ref.stamp {
+	if rec.written() != ref.stamp {
 		return damaged("sidecar of another generation")
 	}
 	rec.sidecar = true
@@ -69,5 +69,5 @@ func (s *Store) writeSidecar(o *object, rec *record) (path string, f fsys.File, 
 		_ = s.system.Unlink(path)
 		return "", nil, ref, err
 	}
-	return path, f, sidecarRef{stamp: rec.stamp, length: uint32(len(frame)), sum: xxhash.Sum64(frame)}, nil
+	return path, f, sidecarRef{stamp: rec.written(), length: uint32(len(frame)), sum: xxhash.Sum64(frame)}, nil
 }

@@ -335,7 +335,7 @@ func (v *verification) garbage(all []Belonging) {
 	for i := range all {
 		switch b := &all[i]; b.Kind {
 		case BelongsObject, BelongsCopy, BelongsVersion:
-			stamps[b.Stamp], uploads[b.Upload] = true, true
+			stamps[b.written], uploads[b.Upload] = true, true
 		case BelongsUpload:
 			uploads[b.Upload] = true
 		case BelongsDamaged: // it may be any that it refers to

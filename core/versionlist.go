@@ -98,7 +98,7 @@ func (v *Version) shorten() {
 		return
 	}
 	v.ETag, _ = v.Attrs.CustomValue(CustomETag)
-	v.Attrs.Custom, v.Attrs.Chunks, v.Attrs.LargestChunk = nil, 0, 0
+	v.Attrs.Custom, v.Attrs.Chunks, v.Attrs.LargestChunk, v.Attrs.Revision = nil, 0, 0, Stamp{}
 }
 
 // namesWithVersions returns the smallest names behind one that have any

@@ -22,6 +22,7 @@ import (
 
 // versionModel is what the model knows of one version.
 type versionModel struct {
+	patched string
 	id      string
 	content string
 	marker  bool
@@ -84,6 +85,7 @@ func (r *rig) contents(all []Version) []versionModel {
 		if err != nil || head.Attrs.Stamp != v.Attrs.Stamp || head.Attrs.Size != int64(len(content)) {
 			r.tb.Fatalf("%q: version %s: %+v, %v", v.Name, g.id, head.Attrs, err)
 		}
+		g.patched, _ = head.Attrs.CustomValue("patched")
 		found = append(found, g)
 	}
 	return found
@@ -168,6 +170,23 @@ func runVersions(rt *rapid.T, r *rig) {
 			if all = all[1:]; len(all) > 0 {
 				all = putModel(append([]versionModel{{id: "x"}}, all...), versionModel{id: NullVersion, marker: true}, KeepNothing)
 			}
+			model[n] = all
+		},
+		"patch": func(rt *rapid.T) {
+			n := name.Draw(rt, "name")
+			all := slices.Clone(model[n])
+			value := strings.Repeat(rapid.StringMatching("[a-z]{1,3}").Draw(rt, "value"), rapid.SampledFrom([]int{1, 600}).Draw(rt, "times"))
+			attrs, err := r.patch(n, false, KV{"patched", value})
+			if len(all) == 0 || all[0].marker {
+				if statusOf(err) != 404 {
+					rt.Fatalf("PATCH of nothing, %q: %v", n, err)
+				}
+				return
+			}
+			if err != nil || attrs.VersionID() != all[0].id {
+				rt.Fatalf("PATCH %q: version %s, was %s: %v", n, attrs.VersionID(), all[0].id, err)
+			}
+			all[0].patched = value
 			model[n] = all
 		},
 		"delete version": func(rt *rapid.T) {

@@ -44,8 +44,13 @@ func (p *Proxy) easyURL(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case object != "":
-		objreq.Early(w, r)
-		return p.objectRequest(w, r, &request{bucket: bucket, object: object, query: &q, provider: provider})
+		req := request{bucket: bucket, object: object, query: &q, provider: provider}
+		if r.Method != http.MethodPost {
+			objreq.Early(w, r)
+		} else if req.action, err = readAction(r); err != nil {
+			return err
+		}
+		return p.objectRequest(w, r, &req)
 	case r.Method == http.MethodPut:
 		return apierr.BadRequest(`missing destination object name in the "easy URL"`)
 	case bucket == "" && r.Method != http.MethodGet:

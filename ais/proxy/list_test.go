@@ -167,6 +167,41 @@ func TestOneLevel(t *testing.T) {
 	}
 }
 
+// TestTreeWalk: who goes from level to level by what is listed comes by every
+// object once and comes to an end, whatever the names.
+func TestTreeWalk(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Targets: 2})
+	createBucket(t, c, "b", `{"durability":"none"}`)
+	names := []string{
+		"top", "p", "p/q", "/x", "//x", "/d/x", "///", "a//b", "a/b", "~x/%2F", "~x/dir%2F", "dir/in", "~x/%7E/home", "~x/%7Ex/y", "~x/%2E%2E/up", "~x/line%0A/x", "~a/b",
+	}
+	names[6] = "~x///%2F" // three slashes
+	put(t, c, "b", names...)
+	var found []string
+	levels := 0
+	for todo := []string{""}; len(todo) > 0; todo = todo[1:] {
+		if levels++; levels > 50 {
+			t.Fatalf("no end: %q", todo)
+		}
+		for _, e := range page(t, c.Proxies[0], "b", map[string]any{"prefix": todo[0], "flags": "2048"}).Entries {
+			if e.Flags&256 != 0 {
+				todo = append(todo, e.Name)
+			} else {
+				found = append(found, e.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	if slices.Sort(found); !slices.Equal(found, names) {
+		t.Errorf("found %q\nwant %q", found, names)
+	}
+	// The plain slash is the top level, as clients know it.
+	if got := len(page(t, c.Proxies[0], "b", map[string]any{"prefix": "/", "flags": "2048"}).Entries); got != 11 {
+		t.Errorf("%d entries at the top", got)
+	}
+}
+
 func TestListedProperties(t *testing.T) {
 	t.Parallel()
 	c := aistest.New(t, aistest.Options{Targets: 2})

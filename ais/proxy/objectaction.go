@@ -10,11 +10,8 @@ import (
 
 // objectAction answers POST /v1/objects/...
 func (p *Proxy) objectAction(w http.ResponseWriter, r *http.Request) error {
-	msg, err := node.ReadActMsg(r, objreq.MaxActionBody)
+	msg, err := readAction(r)
 	if err != nil {
-		return err
-	}
-	if err := objreq.CheckAction(msg.Action); err != nil {
 		return err
 	}
 	q, err := query.Parse(r.URL.RawQuery)
@@ -26,4 +23,13 @@ func (p *Proxy) objectAction(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return p.objectRequest(w, r, &request{bucket: path.Items[2], object: path.Items[3], query: &q, action: msg})
+}
+
+// readAction reads the message of a POST on an object.
+func readAction(r *http.Request) (*node.ActMsg, error) {
+	msg, err := node.ReadActMsg(r, objreq.MaxActionBody)
+	if err != nil {
+		return nil, err
+	}
+	return msg, objreq.CheckAction(msg.Action)
 }

@@ -84,7 +84,7 @@ func (p *Proxy) redirect(w http.ResponseWriter, r *http.Request, bck wire.Bck, r
 	}
 	owner, err := p.destination(r, smap, bck, req)
 	if err != nil {
-		return err
+		return withoutTargets(r.Method, err)
 	}
 	return objreq.Send(w, r, &objreq.Request{
 		Bck: bck, Object: req.object, Path: path, Provider: req.provider, NodeID: p.node.ID(), Smap: smap, Owner: owner, Now: began,
@@ -147,6 +147,15 @@ func (p *Proxy) destination(r *http.Request, smap *meta.Smap, bck wire.Bck, req 
 	return owner, nil
 }
 
+// withoutTargets gives the error of a cluster without targets the status that
+// clients know of HEAD and PATCH.
+func withoutTargets(method string, err error) error {
+	if method != http.MethodHead && method != http.MethodPatch || apierr.CodeOf(err) != wire.CodeNoNodes {
+		return err
+	}
+	return apierr.New(http.StatusInternalServerError, wire.CodeNoNodes, "%v", err)
+}
+
 // operation is what a redirected request counts as.
 func operation(method string) (op metrics.Op, counted bool) {
 	switch method {
@@ -168,11 +177,7 @@ func checkObjectRequest(r *http.Request, req *request) (err error) {
 		err = objreq.CheckGet(r, req.query)
 	case http.MethodPut:
 		err = objreq.CheckPut(req.query)
-	case http.MethodDelete, http.MethodPatch:
-	case http.MethodPost:
-		if req.action == nil { // of an easy URL
-			err = errInvalidURI(r)
-		}
+	case http.MethodDelete, http.MethodPatch, http.MethodPost:
 	default:
 		err = errInvalidURI(r)
 	}

@@ -152,7 +152,13 @@ func TestBadObjectRequests(t *testing.T) {
 		{"rename to a bad name", "POST", "/v1/objects/b1/o", `{"action":"rename-obj","name":"a/../b"}`, "", 400, "errInvalidPath", "invalid object name"},
 		{"rename access", "POST", "/v1/objects/ro/o", `{"action":"rename-obj","name":"p"}`, "", 403, "ErrBucketAccessDenied", "MOVE-OBJECT access denied"},
 		{"check-lock in a missing bucket", "POST", "/v1/objects/nob/o", `{"action":"check-lock"}`, "", 404, "ErrBckNotFound", `bucket "ais://nob" does not exist`},
-		{"POST by an easy URL", "POST", "/ais/b1/o", `{"action":"check-lock"}`, "", 400, "", "invalid request URI"},
+		{"rename of nothing by an easy URL", "POST", "/ais/b1/o", `{"action":"rename-obj","name":"p"}`, "", 404, "ErrNotFound", "ais://b1/o does not exist"},
+		{"unknown action by an easy URL", "POST", "/ais/b1/o", `{"action":"dance"}`, "", 400, "", `invalid action "dance"`},
+		{"no body, by an easy URL", "POST", "/ais/b1/o", "", "", 400, "", "failed to unmarshal"},
+		{"custom metadata by an easy URL", "PATCH", "/ais/b1/o", `{"value":{"a":"b"}}`, "", 404, "ErrNotFound", "ais://b1/o does not exist"},
+		{"POST by an easy URL, no backend", "POST", "/gs/b1/o", `{"action":"check-lock"}`, "", 404, "ErrFailedTo", "GCP backend is missing"},
+		{"blob download from a threshold on", "GET", "/v1/objects/b1/o", "", "Ais-Blob-Threshold: 1000", 501, "ErrNotImpl", "blob"},
+		{"a threshold of 0 is none", "GET", "/v1/objects/b1/nope", "", "Ais-Blob-Threshold: 0", 404, "ErrNotFound", ""},
 		{"unknown action", "POST", "/v1/objects/b1/o", `{"action":"dance"}`, "", 400, "", `invalid action "dance"`},
 		{"no JSON", "POST", "/v1/objects/b1/o", `{`, "", 400, "", "failed to unmarshal"},
 		{"no body", "POST", "/v1/objects/b1/o", "", "", 400, "", "failed to unmarshal"},
@@ -226,8 +232,12 @@ func TestNoTargets(t *testing.T) {
 	t.Parallel()
 	c := aistest.New(t, aistest.Options{Targets: -1})
 	createBucket(t, c, "b")
-	for _, method := range []string{"GET", "PUT", "DELETE"} {
-		res, body := expect(t, 400, strict, method, c.Proxies[0].URL()+"/v1/objects/b/o", "")
+	for method, status := range map[string]int{"GET": 400, "PUT": 400, "DELETE": 400, "POST": 400, "HEAD": 500, "PATCH": 500} {
+		body := ""
+		if method == "POST" || method == "PATCH" {
+			body = `{"action":"check-lock"}`
+		}
+		res, body := expect(t, status, strict, method, c.Proxies[0].URL()+"/v1/objects/b/o", body)
 		if e := errorBody(t, res, body); e.TypeCode != "ErrNoNodes" {
 			t.Errorf("%s: %+v", method, e)
 		}
@@ -291,6 +301,16 @@ func TestEasyURL(t *testing.T) {
 		}
 	}
 	expect(t, 200, follower, "HEAD", base+"/ais/b/e1/e2//e%203", "")
+	expect(t, 200, follower, "POST", base+"/ais/b/e1/e2//e%203", `{"action":"check-lock"}`)
+	expect(t, 200, follower, "PATCH", base+"/ais/b/e1/e2//e%203", `{"value":{"k":"v"}}`)
+	expect(t, 200, follower, "POST", base+"/ais/b/e1/e2//e%203", `{"action":"rename-obj","name":"new"}`)
+	_, id := expect(t, 200, follower, "POST", base+"/ais/b/e1/e2//e%203", `{"action":"mpt-upload"}`)
+	expect(t, 200, follower, "PUT", base+"/ais/b/e1/e2//e%203?partNumber=1&uploadId="+id, "part")
+	expect(t, 200, follower, "POST", base+"/ais/b/e1/e2//e%203?uploadId="+id, `{"action":"mpt-complete","value":[{"part-number":1}]}`)
+	if res, body := expect(t, 200, follower, "GET", base+"/ais/b/new", ""); body != "easy" || res.Header.Get("Ais-Custom-Md") != "k=v" {
+		t.Errorf("after a rename: %q %v", body, res.Header)
+	}
+	expect(t, 200, follower, "DELETE", base+"/ais/b/new", "")
 	expect(t, 200, follower, "DELETE", base+"/ais/b/e1/e2//e%203", "")
 	res, body := expect(t, 400, follower, "PUT", base+"/ais/b", "x")
 	if e := errorBody(t, res, body); e.Message != `missing destination object name in the "easy URL"` {

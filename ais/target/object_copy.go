@@ -51,7 +51,7 @@ func (t *Target) renameObject(w http.ResponseWriter, r *http.Request, req *objec
 		return err
 	}
 	err = t.asOwner(ctx, req.key, func() error {
-		return t.store.DeleteUnchanged(ctx, req.key, source.Stamp)
+		return t.store.DeleteUnchanged(ctx, req.key, source.LastChange())
 	}, &changeRequest{Only: &source.Stamp})
 	if err != nil {
 		return err

@@ -83,9 +83,10 @@ func TruePrefix(native string) (string, error) {
 
 // NativeDir returns the native form of a virtual directory: of what names
 // begin with, up to and with a slash. It ends in a slash, and TruePrefix
-// returns the directory.
+// returns the directory. The directory of names that begin with a slash is
+// "~x//", since the prefix "/" is the top level.
 func NativeDir(dir string) string {
-	if badName(dir) == "" && !strings.HasPrefix(dir, EscapePrefix) {
+	if dir != "/" && badName(dir) == "" && !strings.HasPrefix(dir, EscapePrefix) {
 		return dir
 	}
 	return string(appendEscaped(make([]byte, 0, len(EscapePrefix)+len(dir)+16), dir, false))

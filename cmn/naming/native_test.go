@@ -88,6 +88,9 @@ func TestNativeIsABijection(t *testing.T) {
 		if name, err := naming.True(b); err == nil && naming.Native(name) != b {
 			t.Fatalf("True(%q) = %q, of which the native form is %q", b, name, naming.Native(name))
 		}
+		if naming.NativeDir("/") != "~x//" {
+			t.Fatalf(`the directory "/" is %q, and so the top level`, naming.NativeDir("/"))
+		}
 		// A native prefix selects the names that begin with what it stands for.
 		dir := a + "/"
 		if got, err := naming.TruePrefix(naming.NativeDir(dir)); err != nil || got != dir {

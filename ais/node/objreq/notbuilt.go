@@ -20,7 +20,7 @@ func CheckGet(r *http.Request, q *query.Values) error {
 			wire.QueryArchPath, wire.QueryArchRegx, wire.QueryArchMode)
 	case q.Get(wire.QueryETLName) != "":
 		return ErrETL()
-	case query.ParseBool(r.Header.Get(wire.HeaderBlobDownload)), r.Header.Get(wire.HeaderBlobThreshold) != "":
+	case query.ParseBool(r.Header.Get(wire.HeaderBlobDownload)), r.Header.Get(wire.HeaderBlobThreshold) != "" && r.Header.Get(wire.HeaderBlobThreshold) != "0":
 		return apierr.NotImplemented("blob download (%s, %s) is not built yet", wire.HeaderBlobDownload, wire.HeaderBlobThreshold)
 	}
 	return nil
