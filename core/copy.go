@@ -74,7 +74,7 @@ func (s *Store) copyOnce(ctx context.Context, from Key, dst *object, moves bool)
 	}
 	defer func() { _ = r.Close() }() // was only read
 	if from.Bck == dst.Bck && from.Name == dst.Name {
-		return r.Attrs, nil
+		return r.Attrs, s.secure(context.WithoutCancel(ctx), dst)
 	}
 	if !moves {
 		r.Touch()

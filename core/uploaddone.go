@@ -7,7 +7,6 @@ import (
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/cksum"
-	"github.com/aistore-go/aistore/fs"
 )
 
 // CompletePart names one part at completion.
@@ -138,26 +137,14 @@ func (u *upload) chooseListed(o *object, opts *CompleteOptions) ([]*storedPart, 
 // secureParts looks whether every part is there, and makes durable what an
 // earlier process may not have.
 func (s *Store) secureParts(ctx context.Context, o *object, parts []*storedPart) error {
-	var flushes fs.FlushGroup
-	var open []fs.File
-	defer func() {
-		for _, f := range open {
-			_ = f.Close() // was not written to
-		}
-	}()
-	flush := func() error {
-		if err := flushes.Flush(ctx); err != nil {
-			return s.partError(o, o.mp, err)
-		}
-		for len(open) > 0 {
-			if err := open[0].Close(); err != nil {
+	f := securing{s: s}
+	defer f.close()
+	for _, p := range parts {
+		if f.full() {
+			if err := f.flush(ctx); err != nil {
 				return s.partError(o, o.mp, err)
 			}
-			open = open[1:]
 		}
-		return nil
-	}
-	for _, p := range parts {
 		path := chunkPath(p.mp, o, p.upload, p.number)
 		there := false
 		err := s.withSlot(p.mp, nil, func() error {
@@ -165,18 +152,7 @@ func (s *Store) secureParts(ctx context.Context, o *object, parts []*storedPart)
 			if there = err == nil && info.Size == p.size; !there || p.durable || !o.Props.SyncWrites() {
 				return err
 			}
-			f, err := s.openFile(path)
-			if err != nil {
-				return err
-			}
-			open = append(open, f)
-			request := flushes.Of(p.mp)
-			request.Files = append(request.Files, f)
-			request.Bytes += p.size
-			if dir := chunkDir(p.mp, o); !slices.Contains(request.Dirs, dir) {
-				request.Dirs = append(request.Dirs, dir)
-			}
-			return nil
+			return f.add(p.mp, path, p.size)
 		})
 		if err != nil && !isNotExist(err) {
 			return s.partError(o, p.mp, err)
@@ -185,17 +161,12 @@ func (s *Store) secureParts(ctx context.Context, o *object, parts []*storedPart)
 			return apierr.New(apierr.StatusInternalServerError, "", "%s: part %d of multipart upload %s is lost (truncated or on a mountpath that is out of use)",
 				o.Cname(), p.number, p.upload)
 		}
-		if len(open) >= maxOpenParts {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
 	}
-	return flush()
+	if err := f.flush(ctx); err != nil {
+		return s.partError(o, o.mp, err)
+	}
+	return nil
 }
-
-// maxOpenParts bounds the files that one completion has open.
-const maxOpenParts = 256
 
 // commitUpload writes the manifest and commits the first part as the object's
 // file. It is called under the exclusive gate.
