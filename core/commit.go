@@ -58,10 +58,7 @@ func (w *write) commitOnce(ctx context.Context) (Attrs, error) {
 			if rec, err = w.nextRecord(&now); err != nil {
 				return Attrs{}, err
 			}
-			if err := w.materialize(); err != nil {
-				return Attrs{}, err
-			}
-			if err := w.attach(flushing, &rec, w.sync); err != nil {
+			if err := w.fileOf(flushing, &rec, w.sync); err != nil {
 				return Attrs{}, err
 			}
 		}
@@ -120,10 +117,32 @@ func (w *write) prepare(ctx, flushing context.Context) (before existing, rec rec
 	if rec, err = w.nextRecord(&before); err != nil {
 		return before, rec, false, err
 	}
-	if err = w.materialize(); err != nil {
-		return before, rec, false, err
+	return before, rec, true, w.fileOf(flushing, &rec, true)
+}
+
+// fileOf makes the work file of a body in memory, and sets its record. On a full
+// disk one without content takes a spare file.
+func (w *write) fileOf(ctx context.Context, rec *record, flush bool) error {
+	err := w.materialize()
+	if err == nil {
+		err = w.attach(ctx, rec, flush)
 	}
-	return before, rec, true, w.attach(flushing, &rec, true)
+	if err == nil || w.spare || !rec.kind.IsDeleted() || !fsys.IsNoSpace(err) {
+		return err
+	}
+	if w.file != nil {
+		_ = w.file.Close() // of a file that is given up
+		w.file = nil
+	}
+	w.discardSidecar()
+	w.removeWork(&w.work)
+	w.spare = true
+	path, file, none := w.mp.TakeSpare()
+	if none != nil {
+		return err
+	}
+	w.home, w.work, w.file = w.mp, path, file
+	return w.attach(ctx, rec, flush)
 }
 
 // sameAs tells that a name did not change between two looks.

@@ -149,6 +149,7 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 	noted.versions = filepath.Dir(path) == o.versionsDir()
 	defer noted.settle() // the other place may hold one as well
 	if err := s.system.Rename(path, filepath.Join(dir, "data")); err != nil {
+		_ = s.system.Rmdir(dir) // else it counts as an entry
 		return "", o.mp.IOError("quarantine "+o.Cname(), err)
 	}
 	if sidecar != "" {

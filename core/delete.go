@@ -11,9 +11,9 @@ import (
 
 // Delete removes an object. When it returns nil the removal is on stable
 // storage if the bucket's durability says so. It never removes directories and
-// needs no free space, unless the name has noncurrent versions: then a delete
-// marker takes its place. A damaged object goes to quarantine, which counts as
-// removed.
+// needs no free space. If the name has noncurrent versions a delete marker takes
+// its place. A damaged object goes to quarantine, or is removed if there is no
+// room for it.
 //
 // Errors: 400 bad name; 404 no such bucket, or "<object> doesn't exist"; 500
 // I/O; 503 the mountpath is busy.
@@ -69,7 +69,11 @@ func (s *Store) deleteLocked(ctx context.Context, o *object, only Stamp) error {
 		return apierr.New(apierr.StatusNotFound, "", "%s doesn't exist", o.Cname())
 	}
 	if now.damaged != "" {
-		if _, err := s.quarantine(o, now.damaged, now.why); err != nil {
+		_, err := s.quarantine(o, now.damaged, now.why)
+		if fs.IsNoSpace(err) {
+			err = s.removeDamaged(ctx, o, &now)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -88,6 +92,24 @@ func (s *Store) deleteLocked(ctx context.Context, o *object, only Stamp) error {
 		}
 	}
 	return s.removeAll(context.WithoutCancel(ctx), o, &now)
+}
+
+// removeDamaged removes a damaged object that a client deletes and for which
+// there is no room in quarantine.
+func (s *Store) removeDamaged(ctx context.Context, o *object, now *existing) error {
+	sidecar := s.sidecarOf(o, now.damaged)
+	err := s.remove(context.WithoutCancel(ctx), o, &existing{found: true, path: now.damaged})
+	if err != nil {
+		return err
+	}
+	if sidecar != "" {
+		s.unlinkGarbage(o, sidecar)
+	}
+	s.log.Error("damaged object deleted by a client, without room for it in quarantine", "object", o.Cname(), "path", now.damaged, "finding", now.why)
+	if report := s.options.OnDamage; report != nil {
+		report(Damage{Mountpath: o.mp, Key: o.Key, Err: now.why})
+	}
+	return nil
 }
 
 // settleAbsence makes it durable that a name is not there, wherever a removal

@@ -40,10 +40,7 @@ func (s *Store) replaceByMarker(ctx context.Context, o *object, now *existing) e
 	if err != nil {
 		return err
 	}
-	if err := w.materialize(); err != nil {
-		return w.fail(err)
-	}
-	if err := w.attach(ctx, &rec, w.sync); err != nil {
+	if err := w.fileOf(ctx, &rec, w.sync); err != nil {
 		return w.fail(err)
 	}
 	if err := w.close(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/fs/crashfs"
+	"github.com/aistore-go/aistore/fs/faultfs"
 )
 
 // fullDisk is a store on a disk of 24 MiB, with a clock that the test moves.
@@ -22,6 +23,8 @@ type fullDisk struct {
 	t     *testing.T
 	moved atomic.Int64 // by how much the clock is ahead, ns
 	marks fs.Watermarks
+
+	faults *faultfs.System // below the store
 }
 
 const fullDiskSize = 24 << 20
@@ -29,6 +32,11 @@ const fullDiskSize = 24 << 20
 func newFullDisk(t *testing.T, marks fs.Watermarks) *fullDisk {
 	d := &fullDisk{crashMachine: newCrashMachine(&crashPlan{Disks: 1, Mountpaths: 1}, nil), t: t, marks: marks}
 	d.off = true
+	d.mutant = func(system fs.System) fs.System {
+		d.faults = faultfs.New(system)
+		d.faults.Record(false)
+		return d.faults
+	}
 	d.system.SetSize("/disk1", fullDiskSize)
 	d.shift = func() time.Duration { return time.Duration(d.moved.Load()) }
 	d.space = func() fs.Watermarks { return d.marks }
@@ -225,5 +233,108 @@ func TestRefusalEndsWithinTenSeconds(t *testing.T) {
 	d.moved.Add(int64(10 * time.Second))
 	if err := d.put("more", 1<<20); err != nil {
 		t.Errorf("10 s after the disk grew: %v", err)
+	}
+}
+
+// What a DELETE has to leave behind has room on a full disk: a tombstone, a
+// delete marker. A damaged object for which quarantine has none is removed.
+func TestDeletesThatLeaveSomethingOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	d := newFullDisk(t, marksOff)
+	var reported atomic.Int64
+	d.store.options.OnDamage = func(Damage) { reported.Add(1) }
+	fullAgain := func() { d.system.SetSize("/disk1", d.system.Used("/disk1")) } // what is freed is taken at once
+	plain := func(name string) string {
+		o, err := d.store.resolve(d.key(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.plain
+	}
+	put := func(name string, opts PutOptions) {
+		t.Helper()
+		opts.Size = 9000
+		if _, err := d.store.Put(ctx, d.key(name), strings.NewReader(strings.Repeat("x", 9000)), opts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 2 {
+		put(fmt.Sprint("buried", i), PutOptions{})
+		put(fmt.Sprint("versions", i), PutOptions{})
+		put(fmt.Sprint("versions", i), PutOptions{Keep: KeepVersion})
+	}
+	for _, name := range []string{"damaged0", "damaged1", "damaged2"} {
+		put(name, PutOptions{})
+		if err := d.system.SetXattr(plain(name), XattrRecord, []byte("not a record")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.fill()
+	refuse := func() {
+		for _, op := range []faultfs.Op{faultfs.OpCreate, faultfs.OpMkdir, faultfs.OpPreallocate} {
+			d.faults.Inject(faultfs.Fault{Op: op, Err: unix.ENOSPC, Times: -1})
+		}
+	}
+	refuse()
+	for i := range 2 {
+		if _, err := d.store.Bury(ctx, d.key(fmt.Sprint("buried", i))); err != nil {
+			t.Errorf("tombstone %d: %v", i, err)
+		}
+		if err := d.store.Delete(ctx, d.key(fmt.Sprint("versions", i))); err != nil {
+			t.Errorf("delete marker %d: %v", i, err)
+		}
+	}
+	fullAgain()
+	for _, name := range []string{"damaged0", "damaged1"} {
+		if err := d.store.Delete(ctx, d.key(name)); err != nil {
+			t.Errorf("DELETE of %s: %v", name, err)
+		}
+		fullAgain()
+	}
+	// They are made again as soon as there is space.
+	d.faults.Heal()
+	d.system.SetSize("/disk1", fullDiskSize)
+	d.fs.Available().Paths[0].FillSpares()
+	refuse()
+	if _, err := d.store.Bury(ctx, d.key("damaged2")); err != nil {
+		t.Errorf("tombstone over a damaged object: %v", err)
+	}
+	if err := d.put("buried0", 10); statusOf(err) != 507 {
+		t.Errorf("PUT: %v", err)
+	}
+	if n := reported.Load(); n != 3 {
+		t.Errorf("%d reports of damage, want 3", n)
+	}
+	check := func(when string) {
+		t.Helper()
+		for i := range 2 {
+			if _, kind, err := d.store.Look(ctx, d.key(fmt.Sprint("buried", i))); err != nil || kind != KindTombstone {
+				t.Errorf("%s: kind %d in the place of a buried object, %v", when, kind, err)
+			}
+			if _, kind, err := d.store.Look(ctx, d.key(fmt.Sprint("versions", i))); err != nil || kind != KindDeleteMarker {
+				t.Errorf("%s: kind %d in the place of an object with versions, %v", when, kind, err)
+			}
+		}
+		for _, name := range []string{"damaged0", "damaged1", "damaged2", "buried0", "versions0"} {
+			if _, err := d.read(name); statusOf(err) != 404 {
+				t.Errorf("%s: %s is there: %v", when, name, err)
+			}
+		}
+	}
+	check("at once")
+	d.system.SetSize("/disk1", fullDiskSize)
+	crashed := d.system.Crash(1)
+	d.system = crashfs.New(crashfs.Options{})
+	if err := d.close(); err != nil {
+		t.Fatal(err)
+	}
+	d.system = crashed
+	if err := d.open(); err != nil {
+		t.Fatal(err)
+	}
+	check("after a loss of power")
+	if err := d.put("buried0", 10); err != nil {
+		t.Errorf("a new object in the place of a tombstone: %v", err)
 	}
 }

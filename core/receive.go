@@ -45,6 +45,7 @@ type write struct {
 	opts      PutOptions
 	tombstone bool    // nothing is stored but that the name was deleted
 	marker    bool    // the same, as a version of the name
+	spare     bool    // there was no space for a work file, see fileOf
 	origin    *Origin // what is taken over from the object that this is a copy of; nil: it is none
 	unsummed  bool    // the checksum in opts is not the client's: the body was to be stored whatever the name holds
 

@@ -12,7 +12,11 @@ import (
 // under it.
 func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	if now.damaged != "" {
-		if _, err := w.s.quarantine(&w.object, now.damaged, now.why); err != nil {
+		_, err := w.s.quarantine(&w.object, now.damaged, now.why)
+		if err != nil && rec.kind.IsDeleted() && fsys.IsNoSpace(err) {
+			err = w.s.removeDamaged(ctx, &w.object, now)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -58,6 +62,9 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	w.s.removeElsewhere(ctx, now)
 	if rec.flags&flagVersioned == 0 {
 		w.removeNulls(ctx, rec)
+	}
+	if w.spare {
+		w.mp.FillSpares() // there is more space than before
 	}
 	return nil
 }

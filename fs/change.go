@@ -238,6 +238,7 @@ func (m *Manager) take(c *candidate, prepare Prepare) (err error) {
 		}
 		return err
 	}
+	d.mp.FillSpares()
 	m.log.Info("mountpath is in use", "mountpath", c.path, "id", e.MountpathID, "label", c.label)
 	m.refreshExports()
 	m.kickTrash()

@@ -34,6 +34,7 @@ type Mountpath struct {
 	workRun   string // random, one a start: old work files are told by it
 	process   int64  // this one's id
 
+	spares spares
 	flight flight
 }
 

@@ -233,7 +233,7 @@ func (m *Manager) drainWithin(mp *Mountpath, limit time.Duration) bool {
 // was kept there for it; its objects stay. The volume record does not name it
 // any more, so a failure leaves nothing but files.
 func (m *Manager) forgetDisk(path string) {
-	for _, dir := range [...]string{IndexDir, JournalDir} {
+	for _, dir := range [...]string{IndexDir, JournalDir, SpareDir} {
 		if err := removeTree(context.Background(), m.options.System, path+"/"+dir); err != nil {
 			m.log.Warn("files of the node stay on a detached mountpath", "mountpath", path, "err", err)
 		}

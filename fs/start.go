@@ -40,6 +40,9 @@ func Open(opts Options) (*Manager, error) {
 		_ = m.releaseFiles() // the reason of the failure is the one to report
 		return nil, err
 	}
+	for _, mp := range m.Available().All() {
+		mp.FillSpares()
+	}
 	m.ending.Add(1)
 	go m.emptyTrash(m.ctx)
 	m.kickTrash()
