@@ -82,6 +82,7 @@ func (s *Store) dropChunks(o *object, rec *record) {
 		return
 	}
 	at, upload := *o, strings.Clone(rec.chunks.upload)
+	s.inPlace.remove(upload, true)
 	if s.generations.later(upload, func() { s.removeChunks(&at, upload, nil) }) {
 		return
 	}

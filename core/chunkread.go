@@ -49,13 +49,16 @@ func (r *Reader) Prepare(ctx context.Context, start, length int64) error {
 	}
 	c := r.chunked
 	err := c.check(ctx, start, length)
+	if err == nil && length == r.Size {
+		c.s.inPlace.remove(c.manifest.upload, false)
+	}
 	if err == nil || apierr.CodeOf(err) != wire.CodeBadChecksum {
 		return err
 	}
 	if c.s.restore(ctx, &c.o) && c.check(ctx, start, length) == nil {
 		return nil
 	}
-	c.s.log.Error("chunked object is damaged and stays in place", "object", c.o.Cname(), "finding", err)
+	c.s.damagedInPlace(&c.o, c.manifest.upload, false, err)
 	return err
 }
 
@@ -282,8 +285,8 @@ func (s *Store) openContent(ctx context.Context, o *object, c *candidate, valida
 		if !validate {
 			return nil, nil
 		}
-		if found, err = s.verifyChunks(ctx, c, c.content); found != nil {
-			s.log.Error("chunked object is damaged and stays in place", "object", o.Cname(), "finding", found)
+		if found, err = s.verifyChunks(ctx, c, c.content); found == nil && err == nil {
+			s.inPlace.remove(m.upload, true)
 		}
 		return found, err
 	}
@@ -327,7 +330,6 @@ func (s *Store) loadManifest(o *object, rec *record, first string) (*manifest, e
 	if m := s.rebuildManifest(o, rec, first); m != nil {
 		return m, nil
 	}
-	s.log.Error("chunked object without its manifest stays in place", "object", o.Cname(), "manifest", path, "err", err)
 	return nil, apierr.Wrap(err, apierr.StatusInternalServerError, wire.CodeBadChecksum,
 		"BAD DATA CHECKSUM: %s is truncated: its list of chunks is damaged or missing", o.Cname())
 }

@@ -171,6 +171,9 @@ func (s *Store) openWhole(ctx context.Context, o *object, validate, content bool
 				if found != nil && attempt == 0 && s.restore(ctx, o) {
 					continue
 				}
+				if found != nil {
+					s.damagedInPlace(o, c.rec.chunks.upload, validate, found)
+				}
 				return candidate{}, errors.Join(found, err)
 			}
 			return c, nil

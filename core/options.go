@@ -44,8 +44,9 @@ type Options struct {
 	// WalkOnly: listings walk the files, and no index is kept.
 	WalkOnly bool
 
-	// OnDamage, if set, is told of every object that was found damaged and
-	// moved to quarantine. It must not block. (Calls that fail with an I/O
+	// OnDamage, if set, is told of every object that was found damaged, and was
+	// moved to quarantine, or stays in its place because it lies in chunks. It
+	// is told once. It must not block. (Calls that fail with an I/O
 	// error are reported by fs.)
 	OnDamage func(Damage)
 }
@@ -71,7 +72,7 @@ type Ticket uint64
 type Damage struct {
 	Mountpath  *fs.Mountpath
 	Key        Key
-	Quarantine string // the directory where it lies now
+	Quarantine string // the directory where it lies now; "" = where it lay, or nowhere
 	Err        error
 }
 

@@ -37,6 +37,7 @@ type Store struct {
 	indexing *indexing
 
 	generations *generations
+	inPlace     inPlace // chunked objects that are damaged
 	uploads     *uploadTable
 
 	started   int64        // ns: files that are older are of earlier processes

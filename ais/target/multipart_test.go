@@ -263,3 +263,42 @@ func TestTruncatedChunk(t *testing.T) {
 	}
 	noChunks(t, c)
 }
+
+// A bucket that validates finds a changed chunk before the answer begins.
+func TestChangedChunk(t *testing.T) {
+	t.Parallel()
+	c := cluster(t, 1, `{"durability":"none","checksum":{"validate_warm_get":true}}`)
+	address := object(c.Proxies[0], "o")
+	id, whole := uploadOf(t, address), ""
+	for n := 1; n <= 3; n++ {
+		part := strings.Repeat(string(rune('0'+n)), 50_000)
+		whole += part
+		expect(t, 200, follower, "PUT", partURL(address, id, n), strings.NewReader(part))
+	}
+	expect(t, 200, follower, "POST", address+"?uploadId="+id, completion(1, 2, 3))
+	if _, body := expect(t, 200, follower, "GET", address, nil); body != whole {
+		t.Errorf("%d bytes of an object that is whole", len(body))
+	}
+	for _, path := range chunkFiles(t, c) {
+		if !strings.HasSuffix(path, ".00003") {
+			continue
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.WriteAt([]byte("x"), 49_999)
+		if err = errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, header := range []string{"Accept: */*", "Range: bytes=0-10"} {
+		res, body := expect(t, 500, follower, "GET", address, nil, header)
+		if e := message(t, res, body); !strings.Contains(e.Message, "truncated") || !strings.Contains(e.Message, "ais://b/o") {
+			t.Errorf("%s: %s", header, e.Message)
+		}
+	}
+	expect(t, 200, follower, "HEAD", address, nil)
+	expect(t, 200, follower, "DELETE", address, nil)
+	noChunks(t, c)
+}

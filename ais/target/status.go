@@ -16,7 +16,7 @@ type diskStatus struct {
 	disks   *fs.Manager
 	load    *sysinfo.Disks
 	metrics *metrics.Registry
-	damaged atomic.Int64           // objects in quarantine, as far as is known
+	damaged atomic.Int64           // objects in quarantine, or damaged in their place, as far as is known
 	count   func() (int64, error)  // counts them
 	walks   func() int64           // see walked
 	known   atomic.Pointer[fs.Set] // whose disks load watches

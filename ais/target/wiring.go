@@ -115,7 +115,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		MetadataAge:   func() time.Duration { return s.Config().Timeout.ObjectMD.D() },
 	})
 	pressure := watchMemory(s.Config(), memory, t.log.Logger(logging.ModuleMemsys), t.Store.DropRecords)
-	disks.count = t.Store.QuarantineCount
+	disks.count = t.Store.DamagedCount
 	disks.walks = func() int64 { return walked(t.Store) }
 	disks.countQuarantine()
 	t.role = New(Options{

@@ -147,7 +147,7 @@ var catalog = [numCounters]counter{
 	cleanedFiles: {name: "cleanup.store.n", kind: KindCounter, prom: "cleanup_store_count", targetOnly: true, help: "number of files removed because they belonged to no object"},
 	cleanedBytes: {name: "cleanup.store.size", kind: KindSize, prom: "cleanup_store_bytes", targetOnly: true, help: "bytes of files removed because they belonged to no object"},
 
-	quarantined: {name: "quarantine.n", kind: KindCounter, prom: "quarantine_count", current: true, targetOnly: true, help: "number of damaged objects in quarantine now"},
+	quarantined: {name: "quarantine.n", kind: KindCounter, prom: "quarantine_count", current: true, targetOnly: true, help: "number of objects that are damaged now: in quarantine, or in chunks that stay where they are"},
 	walked:      {name: "list.walk.n", kind: KindCounter, prom: "list_walk_count", current: true, targetOnly: true, help: "number of buckets, counted on each mountpath, that are listed by walking the directories now"},
 }
 
