@@ -247,7 +247,7 @@ func (r *rig) files(but ...string) []string {
 			if entry.IsDir() || strings.HasPrefix(filepath.Base(path), ".ais.") && filepath.Dir(path) == dir {
 				return nil
 			}
-			for _, part := range append([]string{"/" + fs.IndexDir + "/", "/" + fs.JournalDir + "/"}, but...) {
+			for _, part := range append([]string{"/" + fs.IndexDir + "/", "/" + fs.JournalDir + "/", "/" + fs.SpareDir + "/"}, but...) {
 				if strings.Contains(path, part) {
 					return nil
 				}
