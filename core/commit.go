@@ -127,7 +127,7 @@ func (w *write) fileOf(ctx context.Context, rec *record, flush bool) error {
 	if err == nil {
 		err = w.attach(ctx, rec, flush)
 	}
-	if err == nil || w.spare || !rec.kind.IsDeleted() || !fsys.IsNoSpace(err) {
+	if err == nil || w.spare || !rec.kind.IsDeleted() || !fsys.IsNoSpace(err) || errors.Is(err, fsys.ErrFlushFailed) {
 		return err
 	}
 	if w.file != nil {
