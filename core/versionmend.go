@@ -96,7 +96,8 @@ type versionMend struct {
 // has one.
 func (m *versionMend) file(stamp Stamp, known []byte) error {
 	var old entryValue
-	value, versioned, damaged := known, false, false
+	value := known
+	var versioned, damaged bool
 	if !m.deep && old.decodeHead(known) && old.stamp == stamp {
 		versioned, damaged = old.flags&valueVersioned != 0, old.flags&valueDamaged != 0
 	} else {
