@@ -22,6 +22,8 @@ endif
 ifeq ($(wildcard $(HOME)/.config/go),)
 export XDG_CONFIG_HOME ?= $(CURDIR)/.cache/config
 endif
+# Random tests draw the same in every run; other draws are for test-long.
+export RAPID_SEED ?= 1
 export PROXIES TARGETS MOUNTPATHS PORT ROOT DEMO
 
 LOCAL := $(GO) run ./deploy/local
@@ -80,6 +82,7 @@ simulate: ## thousands of seeded histories of the control plane, 3 minutes
 test-long: build ## what takes longer than CI should: crash loops, soak, large objects, simulation
 	AIS_TEST_LONG=yes $(GO) test -timeout 60m -count=1 -v ./ais/test/...
 	$(GO) test -timeout 60m -count=1 -v ./core -run TestCrashSequences -crash.random -crash.seeds=20000
+	RAPID_SEED=0 RAPID_CHECKS=1000 $(GO) test -short -timeout 60m -count=1 ./cmn/... ./core/... ./fs/... ./memsys
 	SIMULATE_FROM=now GO=$(GO) .ci/simulate 10
 
 lint: ## gofmt, go vet, golangci-lint
