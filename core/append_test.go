@@ -316,3 +316,81 @@ func TestTooManyAppends(t *testing.T) {
 		t.Errorf("%d are left", count)
 	}
 }
+
+// TestAppendToAChunkedObject begins with all of its content, and leaves no chunk
+// behind; what was read before goes on.
+func TestAppendToAChunkedObject(t *testing.T) {
+	t.Parallel()
+	for _, mountpaths := range []int{1, 3} {
+		r := newRig(t, rigOptions{props: durable, mountpaths: mountpaths})
+		r.upload("d/o", strings.Repeat("one ", 1000), strings.Repeat("two ", 100_000), "three ")
+		want := strings.Repeat("one ", 1000) + strings.Repeat("two ", 100_000) + "three "
+		reader, err := r.store.Open(context.Background(), r.key("d/o"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := r.beginAppend("d/o", "four ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if content, attrs, _ := r.get("d/o"); content != want || attrs.Chunks != 3 {
+			t.Errorf("before the flush: %d bytes, %d chunks", len(content), attrs.Chunks)
+		}
+		if h, err = r.appendTo("d/o", h, "five"); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.flushAppend("d/o", h); err != nil {
+			t.Fatal(err)
+		}
+		sum, err := cksum.Of(cksum.XXHash2, []byte(want+"four five"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if content, attrs, _ := r.get("d/o"); content != want+"four five" || attrs.Chunks != 0 || attrs.Checksum != sum || attrs.Version != "2" {
+			t.Errorf("%d bytes, %+v", len(content), attrs)
+		}
+		if err := reader.Prepare(context.Background(), 0, reader.Size); err != nil {
+			t.Fatal(err)
+		}
+		if content, err := io.ReadAll(io.NewSectionReader(reader, 0, reader.Size)); err != nil || string(content) != want {
+			t.Errorf("the reader from before: %d bytes, %v", len(content), err)
+		}
+		if err := reader.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if left := r.files("/%ob/"); len(left) > 0 {
+			t.Errorf("left behind: %q", left)
+		}
+	}
+}
+
+// TestAppendToAChunkedObjectRefused: one that is too long is refused before anything is copied,
+// and one to a damaged object with what is wrong.
+func TestAppendToAChunkedObjectRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	r.upload("o", strings.Repeat("x", 600), strings.Repeat("y", 600))
+	begin := func(limit int64) error {
+		_, err := r.store.BeginAppend(context.Background(), r.key("o"), strings.NewReader("z"), 1, limit)
+		return err
+	}
+	if err := begin(1200); statusOf(err) != 400 || !strings.Contains(err.Error(), "max_monolithic_size") {
+		t.Errorf("%v", err)
+	}
+	if left := r.workFiles(); len(left) > 2 { // the second chunk and the manifest
+		t.Errorf("left behind: %q", left)
+	}
+	for _, path := range r.files("/%ob/") {
+		if strings.HasSuffix(path, ".00002") {
+			if err := r.fs.System().Unlink(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := begin(0); statusOf(err) != 500 || !strings.Contains(err.Error(), "truncated") {
+		t.Errorf("%v", err)
+	}
+	if attrs, err := r.store.Head(context.Background(), r.key("o")); err != nil || attrs.Chunks != 2 {
+		t.Errorf("the object: %+v, %v", attrs, err)
+	}
+}

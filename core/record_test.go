@@ -14,7 +14,7 @@ import (
 func fullRecord() record {
 	return record{
 		kind: KindObject, place: PlaceEscaped, size: 1 << 40, bid: 1<<63 | 5,
-		stamp: Stamp{Epoch: 3, Clock: 1 << 60, Node: ^uint64(0)}, mtime: 1700000000000000001, atime: -1,
+		stamp: Stamp{Epoch: 3, Clock: 1 << 60, Node: ^uint64(0)}, revision: Stamp{Epoch: 4, Clock: 1<<60 + 1, Node: 7}, mtime: 1700000000000000001, atime: -1,
 		version: "77", checksum: cksum.Value{Type: cksum.SHA512, Value: strings.Repeat("ab", 64)},
 		custom: []KV{{"a", ""}, {"k", "v=1,2"}, {"ключ", strings.Repeat("x", 300)}}, name: "a//b",
 		copies: []string{"0123456789abcdef", "fedcba9876543210"},
@@ -163,6 +163,29 @@ func FuzzRecord(f *testing.F) {
 		again.flags = rec.flags
 		if fmt.Sprintf("%+v", again.custom) != fmt.Sprintf("%+v", rec.custom) || again.stamp != rec.stamp || again.size != rec.size {
 			t.Fatalf("\n got %+v\nwant %+v", again, rec)
+		}
+	})
+}
+
+// FuzzVersionsName: the file that says whose versions a directory holds is read
+// as it was written, and nothing else is taken for one.
+func FuzzVersionsName(f *testing.F) {
+	for _, name := range []string{"", "a", "dir/x", "\x00\xff", strings.Repeat("n", 4096)} {
+		file := encodeVersionsName(name)
+		f.Add(file)
+		f.Add(file[:len(file)-1])
+		f.Add(append(file, 0))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		name, err := decodeVersionsName(file)
+		if err != nil {
+			if !errors.Is(err, errRecordDamaged) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if again := encodeVersionsName(name); !bytes.Equal(again, file) {
+			t.Fatalf("%q is the file of %q, whose file is %q", file, name, again)
 		}
 	})
 }

@@ -457,3 +457,37 @@ func TestRangesOfChunks(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestUploadOfAllParts is the greatest upload there is, listed in any order.
+func TestUploadOfAllParts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{mountpaths: 2, root: memoryDir(t)})
+	id := r.create("o")
+	want := make([]byte, MaxParts)
+	numbers := make([]int, MaxParts)
+	for i := range want {
+		want[i], numbers[i] = byte('a'+i%26), MaxParts-i
+		r.part("o", id, i+1, string(want[i:i+1]))
+	}
+	if err := r.tryPart("o", id, MaxParts+1, "x"); statusOf(err) != 500 || !strings.Contains(err.Error(), "exceeds the maximum allowed") {
+		t.Errorf("one more: %v", err)
+	}
+	if _, err := r.tryComplete("o", id, numbers[1:]...); statusOf(err) != 400 || !strings.Contains(err.Error(), "partial completion") {
+		t.Errorf("one less: %v", err)
+	}
+	if attrs, err := r.tryComplete("o", id, numbers...); err != nil || attrs.Chunks != MaxParts || attrs.Size != MaxParts {
+		t.Fatalf("%+v, %v", attrs, err)
+	}
+	for range 2 {
+		if content, _, _ := r.get("o"); content != string(want) {
+			t.Fatalf("%d bytes", len(content))
+		}
+		r.restart()
+	}
+	if err := r.store.Delete(context.Background(), r.key("o")); err != nil {
+		t.Fatal(err)
+	}
+	if left := r.files(); len(left) > 0 {
+		t.Errorf("left behind: %d files", len(left))
+	}
+}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
-	"github.com/aistore-go/aistore/cmn/trust"
 )
 
 // Path is a request's path in at most four pieces: version, resource, bucket
@@ -84,11 +83,12 @@ func ReadBody(r *http.Request, limit int64) ([]byte, error) {
 		buf.Grow(int(min(r.ContentLength, 1<<20)) + bytes.MinRead)
 	}
 	read, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
+	var typed *apierr.Error
 	switch {
+	case errors.As(err, &typed):
+		return nil, err // it has stalled, or its signature is wrong
 	case err != nil && errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, apierr.BadRequest("request body ends after %d of %d bytes", read, r.ContentLength)
-	case apierr.CodeOf(err) == trust.CodeSignature:
-		return nil, err
 	case err != nil:
 		return nil, apierr.Wrap(err, http.StatusBadRequest, "", "read the request body")
 	case read > limit:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aistore-go/aistore/ais/aistest"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -330,4 +331,50 @@ func TestListingNeedsEveryTarget(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails("gone")
+}
+
+// TestNamesThatAreNotUTF8: JSON cannot carry them; msgpack can, and tokens do
+// not lose their place.
+func TestNamesThatAreNotUTF8(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Targets: 2})
+	createBucket(t, c, "b", `{"durability":"none"}`)
+	names := []string{"a", "a\xff", "a\xff\xfe", "a\xff/x", "b\xc3", "b\xc3\xa9", "\xed\xa0\x80", "~x/%7E/\xff"}
+	put(t, c, "b", names...)
+	for _, size := range []int{0, 1, 3} {
+		var got []string
+		for token := ""; ; {
+			p := page(t, c.Proxies[0], "b", map[string]any{"pagesize": size, "continuation_token": token})
+			for _, e := range p.Entries {
+				got = append(got, e.Name)
+			}
+			if token = p.ContinuationToken; token == "" {
+				break
+			}
+		}
+		slices.Sort(got)
+		want := slices.Clone(names)
+		if slices.Sort(want); !slices.Equal(got, want) {
+			t.Errorf("by %d: %q, want %q", size, got, want)
+		}
+	}
+	seen := 0
+	for token := ""; ; {
+		_, text := expect(t, 200, follower, "GET", c.Proxies[0].URL()+"/v1/buckets/b", fmt.Sprintf(`{"action":"list","value":{"pagesize":2,"continuation_token":%q}}`, token))
+		var p wire.LsoPage
+		if err := json.Unmarshal([]byte(text), &p); err != nil || !utf8.ValidString(text) {
+			t.Fatalf("%v: %q", err, text)
+		}
+		for _, e := range p.Entries {
+			if seen++; e.Name != "a" && e.Name != "b\u00e9" && !strings.ContainsRune(e.Name, utf8.RuneError) {
+				t.Errorf("%q", e.Name)
+			}
+		}
+		if token = p.ContinuationToken; token == "" {
+			break
+		}
+	}
+	if seen != len(names) {
+		t.Errorf("%d of %d names in JSON", seen, len(names))
+	}
 }

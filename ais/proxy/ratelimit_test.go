@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -92,5 +93,37 @@ func TestLimitOfRatesIsShared(t *testing.T) {
 	}
 	if served != 8 || refused != 8 {
 		t.Errorf("%d of 16 were served, a burst of 8 was allowed", served)
+	}
+}
+
+// TestLimitOfRatesOfAllWrites: appends, parts and copies are writes, too, and
+// take of the same tokens.
+func TestLimitOfRatesOfAllWrites(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Proxies: 1, Targets: 1})
+	limited(t, c, "b", `"max_tokens":20,"burst_size":5`)
+	object := c.Proxies[0].URL() + "/v1/objects/b/o"
+	_, id := expect(t, http.StatusOK, follower, http.MethodPost, object, `{"action":"mpt-upload"}`) // needs none
+	part := object + "?uploadId=" + id + "&partNumber="
+	expect(t, http.StatusOK, follower, http.MethodPut, part+"1", "x")
+	expect(t, http.StatusOK, follower, http.MethodPut, part+"2", "y")
+	res, _ := expect(t, http.StatusOK, follower, http.MethodPut, object+"?append_type=append", "appended")
+	more := "&append_handle=" + url.QueryEscape(res.Header.Get("Ais-Append-Handle"))
+	expect(t, http.StatusOK, follower, http.MethodPut, object+"?append_type=flush"+more, "")
+	expect(t, http.StatusOK, follower, http.MethodPut, object+"?object_to="+url.QueryEscape("ais/@#/b/copy"), "")
+	for _, query := range []string{
+		"", "?uploadId=" + id + "&partNumber=3", "?append_type=append", "?append_type=append" + more, "?append_type=flush" + more,
+		"?object_to=" + url.QueryEscape("ais/@#/b/copy"),
+	} {
+		res, body := expect(t, http.StatusTooManyRequests, follower, http.MethodPut, object+query, "x")
+		if e := errorBody(t, res, body); e.TypeCode != "ErrRateLimitFrontend" || res.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: %+v", query, e)
+		}
+	}
+	// The upload can be ended: neither its completion nor metadata is limited.
+	expect(t, http.StatusOK, follower, http.MethodPost, object+"?uploadId="+id, `{"action":"mpt-complete","value":[{"part-number":1},{"part-number":2}]}`)
+	expect(t, http.StatusOK, follower, http.MethodPatch, object, `{"value":{"k":"v"}}`)
+	if _, body := expect(t, http.StatusOK, follower, http.MethodGet, object, ""); body != "xy" {
+		t.Errorf("%q", body)
 	}
 }

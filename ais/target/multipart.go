@@ -78,6 +78,22 @@ type completedPart struct {
 	ETag   string `json:"etag"`
 }
 
+// completedParts reads the value of the action mpt-complete.
+func completedParts(value json.RawMessage) ([]core.CompletePart, error) {
+	if len(value) == 0 {
+		return nil, nil
+	}
+	var listed []completedPart
+	if err := json.Unmarshal(value, &listed); err != nil {
+		return nil, apierr.BadRequest("failed to unmarshal the parts of %s: expecting [{\"part-number\": 1, \"etag\": \"\"}, ...]: %v", wire.ActMultipartDone, err)
+	}
+	parts := make([]core.CompletePart, len(listed))
+	for i, part := range listed {
+		parts[i].Number = part.Number
+	}
+	return parts, nil
+}
+
 // completeUpload answers the action mpt-complete: the parts become the object.
 // The attributes of the object are in the header, as those of a PUT are.
 func (t *Target) completeUpload(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
@@ -85,17 +101,11 @@ func (t *Target) completeUpload(w http.ResponseWriter, r *http.Request, req *obj
 	if id == "" {
 		return apierr.BadRequest("query parameter %s is missing", wire.QueryUploadID)
 	}
-	var listed []completedPart
-	if len(req.action.Value) > 0 {
-		if err := json.Unmarshal(req.action.Value, &listed); err != nil {
-			return apierr.BadRequest("failed to unmarshal the parts of %s: expecting [{\"part-number\": 1, \"etag\": \"\"}, ...]: %v", req.action.Action, err)
-		}
+	parts, err := completedParts(req.action.Value)
+	if err != nil {
+		return err
 	}
-	opts := core.CompleteOptions{Parts: make([]core.CompletePart, len(listed))}
-	for i, part := range listed {
-		opts.Parts[i].Number = part.Number
-	}
-	attrs, err := t.store.CompleteUpload(r.Context(), req.key, id, opts)
+	attrs, err := t.store.CompleteUpload(r.Context(), req.key, id, core.CompleteOptions{Parts: parts})
 	if err != nil {
 		return t.lostUpload(req.key, err)
 	}

@@ -278,3 +278,68 @@ func TestMultipartUploads(t *testing.T) {
 		}
 	}
 }
+
+// TestHostileNames: whatever an object is called, it is read, compared, read in
+// ranges and overwritten, by way of a gateway and straight from its owner.
+func TestHostileNames(t *testing.T) {
+	t.Parallel()
+	l := newLoader(t)
+	names := []string{
+		"a b", "50%", "%41", "a%2Fb", "what?x=1", "a#b", `q"uo'te`, `back\slash`, "a+b", "a&b=c", "é世", "\xff\xfe", "...", "~x", "-rf", "a//b", "/x", "p", "p/q", "%ob/x",
+		strings.Repeat("c", 256), strings.Repeat("long/", 819) + "z",
+		"~x/dir%2F", "~x/%2E%2E/up", "~x/%7E/home", "~x/%7Ex/y", "~x/nul%00", "~x/line%0Abreak", "~x/50%25%7F",
+	}
+	bck := wire.Bck{Name: "b", Provider: wire.ProviderAIS}
+	if err := l.client.CreateBucket(context.Background(), bck, nil); err != nil {
+		t.Fatal(err)
+	}
+	sizes := map[string]int64{}
+	var bytes, blanks int64
+	for i, name := range names {
+		content := strings.Repeat("x", 100+i)
+		if _, err := l.client.PutObject(context.Background(), bck, name, api.PutArgs{Body: api.Bytes([]byte(content))}); err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+		sizes[name] = int64(len(content))
+		bytes += int64(len(content))
+		if strings.Contains(name, " ") { // such lines of a list of names do not count
+			blanks++
+		}
+	}
+	list := filepath.Join(t.TempDir(), "names")
+	if err := os.WriteFile(list, []byte(strings.Join(names, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, how := range []string{"", " -direct", " -filelist=" + list, " -direct -filelist=" + list} {
+		n, all := int64(len(names)), bytes
+		if strings.Contains(how, "filelist") {
+			n, all = n-blanks, all-sizes["a b"]
+		}
+		got := l.total("-bucket=b -cleanup=false -epochs=1 -verifyhash -numworkers=3" + how)
+		if got["get"].Count != n || got["get"].Errors != 0 || got["get"].Bytes != all {
+			t.Errorf("GET%s: %+v, want %d objects of %d bytes", how, got, n, all)
+		}
+		got = l.total("-bucket=b -cleanup=false -epochs=1 -readoff=10 -readlen=20 -numworkers=3" + how)
+		if got["get"].Count != n || got["get"].Errors != 0 || got["get"].Bytes != 20*n {
+			t.Errorf("ranges%s: %+v", how, got)
+		}
+		got = l.total("-bucket=b -cleanup=false -epochs=1 -pctupdate=100 -numworkers=3" + how)
+		if got["put"].Count != n || got["put"].Errors != 0 || got["get"].Errors != 0 {
+			t.Errorf("updates%s: %+v", how, got)
+		}
+		if found := l.objects("b"); !maps.Equal(found, sizes) {
+			t.Errorf("after updates%s: %q", how, slices.Sorted(maps.Keys(found)))
+		}
+	}
+	// New names below an odd folder.
+	l.run(0, "-bucket=folder -cleanup=false -pctput=100 -maxputs=10 -minsize=10 -maxsize=10 -numworkers=2 -subdir=50%/é?#x&y=z+w -num-subdirs=2")
+	got := l.total("-bucket=folder -cleanup=false -epochs=1 -verifyhash -numworkers=2 -subdir=50%/é?#x&y=z+w")
+	if got["get"].Count != 10 || got["get"].Errors != 0 {
+		t.Errorf("below a folder: %+v", got)
+	}
+	for name := range l.objects("folder") {
+		if !strings.HasPrefix(name, "50%/é?#x&y=z+w/0000") {
+			t.Errorf("%q", name)
+		}
+	}
+}
