@@ -74,6 +74,7 @@ func (f *slowFile) Datasync() error {
 // each; together they must wait for a tenth of that.
 func TestDurableWritesShareFlushes(t *testing.T) {
 	disk := &slowDisk{System: fs.Unix()}
+	disk.writing.Store(true)
 	r := newRig(t, rigOptions{system: disk, props: durable, root: memoryDir(t)})
 	const clients, each = 32, 24
 	content := strings.Repeat("x", 4096)
@@ -83,10 +84,10 @@ func TestDurableWritesShareFlushes(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for i := range 4 { // the directories
+	for i := range 4 { // the directories; and what a flush takes is known
 		put(clients, i)
 	}
-	disk.writing.Store(true)
+	disk.flushes.Store(0)
 	before := r.fs.Filesystems()[0].FlushStats()
 	var group sync.WaitGroup
 	for client := range clients {

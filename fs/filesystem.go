@@ -24,6 +24,7 @@ type Filesystem struct {
 	syncfs  File // kept open: it reports write-back errors since it was opened
 
 	rounds  flusher
+	cost    flushCost // of rounds
 	fresh   freshDirs
 	doubts  doubtfulDirs
 	unsaved dirtyWindow

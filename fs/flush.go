@@ -245,12 +245,13 @@ func (fsys *Filesystem) flushTogether(members []*flushMember) error {
 	stats, now := &fsys.rounds.stats, time.Now()
 	doubts := fsys.doubts.mark()
 	if things := files + len(dirs); things > 1 && max(things, len(members)) >= syncfsMinFiles && fsys.syncfs != nil && fsys.system.SyncfsReportsErrors() &&
-		bytes+fsys.unsaved.total(now) < syncfsMaxBytes {
+		bytes+fsys.unsaved.total(now) < syncfsMaxBytes && fsys.cost.prefersWhole(things) {
 		settled := fsys.fresh.all()
 		stats.syncfs.Add(1)
 		if err := fsys.system.Syncfs(fsys.syncfs); err != nil {
 			return err
 		}
+		fsys.cost.tookWhole(time.Since(now))
 		fsys.unsaved.reset(now)
 		fsys.fresh.settle(settled)
 		fsys.doubts.settle(dirs, doubts)
@@ -262,6 +263,7 @@ func (fsys *Filesystem) flushTogether(members []*flushMember) error {
 	if err != nil {
 		return err
 	}
+	fsys.cost.tookSingles(files+len(dirs), time.Since(now))
 	fsys.doubts.settle(dirs, doubts) // one that is missing holds no name
 	if missing == nil {
 		fsys.fresh.settle(settled)
