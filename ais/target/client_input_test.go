@@ -220,11 +220,10 @@ func TestEscapedNames(t *testing.T) {
 		var want []string
 		for name, content := range have {
 			want = append(want, name)
-			res, body := expect(t, 200, follower, "GET", object(p, name), nil)
-			if body != content {
+			if _, body := expect(t, 200, follower, "GET", object(p, name), nil); body != content {
 				t.Errorf("%s: %q, want %q", name, body, content)
 			}
-			if res, _ = expect(t, 200, follower, "HEAD", object(p, name), nil); res.Header.Get("Ais-Name") != name {
+			if res, _ := expect(t, 200, follower, "HEAD", object(p, name), nil); res.Header.Get("Ais-Name") != name {
 				t.Errorf("%s is called %q", name, res.Header.Get("Ais-Name"))
 			}
 		}
@@ -335,7 +334,7 @@ func TestChangesOverChunkedObjects(t *testing.T) {
 				if body != "one piece" || res.Header.Get("Ais-Custom-Md") != "" {
 					t.Errorf("%.20q %v", body, res.Header)
 				}
-				if res, _ = expect(t, 200, follower, "HEAD", object(p, name)+"?props=chunked,size", nil); res.Header.Get("Ais-Chunks-Count") != "" || res.ContentLength != 9 {
+				if res, _ := expect(t, 200, follower, "HEAD", object(p, name)+"?props=chunked,size", nil); res.Header.Get("Ais-Chunks-Count") != "" || res.ContentLength != 9 {
 					t.Errorf("%v", res.Header)
 				}
 				noChunks(t, c)
