@@ -233,9 +233,13 @@ func (p *pageMaker) add(item *listed) {
 	}
 }
 
-// endGroup lists all files of one name, in the order of their status.
+// endGroup lists all files of one name, in the order of their status. A virtual
+// directory is one entry, on however many mountpaths there is something in it.
 func (p *pageMaker) endGroup() {
 	newest, main := &p.group[0], false
+	if newest.Flags&wire.EntryIsDir != 0 {
+		p.group = p.group[:1]
+	}
 	for i := range p.group {
 		item := &p.group[i]
 		if item.stamp.Compare(newest.stamp) > 0 {

@@ -289,6 +289,13 @@ func TestBadListRequests(t *testing.T) {
 		{"diff", "b", `{"flags":"4096","props":"custom"}`, 400, "diff"},
 		{"archives", "b", `{"flags":"8"}`, 501, "archive"},
 		{"inventory", "b", `{"flags":"32768"}`, 501, "inventory"},
+		{"long prefix", "b", `{"prefix":"` + strings.Repeat("p", 4097) + `"}`, 400, "prefix"},
+		{"prefix that is not as it is written", "b", `{"prefix":"~x/a%6"}`, 400, "prefix"},
+		{"token that is not as it is written", "b", `{"continuation_token":"~x/%zz"}`, 400, "continuation token"},
+		{"page size of 20 digits", "b", `{"pagesize":99999999999999999999}`, 400, "pagesize"},
+		{"long list of properties", "b", `{"props":"` + strings.Repeat("size,", 2000) + `"}`, 400, "props"},
+		{"long name to start after", "b", `{"start_after":"` + strings.Repeat("s", 20000) + `"}`, 400, "start_after"},
+		{"long format of times", "b", `{"time_format":"` + strings.Repeat("2006", 200) + `"}`, 400, "time_format"},
 		{"long token", "b", `{"continuation_token":"` + strings.Repeat("t", 9000) + `"}`, 400, "continuation_token"},
 		{"empty JSON body", "b", "", 400, "failed to unmarshal"},
 	} {

@@ -94,7 +94,9 @@ func mergePage(ctx context.Context, fetches []fetchFunc, after string, limit int
 		entry := &s.entries[s.next]
 		switch n := len(page); {
 		case every && n > 0 && page[n-1].Name == entry.Name:
-			page = append(page, *entry)
+			if !entry.IsDir() {
+				page = append(page, *entry)
+			}
 		case n > 0 && page[n-1].Name == entry.Name:
 			// Of several targets that list a name, who has the newest counts.
 			if entry.Mark.Newer(page[n-1].Mark) {
@@ -102,7 +104,7 @@ func mergePage(ctx context.Context, fetches []fetchFunc, after string, limit int
 			}
 		default:
 			// The last name has all its marks now.
-			page = dropDeleted(page)
+			page = dropDeleted(page, every)
 			if len(page) >= limit {
 				return ordered(page, every), true, nil
 			}
@@ -118,7 +120,7 @@ func mergePage(ctx context.Context, fetches []fetchFunc, after string, limit int
 		}
 		h = h.fix()
 	}
-	page = dropDeleted(page)
+	page = dropDeleted(page, every)
 	return ordered(page, every), len(page) >= limit || size >= maxPageBytes, nil
 }
 
@@ -130,13 +132,25 @@ func ordered(page []wire.LsoEntry, every bool) []wire.LsoEntry {
 	return page
 }
 
-// dropDeleted takes the last entry away if the newest word about its name is
-// that it was deleted.
-func dropDeleted(page []wire.LsoEntry) []wire.LsoEntry {
-	if n := len(page); n > 0 && page[n-1].Mark != nil && page[n-1].Mark.Tombstone {
-		return page[:n-1]
+// dropDeleted takes the entries of the last name away if the newest word about
+// it is that it was deleted. Of every file of a name it leaves those that are
+// objects.
+func dropDeleted(page []wire.LsoEntry, every bool) []wire.LsoEntry {
+	n := len(page)
+	if n == 0 || page[n-1].Mark == nil {
+		return page
 	}
-	return page
+	first, newest := n-1, page[n-1].Mark
+	for every && first > 0 && page[first-1].Name == page[n-1].Name {
+		if first--; page[first].Mark.Newer(newest) {
+			newest = page[first].Mark
+		}
+	}
+	if newest.Tombstone {
+		return page[:first]
+	}
+	kept := slices.DeleteFunc(page[first:], func(e wire.LsoEntry) bool { return e.Mark.Tombstone })
+	return page[:first+len(kept)]
 }
 
 // windowSize is the number of names to ask one of n targets for when limit

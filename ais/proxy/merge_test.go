@@ -214,3 +214,32 @@ func TestEveryEntryOfAName(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// TestDeletedNamesAmongAllFiles: with all files of a name asked for, a name
+// whose newest file is the mark of a deletion is not listed; an older mark is no
+// file; and a directory that several targets have something in is one entry.
+func TestDeletedNamesAmongAllFiles(t *testing.T) {
+	t.Parallel()
+	file := func(name string, clock uint64, tombstone bool, flags uint16) wire.LsoEntry {
+		return wire.LsoEntry{Name: name, Flags: flags, Mark: &wire.LsoMark{Clock: clock, Tombstone: tombstone}}
+	}
+	target := func(entries ...wire.LsoEntry) fetchFunc {
+		return func(context.Context, string, int) ([]wire.LsoEntry, bool, error) { return entries, false, nil }
+	}
+	fetches := []fetchFunc{
+		target(file("d/", 0, false, wire.EntryIsDir), file("gone", 3, true, 0), file("new", 3, false, 0), file("only a mark", 1, true, 0), file("z", 1, false, 1)),
+		target(file("d/", 0, false, wire.EntryIsDir), file("gone", 2, false, 1), file("new", 2, true, 1), file("z", 2, false, 0)),
+		target(file("gone", 1, false, 1), file("new", 1, false, 1)),
+	}
+	page, _, err := mergePage(t.Context(), fetches, "", 100, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i := range page {
+		got = append(got, fmt.Sprintf("%s:%d", page[i].Name, page[i].Status()))
+	}
+	if want := []string{"d/:0", "new:0", "new:1", "z:0", "z:1"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

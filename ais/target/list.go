@@ -93,10 +93,11 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 		return err
 	}
 	shown, marked := shownProps(msg.Want()), q.Bool(wire.QueryMarks)
+	missing := msg.Flags.Has(wire.LsoMissing) && !msg.Flags.Has(wire.LsoNameOnly)
 	entries, err := t.store.List(r.Context(), bck, props, core.ListOptions{
 		Prefix: msg.Prefix, After: msg.ContinuationToken, Limit: int(msg.PageSize),
 		NoRecursion: msg.Flags.Has(wire.LsoNoRecursion), Props: shown, Stamps: marked,
-		Missing: msg.Flags.Has(wire.LsoMissing) && !msg.Flags.Has(wire.LsoNameOnly), Owns: t.owns(marked),
+		Missing: missing, Owns: t.owns(marked, missing),
 	})
 	if err != nil {
 		t.metrics.Failed(metrics.List, bck, apierr.StatusOf(err))
@@ -149,12 +150,13 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 	return node.WriteBytes(w, r, wire.ContentMsgpack, answer)
 }
 
-// owns tells which names this target owns. It returns nil if it cannot be told:
-// as long as objects may lie with former owners, what they hold is listed, and
-// the gateway takes the newest.
-func (t *Target) owns(marked bool) func(unameDigest uint64) bool {
+// owns tells which names this target owns. It returns nil if that is not to
+// count: as long as objects may lie with former owners, what they hold is listed,
+// and the gateway takes the newest. A listing with all files of a name (every)
+// wants to know in any case.
+func (t *Target) owns(marked, every bool) func(unameDigest uint64) bool {
 	view := t.control.View()
-	if marked || view.Smap == nil || view.Smap.CountTargets() < 2 || !view.Placement.Settled() {
+	if view.Smap == nil || !every && (marked || view.Smap.CountTargets() < 2 || !view.Placement.Settled()) {
 		return nil
 	}
 	id := t.node.Snode().ID
