@@ -234,7 +234,7 @@ func (s *Store) openAppend(ctx context.Context, a *appending) (f fs.File, err er
 	info, err := f.Stat()
 	switch {
 	case err == nil && info.Size < a.size:
-		err = io.ErrUnexpectedEOF
+		err = errAppendCut
 	case err == nil && info.Size > a.size:
 		err = f.Truncate(a.size)
 	}

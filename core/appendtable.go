@@ -4,7 +4,6 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
-	"io"
 	"sync"
 	"time"
 
@@ -139,10 +138,13 @@ func (s *Store) removeAppend(a *appending) {
 	a.path = ""
 }
 
+// errAppendCut: the work file has less than was appended.
+var errAppendCut = errors.New("the work file of an append was cut off")
+
 // lostAppend is the error of a request with a handle. If the work file is gone,
 // with its mountpath or its bucket, so is the append.
 func (s *Store) lostAppend(a *appending, err error) error {
-	if isNotExist(err) || errors.Is(err, errLeft) || errors.Is(err, io.ErrUnexpectedEOF) && apierr.CodeOf(err) == "" && !isTyped(err) {
+	if isNotExist(err) || errors.Is(err, errLeft) || errors.Is(err, errAppendCut) {
 		if a.path != "" {
 			s.removeAppend(a)
 		}

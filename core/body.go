@@ -27,10 +27,10 @@ func (b *body) each(ctx context.Context, s *Store, take func(piece []byte) error
 		n, ended, err = fill(b, buf.Bytes())
 		total += int64(n)
 		if err != nil {
-			if ctx.Err() == nil {
-				err = badBody(b.of, err, "%s broke off after %d bytes", b.what, total)
+			if ended := ctx.Err(); ended != nil {
+				return total, ended
 			}
-			return total, err
+			return total, badBody(b.of, err, "%s broke off after %d bytes", b.what, total)
 		}
 		if err := ctx.Err(); err != nil {
 			return total, err

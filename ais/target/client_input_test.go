@@ -37,7 +37,8 @@ func TestLongMessages(t *testing.T) {
 	const longest = 64 << 10
 	c := cluster(t, 1, `{"durability":"none"}`)
 	address := object(c.Proxies[0], "o")
-	for method, text := range map[string]string{"PATCH": `{"value":{"k":"v"}`, "DELETE": `{"action":""`} {
+	for _, tc := range [][2]string{{"PATCH", `{"value":{"k":"v"}`}, {"DELETE", `{"action":""`}} {
+		method, text := tc[0], tc[1]
 		expect(t, 200, follower, "PUT", address+"?skip_vc=true", strings.NewReader("x"))
 		padded := func(length int) *strings.Reader {
 			return strings.NewReader(text + strings.Repeat(" ", length-len(text)-1) + "}")
