@@ -27,9 +27,7 @@ func (b *body) each(ctx context.Context, s *Store, take func(piece []byte) error
 		n, ended, err = fill(b, buf.Bytes())
 		total += int64(n)
 		if err != nil {
-			if ended := ctx.Err(); ended != nil {
-				return total, ended
-			}
+			// What ended it says more than that the request is over by now.
 			return total, badBody(b.of, err, "%s broke off after %d bytes", b.what, total)
 		}
 		if err := ctx.Err(); err != nil {
