@@ -25,8 +25,8 @@ type PutArgs struct {
 }
 
 // PutObject stores an object, replacing what has that name, and returns the
-// stored attributes (none when the same content with the same checksum was
-// already there).
+// stored attributes. What is there already (the same content, with the same
+// checksum) keeps its version.
 func (c *Client) PutObject(ctx context.Context, b wire.Bck, name string, args PutArgs) (ObjectAttrs, error) {
 	if args.Body == nil {
 		return ObjectAttrs{}, errors.New("put: there is no body")

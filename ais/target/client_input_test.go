@@ -343,3 +343,38 @@ func TestChangesOverChunkedObjects(t *testing.T) {
 		}
 	}
 }
+
+// TestPutOfWhatIsThere: but for the version it is a PUT like any other.
+func TestPutOfWhatIsThere(t *testing.T) {
+	t.Parallel()
+	c := cluster(t, 1, `{"durability":"none"}`)
+	address := object(c.Proxies[0], "o")
+	for _, size := range []int{0, 100, 300 << 10} {
+		body := strings.Repeat("x", size)
+		checksum := []string{"Ais-Checksum-Type: xxhash2", "Ais-Checksum-Value: " + sumOf(t, "xxhash2", body)}
+		put := func() (answered, head http.Header) {
+			t.Helper()
+			res, _ := expect(t, 200, follower, "PUT", address, strings.NewReader(body), checksum...)
+			answered = res.Header
+			res, _ = expect(t, 200, follower, "HEAD", address+"?props=size,checksum,version,atime,custom,etag,last-modified", nil)
+			if res.ContentLength != int64(size) || res.Header.Get("Last-Modified") == "" {
+				t.Errorf("%v", res.Header)
+			}
+			for _, key := range []string{"Ais-Atime", "Ais-Version", "Ais-Checksum-Type", "Ais-Checksum-Value"} {
+				if answered.Get(key) == "" || answered.Get(key) != res.Header.Get(key) {
+					t.Errorf("%d bytes: PUT says %s: %q, HEAD %q", size, key, answered.Get(key), res.Header.Get(key))
+				}
+			}
+			return answered, res.Header
+		}
+		first, before := put()
+		second, after := put()
+		if second.Get("Ais-Version") != first.Get("Ais-Version") || len(second.Get("Ais-Atime")) != 19 || second.Get("Ais-Atime") <= first.Get("Ais-Atime") {
+			t.Errorf("%d bytes: %v, then %v", size, first, second)
+		}
+		if tag := after.Get("Etag"); tag == "" || tag == before.Get("Etag") { // it is made of the time of writing
+			t.Errorf("%d bytes: tag %s, was %s", size, tag, before.Get("Etag"))
+		}
+		expect(t, 200, follower, "PUT", address, strings.NewReader("other"))
+	}
+}

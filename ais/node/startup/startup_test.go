@@ -13,6 +13,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/cmn/feature"
+	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
@@ -170,4 +173,30 @@ func TestEvery(t *testing.T) {
 		t.Errorf("%d rounds while there should be none", rounds.Load()-before)
 	}
 	stop = func() {}
+}
+
+// TestFeaturesOfMetrics count at once, as the cluster's configuration says.
+func TestFeaturesOfMetrics(t *testing.T) {
+	t.Parallel()
+	s := settings(t, meta.RoleTarget)
+	m := metrics.New(meta.RoleTarget, "target001")
+	s.Measure(m)
+	bck := wire.Bck{Name: "b", Provider: wire.ProviderAIS}
+	for i, on := range []bool{false, true, false} {
+		conf := config.DefaultCluster()
+		conf.Version = int64(i + 2)
+		if on {
+			conf.Features |= feature.CountObjectNotFound
+		}
+		s.Reconfigure(conf)
+		before := m.Tracker()["err.get.n"]
+		m.Failed(metrics.Get, bck, 404)
+		m.Failed(metrics.Head, bck, 404)
+		if counted := m.Tracker()["err.get.n"] > before; counted != on {
+			t.Errorf("the feature is %v, and a missing object counted: %v", on, counted)
+		}
+	}
+	if got := m.Tracker()["err.head.n"]; got != 3 {
+		t.Errorf("err.head.n is %d", got)
+	}
 }
