@@ -33,7 +33,7 @@ func TestObjectPages(t *testing.T) {
 	c.up()
 	env := []string{
 		"AIS=" + c.nodes[0].URL(), "AIS_ENDPOINT=" + c.nodes[0].URL(), "AIS_CLI_CONFIG_DIR=" + t.TempDir(), "AIS_DIRECT=",
-		"TARGET=" + c.nodes[1].URL(), "DISKS=" + c.Root,
+		"TARGET=" + c.nodeID(c.nodes[1]), "TARGET_URL=" + c.nodes[1].URL(), "DISKS=" + c.Root, "MOUNTPATH=" + c.Mountpath(c.nodes[1], 1),
 	}
 	for _, name := range []string{"object.md", "bucket.md", "aisloader.md", "checksum.md"} {
 		page{name: name, env: env, dir: t.TempDir(), stderr: true}.run(t)
