@@ -334,7 +334,7 @@ func TestHealthCheck(t *testing.T) {
 		}
 		return <-results
 	}
-	if r := check(); r.Fault != "" || r.Errors != 0 {
+	if r := check(); r.Fault != "" || r.Errors != 0 || r.Took <= 0 {
 		t.Errorf("healthy disk: %+v", r)
 	}
 	if started, err := m.Check(d.paths[0], fs.CheckOptions{}, nil); started || err != nil {

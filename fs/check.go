@@ -97,9 +97,9 @@ func (m *Manager) runCheck(mp *Mountpath, o CheckOptions) (CheckResult, bool) {
 }
 
 // check looks at the root, then reads and writes in at most two passes.
-func (mp *Mountpath) check(ctx context.Context, o CheckOptions) CheckResult {
+func (mp *Mountpath) check(ctx context.Context, o CheckOptions) (r CheckResult) {
 	began := time.Now()
-	r := CheckResult{Mountpath: mp.Path}
+	r.Mountpath = mp.Path
 	defer func() { r.Took = time.Since(began) }()
 	err := mp.checkRoot()
 	if err != nil {
