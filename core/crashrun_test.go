@@ -178,6 +178,7 @@ func (m *crashMachine) end(down bool) error {
 	if m.store == nil {
 		return nil
 	}
+	system := m.system // the machine may go down meanwhile, and have another one
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err := m.store.Close(ctx)
@@ -196,7 +197,7 @@ func (m *crashMachine) end(down bool) error {
 		}
 	}
 	err = errors.Join(err, m.fs.Close())
-	if open := m.system.OpenFiles(); len(open) > 0 {
+	if open := system.OpenFiles(); len(open) > 0 {
 		err = errors.Join(err, failf("files are open at the end: %q", open))
 	}
 	m.store, m.fs = nil, nil
