@@ -185,8 +185,8 @@ func (s *Store) Take(ctx context.Context, key Key, body io.Reader, h *Handover) 
 	if err != nil {
 		return Attrs{}, err
 	}
-	if key.Props.IsRemote(key.Bck) {
-		return Attrs{}, apierr.NotImplemented("writing to remote buckets (%s) is not built yet", key.Bck)
+	if err := o.CheckWritable(); err != nil {
+		return Attrs{}, err
 	}
 	if err := ValidateCustom(h.Options.Custom); err != nil {
 		return Attrs{}, err
@@ -196,18 +196,5 @@ func (s *Store) Take(ctx context.Context, key Key, body io.Reader, h *Handover) 
 	}
 	w := &write{s: s, object: o, opts: h.Options, sync: key.Props.SyncWrites(), origin: h.Origin, unsummed: !h.Summed}
 	defer w.discard()
-	if err := w.askEarlier(ctx); err != nil {
-		return Attrs{}, err
-	}
-	if err := w.precheck(ctx); err != nil {
-		return Attrs{}, err
-	}
-	if err := w.receive(ctx, body); err != nil {
-		return Attrs{}, w.fail(err)
-	}
-	attrs, err := w.commit(ctx)
-	if err != nil {
-		return Attrs{}, w.fail(err)
-	}
-	return attrs, nil
+	return w.put(ctx, body)
 }

@@ -44,6 +44,12 @@ func (s *Store) Put(ctx context.Context, key Key, body io.Reader, opts PutOption
 		*w = write{}
 		s.writes.Put(w)
 	}()
+	return w.put(ctx, body)
+}
+
+// put receives a body and makes it the object of its name, unless it is known
+// before that the conditions are not met.
+func (w *write) put(ctx context.Context, body io.Reader) (Attrs, error) {
 	if err := w.askEarlier(ctx); err != nil {
 		return Attrs{}, err
 	}

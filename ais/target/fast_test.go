@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -45,17 +43,7 @@ func TestStalledWriteLeavesNothing(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
-	for _, path := range target.Paths {
-		err := filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
-			if err == nil && !entry.IsDir() && strings.Contains(path, "/%wk/") {
-				t.Errorf("%s is still there", path)
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	noWorkFiles(t, target)
 	expect(t, 404, follower, "GET", object(target, "o"), nil)
 }
 

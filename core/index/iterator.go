@@ -24,6 +24,15 @@ type Iterator struct {
 // another. What was published before Sync was called, before it, is there. It
 // must be closed.
 func (x *Index) Iterate(bid uint64, prefix, after string) (*Iterator, error) {
+	lower := appendEscaped(appendBID(nil, bid), prefix)
+	if after != "" && after >= prefix {
+		lower = appendAfter(lower[:0], bid, after)
+	}
+	return x.iterate(bid, prefix, lower, after == "")
+}
+
+// iterate begins at a key; whole tells that this is the first of the prefix.
+func (x *Index) iterate(bid uint64, prefix string, lower []byte, whole bool) (*Iterator, error) {
 	if err := x.Err(); err != nil {
 		return nil, err
 	}
@@ -32,11 +41,7 @@ func (x *Index) Iterate(bid uint64, prefix, after string) (*Iterator, error) {
 		x.using.RUnlock()
 		return nil, ErrFailed
 	}
-	lower := appendEscaped(appendBID(nil, bid), prefix)
-	if after != "" && after >= prefix {
-		lower = appendAfter(lower[:0], bid, after)
-	}
-	if prefix == "" && after == "" {
+	if prefix == "" && whole {
 		lower = append(lower, 0, terminator) // past the mark
 	}
 	it, err := x.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: appendPast(nil, bid, prefix)})

@@ -1,7 +1,5 @@
 package index
 
-import "github.com/cockroachdb/pebble/v2"
-
 // VersionSize is the length of a Version.
 const VersionSize = 24
 
@@ -51,27 +49,11 @@ func (x *Index) Keep(t Ticket) { t.release() }
 // are not smaller than another, for NextEntry. What was published before Sync
 // was called, before it, is there. It must be closed.
 func (x *Index) IterateFrom(bid uint64, prefix, from string) (*Iterator, error) {
-	if err := x.Err(); err != nil {
-		return nil, err
-	}
-	x.using.RLock()
-	if x.closed {
-		x.using.RUnlock()
-		return nil, ErrFailed
-	}
 	lower := appendEscaped(appendBID(nil, bid), prefix)
 	if from > prefix {
 		lower = appendKey(lower[:0], bid, from)
 	}
-	if prefix == "" && from == "" {
-		lower = append(lower, 0, terminator) // past the mark
-	}
-	it, err := x.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: appendPast(nil, bid, prefix)})
-	if err != nil {
-		x.using.RUnlock()
-		return nil, err
-	}
-	return &Iterator{index: x, it: it, bid: bid}, nil
+	return x.iterate(bid, prefix, lower, from == "")
 }
 
 // NextEntry returns the next generation: of each name first the current one, if
