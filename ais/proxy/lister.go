@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -105,7 +106,7 @@ func (l *lister) merge(ctx context.Context, msg wire.LsoMsg, after string, limit
 			return l.fetch(ctx, target, &msg, after, limit)
 		}
 	}
-	return mergePage(ctx, fetches, after, limit, msg.Flags.Has(wire.LsoMissing) && !msg.Flags.Has(wire.LsoNameOnly))
+	return mergePage(ctx, fetches, after, limit, listsEvery(&msg))
 }
 
 // level lists one level for a prefix that does not end in a slash. If it
@@ -164,6 +165,9 @@ func (l *lister) fetch(ctx context.Context, target *meta.Snode, msg *wire.LsoMsg
 	if err := l.decode(&page, answer, header); err != nil {
 		return nil, false, l.unavailable(target, err)
 	}
+	if err := checkWindow(&page, msg, after, limit); err != nil {
+		return nil, false, l.unavailable(target, err)
+	}
 	if page.Flags&wire.PageIncomplete != 0 {
 		l.moving.Store(true)
 	}
@@ -172,6 +176,9 @@ func (l *lister) fetch(ctx context.Context, target *meta.Snode, msg *wire.LsoMsg
 
 // decode reads the answer of a target.
 func (l *lister) decode(page *wire.LsoPage, answer []byte, header http.Header) error {
+	if kind := header.Get(wire.HeaderContentType); kind != wire.ContentMsgpack {
+		return fmt.Errorf("its answer has the content type %.40q and not %q", kind, wire.ContentMsgpack)
+	}
 	if !l.marked {
 		return page.DecodeMsgpack(answer)
 	}
@@ -186,15 +193,58 @@ func (l *lister) decode(page *wire.LsoPage, answer []byte, header http.Header) e
 	return page.SetMarks(answer[end:])
 }
 
+// checkWindow refuses an answer with which the merged page would not be whole
+// or not in order: names have to begin with the prefix, to come after the one
+// that was asked for, to ascend (one name may have several files where all are
+// listed) and to be no more than were asked for, and whoever has more has to say
+// from where.
+func checkWindow(page *wire.LsoPage, msg *wire.LsoMsg, after string, limit int) error {
+	every := listsEvery(msg)
+	last, names := after, 0
+	for i := range page.Entries {
+		switch name := page.Entries[i].Name; {
+		case name > last:
+			names++
+			last = name
+		case every && i > 0 && name == last:
+		default:
+			return fmt.Errorf("its answer has the name %.80q after %.80q", name, last)
+		}
+		if !strings.HasPrefix(last, msg.Prefix) {
+			return fmt.Errorf("its answer has the name %.80q, which does not begin with %.80q", last, msg.Prefix)
+		}
+	}
+	switch token := page.ContinuationToken; {
+	case names > limit:
+		return fmt.Errorf("its answer has %d names, asked for were %d", names, limit)
+	case token != "" && (names == 0 || token != last):
+		return fmt.Errorf("its answer ends with the name %.80q and goes on after %.80q", last, token)
+	}
+	return nil
+}
+
+// listsEvery tells a listing with all files of every name.
+func listsEvery(msg *wire.LsoMsg) bool {
+	return msg.Flags.Has(wire.LsoMissing) && !msg.Flags.Has(wire.LsoNameOnly)
+}
+
 // failed is the error of a page one of whose targets failed: what the target
-// said, or a 503 with its name if it said nothing of use to a client.
+// said of the client's request, or a 503 with its name if it said nothing of use
+// to a client.
 func (l *lister) failed(ctx context.Context, target *meta.Snode, err error) error {
 	var typed *apierr.Error
-	if errors.As(err, &typed) && typed.Status < http.StatusInternalServerError && typed.Status != http.StatusForbidden {
-		return typed
+	if errors.As(err, &typed) {
+		switch typed.Status {
+		case http.StatusBadRequest, http.StatusNotFound, http.StatusTooManyRequests:
+			return typed
+		}
+		return l.unavailable(target, err)
 	}
-	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		return ctx.Err() // another target's failure, or the client left
+	if ctx.Err() != nil {
+		if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			return ctx.Err() // another target's failure, or the client left
+		}
+		err = fmt.Errorf("no whole answer within client.list_timeout (%s)", l.proxy.node.Config().Client.ListTimeout)
 	}
 	return l.unavailable(target, err)
 }
