@@ -242,7 +242,7 @@ func (m *machine) refusedBy(url string, err error) {
 	}
 }
 
-// admitted takes the documents that come with the admission.
+// admitted takes the documents and the keys that come with the admission.
 func (m *machine) admitted(url string, r *joinReply) {
 	if err := m.isTheWanted(&r.envelope); err != nil {
 		m.refusedBy(url, err)
@@ -254,6 +254,7 @@ func (m *machine) admitted(url string, r *joinReply) {
 			return
 		}
 	}
+	m.takeKeys(r)
 	if m.identity.UUID == "" {
 		m.identity.UUID, m.identity.Lineage, m.identity.Want = m.view().UUID, m.view().Lineage, nil
 		m.saveIdentity()

@@ -84,16 +84,29 @@ func (m *machine) incomingFrom(caller *trust.Caller, token uint64, kind string, 
 // as there are boxes for this node. The driver calls it before it sends
 // anything that the machine said with these documents.
 func (m *machine) installKeys() {
+	if keys := m.view().Keys; keys != m.trust.installed {
+		m.openKeys(nil)
+	}
+}
+
+// openKeys makes the keyring what the newest documents say: which keys there
+// are, and in what order, is theirs to say alone. A key that they have no box
+// of for this node comes out of the given ones, by id.
+func (m *machine) openKeys(given map[uint32][]byte) {
 	t := &m.trust
 	view := m.view()
-	if t.keyring == nil || view.Keys == nil || view.Keys == t.installed {
+	if t.keyring == nil || view.Keys == nil {
 		return
 	}
 	t.installed = view.Keys
 	sealed := make([]trust.SealedKey, 0, len(view.Keys.Keys))
 	for i := range view.Keys.Keys {
 		key := &view.Keys.Keys[i]
-		sealed = append(sealed, trust.SealedKey{ID: key.ID, Made: key.Made, Box: key.Boxes[m.self.ID]})
+		box := key.Boxes[m.self.ID]
+		if other, ok := given[key.ID]; ok && !trust.IsFor(t.keyring.Public(), box) {
+			box = other
+		}
+		sealed = append(sealed, trust.SealedKey{ID: key.ID, Made: key.Made, Box: box})
 	}
 	missing := len(t.keyring.Install(view.UUID, sealed))
 	if missing > 0 && missing != t.missing {

@@ -89,7 +89,6 @@ func (m *machine) judge(url string, p *joinProof, r *joinReply) (again bool, err
 	case secret == nil && len(r.Challenge) > 0 && !r.Admitted:
 		return false, errProof("cluster %q admits nodes only with the join secret, and this node has none (%s, %s)", r.UUID, trust.EnvJoinSecret, trust.EnvJoinSecretFile)
 	case secret == nil:
-		m.takeKeys(r)
 		return false, nil
 	}
 	if !r.Admitted {
@@ -108,18 +107,19 @@ func (m *machine) judge(url string, p *joinProof, r *joinReply) (again bool, err
 	if err := secret.Check(trust.JoinAdmitted, transcript, r.Proof); err != nil {
 		return false, errImpostor(url, err)
 	}
-	m.takeKeys(r)
 	return false, nil
 }
 
-// takeKeys takes the keys that came with the admission into use.
+// takeKeys takes the keys that came with the admission into use, once its
+// documents are taken. Of the keys that the leader held then, those count that
+// this node's documents still have: it may have followed a change of the keys
+// while the answer was on its way.
 func (m *machine) takeKeys(r *joinReply) {
-	if len(r.Keys) == 0 {
-		return
+	given := make(map[uint32][]byte, len(r.Keys))
+	for i := range r.Keys {
+		given[r.Keys[i].ID] = r.Keys[i].Box
 	}
-	if missing := m.trust.keyring.Install(r.UUID, r.Keys); len(missing) > 0 {
-		m.log.Warn("cluster keys that came with the admission cannot be opened", "missing", len(missing), "of", len(r.Keys))
-	}
+	m.openKeys(given)
 }
 
 // replyDigest is the SHA-256 of what a node takes over when it is admitted.
