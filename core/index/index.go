@@ -110,7 +110,7 @@ func Open(o Options) (*Index, error) {
 		options: o, log: o.Logger, wake: make(chan struct{}, 1), checkpoint: make(chan struct{}, 1),
 		failed: make(chan struct{}), ending: make(chan struct{}),
 	}
-	x.files = &files{system: o.System, ending: x.ending, failed: x.failed, giveUp: x.fail}
+	x.files = &files{system: o.System, ending: x.ending, failed: x.failed, retry: readRetry, giveUp: x.fail}
 	x.buckets.table = make(map[uint64]*bucketState)
 	before := readState(o.System, o.JournalDir+"/"+stateName)
 	if before != nil {

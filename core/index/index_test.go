@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -377,6 +378,71 @@ func TestFullDisk(t *testing.T) {
 	system.Heal()
 	if err := <-done; err != nil || r.x.Err() != nil {
 		t.Errorf("%v, %v", err, r.x.Err())
+	}
+}
+
+// TestCloseEndsARetryingRead: of an index that was given up nobody waits for the
+// next try of a read, neither who closes it nor what it runs in the background.
+func TestCloseEndsARetryingRead(t *testing.T) {
+	t.Parallel()
+	system := faultfs.New(nil)
+	r := newRig(t, system)
+	r.x.files.retry = 24 * time.Hour
+	// Every one of these is a file, which a compaction reads before long.
+	system.Inject(faultfs.Fault{Op: faultfs.OpRead, Path: "/index/", Err: unix.EIO, Times: -1})
+	for i := 0; r.x.Err() == nil; i++ {
+		r.put(1, fmt.Sprintf("name-%03d", i%10), fmt.Sprint(i))
+		if err := r.x.flush(t.Context()); err != nil && r.x.Err() == nil {
+			t.Fatal(err)
+		}
+	}
+	x := r.x
+	r.close()
+	for closed := false; !closed; runtime.Gosched() { // Close itself does not wait for ever
+		x.using.RLock()
+		closed = x.closed
+		x.using.RUnlock()
+	}
+}
+
+// TestPauseOfARead ends with the index.
+func TestPauseOfARead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	system := faultfs.New(nil)
+	failed, ending := make(chan struct{}), make(chan struct{})
+	s := &files{system: system, ending: ending, failed: failed, retry: 24 * time.Hour}
+	if err := os.WriteFile(dir+"/data", []byte("content"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.Open(dir + "/data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(failed)
+	system.Inject(faultfs.Fault{Op: faultfs.OpRead, Err: unix.EIO, Times: -1})
+	ended := make(chan error, 2)
+	go func() {
+		_, err := f.ReadAt(make([]byte, 7), 0)
+		ended <- err
+	}()
+	go func() {
+		_, err := s.Open(dir + "/missing")
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		t.Errorf("did not wait: %v", err)
+	default:
+	}
+	close(ending)
+	for range 2 {
+		if err := <-ended; !errors.Is(err, unix.EIO) && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%v", err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

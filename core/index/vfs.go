@@ -18,8 +18,8 @@ import (
 // is tried again.
 const spaceRetry = 500 * time.Millisecond
 
-// readRetry slows down the reading of an index that was given up: a compaction
-// that fails is tried again at once and for ever.
+// readRetry slows down the reading of an index that was given up, until it is
+// closed: a compaction that fails is tried again at once and for ever.
 const readRetry = 20 * time.Millisecond
 
 // files lets the library write through an fs.System, so that what is tested or
@@ -29,6 +29,7 @@ type files struct {
 	system fs.System
 	ending <-chan struct{} // closed when nothing is worth waiting for
 	failed <-chan struct{} // closed when the index has been given up
+	retry  time.Duration   // readRetry
 
 	// giveUp gives the index up. The library panics when a directory cannot be
 	// flushed, never gets over a write that failed, and lets go of what its
@@ -48,7 +49,12 @@ func (s *files) wait(err error) bool {
 		return false
 	default:
 	}
-	timer := time.NewTimer(spaceRetry)
+	return s.pause(spaceRetry)
+}
+
+// pause waits for a time; false: the index is being closed, which ends it.
+func (s *files) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-s.ending:
@@ -76,7 +82,7 @@ func (s *files) open(name string, flags int) (vfs.File, error) {
 			if flags&unix.O_CREAT != 0 {
 				return nowhere{name}, nil
 			}
-			time.Sleep(readRetry)
+			s.pause(s.retry)
 		}
 		f, err := s.system.Open(name, flags|unix.O_NOFOLLOW, 0o644)
 		if err == nil {
@@ -243,7 +249,7 @@ func (f *file) Write(p []byte) (n int, err error) {
 func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.File.ReadAt(p, off)
 	if err != nil && f.fs.dead() {
-		time.Sleep(readRetry)
+		f.fs.pause(f.fs.retry)
 	}
 	return n, err
 }
