@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// reopenAfter is how long an index that was given up stays closed.
-	reopenAfter = time.Minute
+	// defaultIndexRetry is how long an index that was given up stays closed.
+	defaultIndexRetry = time.Minute
 	// closeIndexTime bounds the closing of the index of a mountpath that leaves.
 	closeIndexTime = 5 * time.Second
 )
@@ -30,9 +30,14 @@ type indexing struct {
 	cache  *index.Cache
 	bootID string
 
-	table    atomic.Pointer[indexTable]
-	changing sync.Mutex // one change of the table at a time
-	closed   bool       // under changing
+	table atomic.Pointer[indexTable]
+	retry time.Duration // how long an index that was given up stays closed
+
+	// One change of the table at a time.
+	changing sync.Mutex
+	closed   bool
+	closing  map[*fsys.Mountpath]bool // whose index is being closed, to be made again
+	retrying bool                     // somebody waits to open those that could not be opened
 
 	// moving is held shared while a name is taken from one mountpath after it
 	// was given to another, and exclusively while a listing begins: it sees
@@ -73,7 +78,10 @@ func bootID() string {
 }
 
 func newIndexing(s *Store) *indexing {
-	t := &indexing{s: s, bootID: s.options.BootID}
+	t := &indexing{s: s, bootID: s.options.BootID, retry: s.options.IndexRetry, closing: make(map[*fsys.Mountpath]bool)}
+	if t.retry <= 0 {
+		t.retry = defaultIndexRetry
+	}
 	if t.bootID == "" {
 		t.bootID = bootID()
 	}
@@ -110,12 +118,14 @@ func (t *indexing) refresh(changed bool) {
 	table := maps.Clone(*t.table.Load())
 	var came []*mountIndex
 	for _, mp := range set.All() {
-		if table[mp] != nil {
+		if table[mp] != nil || t.closing[mp] {
 			continue
 		}
 		if m := t.open(mp, changed); m != nil {
 			table[mp] = m
 			came = append(came, m)
+		} else {
+			t.refreshLater()
 		}
 	}
 	var left []*mountIndex
@@ -139,6 +149,23 @@ func (t *indexing) refresh(changed bool) {
 	}
 }
 
+// refreshLater has indexes that could not be opened tried again after a while.
+func (t *indexing) refreshLater() {
+	if t.retrying {
+		return
+	}
+	t.retrying = true
+	t.work.Go(func() {
+		if pause(t.ctx, t.retry) != nil {
+			return
+		}
+		t.changing.Lock()
+		t.retrying = false
+		t.changing.Unlock()
+		t.refresh(true)
+	})
+}
+
 // retired closes the index of a mountpath that has left, before its disk is let
 // go.
 func (t *indexing) retired(mp *fsys.Mountpath) {
@@ -154,11 +181,13 @@ func (t *indexing) retired(mp *fsys.Mountpath) {
 	t.close(m)
 }
 
-// open opens the index of a mountpath; nil if that fails.
+// open opens the index of a mountpath; nil if that fails. Then nothing that
+// changes from now on reaches it, and nobody is to believe it later.
 func (t *indexing) open(mp *fsys.Mountpath, changed bool) *mountIndex {
 	failed := mp.Filesystem().FailedRounds()
 	ix, err := t.openIndex(mp)
 	if err != nil {
+		err = errors.Join(err, index.Disbelieve(t.s.system, mp.Path+"/"+fsys.JournalDir))
 		t.s.log.Error("mountpath is listed without an index", "mountpath", mp.Path, "err", err)
 		return nil
 	}
@@ -208,9 +237,13 @@ func (t *indexing) replace(m *mountIndex) {
 	table := maps.Clone(*t.table.Load())
 	delete(table, m.mp)
 	t.table.Store(&table)
+	t.closing[m.mp] = true
 	m.end()
 	t.work.Go(func() {
 		t.close(m)
+		t.changing.Lock()
+		delete(t.closing, m.mp)
+		t.changing.Unlock()
 		t.refresh(false)
 	})
 }

@@ -41,6 +41,9 @@ type Options struct {
 	// JournalSegment is the size of a segment of the commit journal, in bytes;
 	// 0 = journal.DefaultSegment.
 	JournalSegment int64
+	// IndexRetry is after what time a listing index that could not be opened, or
+	// was given up, is made again; 0 = a minute.
+	IndexRetry time.Duration
 	// WalkOnly: listings walk the files, and no index is kept.
 	WalkOnly bool
 

@@ -36,21 +36,36 @@ func (s *Store) Reindex() {
 	}
 }
 
-// ReindexMountpath is Reindex of one mountpath. Errors: 400 the mountpath is
-// not in use; 503 its index was given up, and is made again within a minute.
+// ReindexMountpath is Reindex of one mountpath. An index that was given up, or
+// could not be opened, is made again at once. Errors: 400 the mountpath is not in
+// use; 503 its disk does not take an index, which is tried again within a minute.
 func (s *Store) ReindexMountpath(path string) error {
 	for _, mp := range s.options.FS.Available().All() {
 		if mp.Path != path {
 			continue
 		}
-		m := (*s.indexing.table.Load())[mp]
-		if m == nil || m.ix.Err() != nil {
-			return apierr.Unavailable(reopenAfter, "mountpath %q has no index at the moment: it will be made again", path)
+		switch m := (*s.indexing.table.Load())[mp]; {
+		case m == nil:
+			return s.indexing.openMissing(mp)
+		case m.ix.Err() != nil:
+			s.indexing.replace(m)
+		default:
+			s.reindex(m)
 		}
-		s.reindex(m)
 		return nil
 	}
 	return apierr.New(apierr.StatusBadRequest, wire.CodeInvalidMountpath, "mountpath %q is not in use", path)
+}
+
+// openMissing opens the index of a mountpath that has none.
+func (t *indexing) openMissing(mp *fsys.Mountpath) error {
+	t.refresh(true)
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	if (*t.table.Load())[mp] == nil && !t.closing[mp] {
+		return apierr.Unavailable(t.retry, "mountpath %q has no index, and none can be made at the moment: it will be tried again", mp.Path)
+	}
+	return nil
 }
 
 func (s *Store) reindex(m *mountIndex) {
@@ -140,7 +155,7 @@ func (t *indexing) tend(m *mountIndex) {
 
 // awaitReplacement has an index that was given up made again after a while.
 func (t *indexing) awaitReplacement(m *mountIndex) {
-	timer := time.NewTimer(reopenAfter)
+	timer := time.NewTimer(t.retry)
 	defer timer.Stop()
 	select {
 	case <-m.ctx.Done():

@@ -102,6 +102,10 @@ func removeState(system fs.System, dir string) error {
 	return syncDir(system, dir)
 }
 
+// Disbelieve has the next Open make an index again that is not in use, because
+// changes do not reach it.
+func Disbelieve(system fs.System, journalDir string) error { return removeState(system, journalDir) }
+
 func syncDir(system fs.System, dir string) error {
 	f, err := system.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
