@@ -116,6 +116,7 @@ func TestBadObjectRequests(t *testing.T) {
 		{"append of what", "PUT", "/v1/objects/b1/o?append_type=more", "x", "", 400, "", `invalid query parameter append_type="more": expecting "append" or "flush"`},
 		{"append handle", "PUT", "/v1/objects/b1/o?append_type=append&append_handle=nonsense", "x", "", 400, "", `invalid APPEND handle: "nonsense"`},
 		{"append handle of no node", "PUT", "/v1/objects/b1/o?append_type=append&append_handle=nobody01%7Cw%7Cxxhash2%7CAAAA", "x", "", 400, "errNodeNotFound", `node "nobody01" is not in the cluster map`},
+		{"handle without append_type", "PUT", "/v1/objects/b1/o?append_handle=t1%7Cw%7Cxxhash2%7CAAAA", "x", "", 400, "", `needs append_type: "append" or "flush"`},
 		{"flush without a handle", "PUT", "/v1/objects/b1/o?append_type=flush", "", "", 400, "", "query parameter append_handle is missing"},
 		{"append access", "PUT", "/v1/objects/ro/o?append_type=append", "x", "", 403, "ErrBucketAccessDenied", "bucket ais://ro: APPEND access denied (allowed: ["},
 		{"copy to what", "PUT", "/v1/objects/b1/o?object_to=b2", "", "", 400, "", "bucket name is missing"},

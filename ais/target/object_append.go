@@ -71,7 +71,7 @@ func (t *Target) flushAppend(w http.ResponseWriter, r *http.Request, req *object
 func flushChecksum(r *http.Request) (sum cksum.Value, err error) {
 	sum = cksum.Value{Type: first(r.Header[wire.HeaderObjChecksumType]), Value: first(r.Header[wire.HeaderObjChecksumValue])}
 	if sum.Type == "" && sum.Value != "" {
-		return sum, apierr.BadRequest("header %s is missing, and %s is not", wire.HeaderObjChecksumType, wire.HeaderObjChecksumValue)
+		return sum, errNoChecksumType()
 	}
 	if sum.Type == "" {
 		return sum, nil

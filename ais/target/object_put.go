@@ -54,7 +54,10 @@ const maxVersion = 256
 // not known, and its checksum, "" for none.
 func putOptions(q *query.Values, size int64, sumType, sum string) (core.PutOptions, error) {
 	opts := core.PutOptions{Size: size, SkipVC: q.Bool(wire.QuerySkipVC)}
-	if sumType != "" {
+	switch {
+	case sumType == "" && sum != "":
+		return opts, errNoChecksumType()
+	case sumType != "":
 		if err := cksum.Validate(sumType); err != nil {
 			return opts, apierr.BadRequest("header %s: %v", wire.HeaderObjChecksumType, err)
 		}
@@ -82,6 +85,12 @@ func moreOptions(opts *core.PutOptions, header http.Header) error {
 		opts.Custom[i] = core.KV{Key: key, Value: value}
 	}
 	return core.ValidateCustom(opts.Custom)
+}
+
+// errNoChecksumType refuses a checksum that cannot be compared: its sender would
+// take what arrived for verified.
+func errNoChecksumType() error {
+	return apierr.BadRequest("header %s is missing, and %s is not", wire.HeaderObjChecksumType, wire.HeaderObjChecksumValue)
 }
 
 func first(values []string) string {

@@ -185,6 +185,15 @@ func TestPutChecksums(t *testing.T) {
 		t.Error(e)
 	}
 	expect(t, 200, follower, "PUT", object(p, "no-value"), strings.NewReader("x"), "Ais-Checksum-Type: md5")
+	for _, more := range []string{"Accept: */*", "X-Other: 1"} { // in the loop and outside it
+		res, body = expect(t, 400, follower, "PUT", object(p, "good-md5"), strings.NewReader("hello"), "Ais-Checksum-Value: 5d41402abc4b2a76b9719d911017c592", more)
+		if e := message(t, res, body); !strings.Contains(e.Message, "Ais-Checksum-Type is missing") {
+			t.Error(e)
+		}
+	}
+	if _, body = expect(t, 200, follower, "GET", object(p, "good-md5"), nil); body != "hello world" {
+		t.Errorf("after a refused overwrite: %q", body)
+	}
 
 	expect(t, 200, follower, "POST", p.URL()+"/v1/buckets/none", strings.NewReader(`{"action":"create-bck","value":{"checksum":{"type":"none"}}}`))
 	res, _ = expect(t, 200, follower, "PUT", p.URL()+"/v1/objects/none/o", strings.NewReader("x"), "Ais-Checksum-Type: md5", "Ais-Checksum-Value: 00")

@@ -10,11 +10,14 @@ import (
 // list of ten thousand parts that completes an upload.
 const MaxActionBody = 2 << 20
 
-// checkPart refuses a part number without an upload: the part would become the
-// object.
-func checkPart(q *query.Values) error {
-	if q.Get(wire.QueryPartNumber) != "" && q.Get(wire.QueryUploadID) == "" {
-		return apierr.BadRequest("query parameter %s=%.40q needs %s, the id of a multipart upload", wire.QueryPartNumber, q.Get(wire.QueryPartNumber), wire.QueryUploadID)
+// checkWhole refuses a write of a whole object that was to be a part of one: the
+// part would become the object.
+func checkWhole(q *query.Values) error {
+	if text := q.Get(wire.QueryPartNumber); text != "" {
+		return apierr.BadRequest("query parameter %s=%.40q needs %s, the id of a multipart upload", wire.QueryPartNumber, text, wire.QueryUploadID)
+	}
+	if text := q.Get(wire.QueryAppendHandle); text != "" {
+		return apierr.BadRequest("query parameter %s=%.40q needs %s: %q or %q", wire.QueryAppendHandle, text, wire.QueryAppendType, AppendMore, AppendFlush)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func CheckPut(q *query.Values) error {
 	case q.Get(wire.QueryETLName) != "":
 		return ErrETL()
 	}
-	return checkPart(q)
+	return checkWhole(q)
 }
 
 // ErrETL refuses everything that has to do with transformations. Clients
