@@ -123,10 +123,12 @@ func trueNames(msg *wire.LsoMsg) (err error) {
 		return err
 	}
 	if msg.ContinuationToken, err = naming.TrueToken(msg.ContinuationToken); err != nil {
-		return err
+		return apierr.BadRequest(`invalid "continuation_token": %v`, err)
 	}
-	msg.StartAfter, err = naming.TrueToken(msg.StartAfter)
-	return err
+	if msg.StartAfter, err = naming.TrueToken(msg.StartAfter); err != nil {
+		return apierr.BadRequest(`invalid "start_after": %v`, err)
+	}
+	return nil
 }
 
 // nativeNames turns the names of a page into the form that clients use. The

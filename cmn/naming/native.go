@@ -111,7 +111,7 @@ func TrueToken(token string) (string, error) {
 	}
 	name, ok := unescape(escaped)
 	if !ok {
-		return "", apierr.BadRequest("invalid continuation token %q", shorten(token))
+		return "", apierr.BadRequest("%q begins with %q and is not the escaped form of a name (see docs/object.md, Names)", shorten(token), EscapePrefix)
 	}
 	return name, nil
 }
