@@ -195,11 +195,8 @@ func (n *Node) readAction(w http.ResponseWriter, r *http.Request) (*ActMsg, []by
 	if err != nil {
 		return nil, nil, err
 	}
-	msg := &ActMsg{}
-	if err := decodeJSON(body, msg, false); err != nil {
-		return nil, nil, apierr.BadRequest("failed to unmarshal action message: %v", err)
-	}
-	return msg, body, nil
+	msg, err := DecodeActMsg(body)
+	return msg, body, err
 }
 
 // admit fails while this node takes no control request at all.

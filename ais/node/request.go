@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -130,6 +132,11 @@ func ReadActMsg(r *http.Request, limit int64) (*ActMsg, error) {
 	if err != nil {
 		return nil, err
 	}
+	return DecodeActMsg(body)
+}
+
+// DecodeActMsg decodes an action message that was read; see ReadActMsg.
+func DecodeActMsg(body []byte) (*ActMsg, error) {
 	msg := &ActMsg{}
 	if err := decodeJSON(body, msg, false); err != nil {
 		return nil, apierr.BadRequest("failed to unmarshal action message: %v", err)
@@ -159,10 +166,44 @@ func decodeJSON(data []byte, dst any, strict bool) error {
 		dec.DisallowUnknownFields()
 	}
 	if err := dec.Decode(dst); err != nil {
-		return err
+		return JSONProblem(err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return fmt.Errorf("unexpected text after the JSON value at byte %d", dec.InputOffset())
 	}
 	return nil
+}
+
+// JSONProblem words an error of encoding/json for a client, who knows nothing
+// of the types that a JSON text is decoded into.
+func JSONProblem(err error) error {
+	var e *json.UnmarshalTypeError
+	if !errors.As(err, &e) {
+		return err
+	}
+	field := ""
+	if e.Field != "" {
+		field = strconv.Quote(e.Field) + ": "
+	}
+	return fmt.Errorf("%sa JSON %s does not fit (expecting %s)", field, e.Value, jsonKind(e.Type.Kind()))
+}
+
+// jsonKind is what a JSON text must hold for a type of Go.
+func jsonKind(kind reflect.Kind) string {
+	switch kind {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "an integer"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	}
+	return "a " + kind.String()
 }

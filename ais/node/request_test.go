@@ -105,6 +105,41 @@ func TestDecodeValue(t *testing.T) {
 	}
 }
 
+// TestJSONProblem: what does not fit is named as clients know it.
+func TestJSONProblem(t *testing.T) {
+	t.Parallel()
+	for _, tc := range [][2]string{
+		{`{"action":5}`, `"action": a JSON number does not fit (expecting a string)`},
+		{`[]`, `a JSON array does not fit (expecting an object)`},
+		{`{"action":"a","name":{}}`, `"name": a JSON object does not fit (expecting a string)`},
+		{`{"action":`, `unexpected EOF`},
+	} {
+		_, err := DecodeActMsg([]byte(tc[0]))
+		if want := "failed to unmarshal action message: " + tc[1]; err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", tc[0], err, want)
+		}
+	}
+	var v struct {
+		Deep []struct {
+			Count uint16  `json:"count"`
+			Share float64 `json:"share"`
+			On    bool    `json:"on"`
+			List  []int   `json:"list"`
+		} `json:"deep"`
+	}
+	for _, tc := range [][2]string{
+		{`{"deep":[{"count":-1}]}`, `"deep.count": a JSON number -1 does not fit (expecting an integer)`},
+		{`{"deep":[{"count":1.5}]}`, `"deep.count": a JSON number 1.5 does not fit (expecting an integer)`},
+		{`{"deep":[{"share":"1"}]}`, `"deep.share": a JSON string does not fit (expecting a number)`},
+		{`{"deep":[{"on":1}]}`, `"deep.on": a JSON number does not fit (expecting true or false)`},
+		{`{"deep":[{"list":{}}]}`, `"deep.list": a JSON object does not fit (expecting an array)`},
+	} {
+		if err := DecodeValue([]byte(tc[0]), &v, "it"); err == nil || err.Error() != "failed to unmarshal it: "+tc[1] {
+			t.Errorf("%s: %v, want %s", tc[0], err, tc[1])
+		}
+	}
+}
+
 func TestReadBody(t *testing.T) {
 	t.Parallel()
 	cut := httptest.NewRequest("PUT", "/", strings.NewReader("short"))

@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -59,7 +57,7 @@ func (p *Proxy) bucketRequest(w http.ResponseWriter, r *http.Request, bucket str
 	if err != nil {
 		return err
 	}
-	msg, err := decodeActMsg(body)
+	msg, err := node.DecodeActMsg(body)
 	if err != nil {
 		return err
 	}
@@ -96,7 +94,7 @@ func (p *Proxy) getBuckets(w http.ResponseWriter, r *http.Request, bucket string
 		if bucket != "" {
 			msg.Value = []byte("{}")
 		}
-	} else if msg, err = decodeActMsg(body); err != nil {
+	} else if msg, err = node.DecodeActMsg(body); err != nil {
 		return err
 	}
 	switch msg.Action {
@@ -117,19 +115,6 @@ func (p *Proxy) getBuckets(w http.ResponseWriter, r *http.Request, bucket string
 		return err
 	}
 	return p.listObjects(w, r, bck, msg.Value)
-}
-
-// decodeActMsg decodes the action message of a body that was read. Keys are
-// matched in any case and unknown ones are ignored.
-func decodeActMsg(body []byte) (*node.ActMsg, error) {
-	msg := &node.ActMsg{}
-	if len(bytes.TrimSpace(body)) == 0 {
-		return nil, apierr.BadRequest("failed to unmarshal action message: empty body, expected a JSON object")
-	}
-	if err := json.Unmarshal(body, msg); err != nil {
-		return nil, apierr.BadRequest("failed to unmarshal action message: %v", err)
-	}
-	return msg, nil
 }
 
 // isNull tells that a JSON value is missing or null.

@@ -24,9 +24,8 @@ const (
 
 // downloadQuery is the body of questions about downloads.
 type downloadQuery struct {
-	ID         string `json:"id"`
-	Regex      string `json:"regex"`
-	OnlyActive bool   `json:"only_active_tasks"`
+	ID    string `json:"id"`
+	Regex string `json:"regex"`
 }
 
 // downloads answers /v1/download.
@@ -41,7 +40,7 @@ func (p *Proxy) downloads(w http.ResponseWriter, r *http.Request) error {
 	var q downloadQuery
 	if len(body) > 0 {
 		if err := json.Unmarshal(body, &q); err != nil {
-			return apierr.BadRequest("failed to unmarshal the query: %v", err)
+			return apierr.BadRequest("failed to unmarshal the query: %v", node.JSONProblem(err))
 		}
 	}
 	items := node.ItemsBelow(r, wire.PathDownload)

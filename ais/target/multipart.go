@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -85,7 +86,7 @@ func completedParts(value json.RawMessage) ([]core.CompletePart, error) {
 	}
 	var listed []completedPart
 	if err := json.Unmarshal(value, &listed); err != nil {
-		return nil, apierr.BadRequest("failed to unmarshal the parts of %s: expecting [{\"part-number\": 1, \"etag\": \"\"}, ...]: %v", wire.ActMultipartDone, err)
+		return nil, apierr.BadRequest("failed to unmarshal the parts of %s: expecting [{\"part-number\": 1, \"etag\": \"\"}, ...]: %v", wire.ActMultipartDone, node.JSONProblem(err))
 	}
 	parts := make([]core.CompletePart, len(listed))
 	for i, part := range listed {

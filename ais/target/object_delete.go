@@ -1,7 +1,6 @@
 package target
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -19,9 +18,9 @@ func (t *Target) deleteObject(w http.ResponseWriter, r *http.Request, req *objec
 		return err
 	}
 	if len(body) > 0 {
-		var msg node.ActMsg
-		if err := json.Unmarshal(body, &msg); err != nil {
-			return apierr.BadRequest("failed to unmarshal action message: %v", err)
+		msg, err := node.DecodeActMsg(body)
+		if err != nil {
+			return err
 		}
 		if msg.Action == wire.ActMultipartAbort {
 			return t.abortUpload(w, r, req)

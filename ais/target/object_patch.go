@@ -46,7 +46,7 @@ func customOf(value json.RawMessage) ([]core.KV, error) {
 	}
 	var pairs map[string]*string
 	if err := json.Unmarshal(value, &pairs); err != nil {
-		return nil, apierr.BadRequest("custom metadata: failed to unmarshal the value, expecting an object of strings: %v", err)
+		return nil, apierr.BadRequest("custom metadata: failed to unmarshal the value, expecting an object of strings: %v", node.JSONProblem(err))
 	}
 	custom := make([]core.KV, 0, len(pairs))
 	for key, text := range pairs {
