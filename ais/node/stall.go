@@ -27,8 +27,13 @@ type stalls struct {
 	readOther   atomic.Int32         // how often somebody else has set the read deadline
 }
 
-// sendPiece is how much is sent under one deadline.
-const sendPiece = 4 << 20
+// sendPiece is how much is sent under one deadline, where it is not moved with
+// every part that the client takes: a slow client that goes on reading is not one
+// that has stopped.
+const sendPiece = 256 << 10
+
+// sendMost is how much the kernel is asked to send at once.
+const sendMost = 4 << 20
 
 // TCP implements fastpath.Connection.
 func (c *servedConn) TCP() *net.TCPConn { return c.TCPConn }
@@ -134,7 +139,7 @@ func (c *servedConn) sendBehindGate(part *io.LimitedReader, file *os.File, gate 
 		var n int
 		var failed error
 		err := socket.Write(func(to uintptr) bool {
-			n, failed = fastpath.SendFile(int(to), fd, gate, nil, min(part.N, sendPiece))
+			n, failed = fastpath.SendFile(int(to), fd, gate, nil, min(part.N, sendMost))
 			return !errors.Is(failed, unix.EAGAIN)
 		})
 		if n > 0 {

@@ -50,7 +50,6 @@ func TestStalledCalls(t *testing.T) {
 		{target, "PUT", "/v1/objects/b/o", "other"},
 	} {
 		all.Go(func() {
-			// A byte now and then is not enough either.
 			conn := openAt(t, tc.at, tc.method, tc.target, 1000, tc.body)
 			res := answer(t, conn)
 			if res == nil || res.StatusCode != http.StatusRequestTimeout {
