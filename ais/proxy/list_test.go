@@ -297,7 +297,7 @@ func TestBadListRequests(t *testing.T) {
 		{"long list of properties", "b", `{"props":"` + strings.Repeat("size,", 2000) + `"}`, 400, "props"},
 		{"long name to start after", "b", `{"start_after":"` + strings.Repeat("s", 20000) + `"}`, 400, "start_after"},
 		{"long format of times", "b", `{"time_format":"` + strings.Repeat("2006", 200) + `"}`, 400, "time_format"},
-		{"long token", "b", `{"continuation_token":"` + strings.Repeat("t", 9000) + `"}`, 400, "continuation_token"},
+		{"long token", "b", `{"continuation_token":"` + strings.Repeat("t", 17000) + `"}`, 400, "continuation_token"},
 		{"empty JSON body", "b", "", 400, "failed to unmarshal"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

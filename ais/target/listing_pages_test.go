@@ -227,3 +227,26 @@ func TestPagesDuringWritesAndChanges(t *testing.T) {
 	list("a target leaves the placement", func() { c.ChangeSmap(t, maintenance(c.Targets[2].Snode())) })
 	list("and afterwards", func() {})
 }
+
+// TestPagesGoOnAfterTheLongestNames: the token of a name is up to three times
+// as long as the name, and a gateway takes what it has given.
+func TestPagesGoOnAfterTheLongestNames(t *testing.T) {
+	t.Parallel()
+	c := cluster(t, 2, `{"durability":"none"}`)
+	var want []string
+	for _, last := range []string{"%FA", "%FB", "%FC"} {
+		name := strings.Repeat("%FA", 4095) + last
+		expect(t, 200, follower, "PUT", c.Proxies[0].URL()+"/v1/objects/b/"+name, strings.NewReader("x"))
+		want = append(want, "~x/"+name)
+	}
+	token := ""
+	for i := range want {
+		page := pageOf(t, c.Proxies[0], listNameOnly, "", token, 1)
+		if token = page.ContinuationToken; len(page.Entries) != 1 || token != want[i] {
+			t.Fatalf("page %d: %d entries, token of %d bytes", i, len(page.Entries), len(token))
+		}
+	}
+	if page := pageOf(t, c.Proxies[0], listNameOnly, "", token, 1); len(page.Entries) != 0 || page.ContinuationToken != "" {
+		t.Errorf("after the last: %d entries", len(page.Entries))
+	}
+}

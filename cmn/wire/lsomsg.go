@@ -1,11 +1,8 @@
 package wire
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 )
@@ -125,7 +122,7 @@ type LsoMsg struct {
 // Limits of a list message.
 const (
 	MaxLsoProps      = 1024
-	MaxLsoToken      = 8192 // bytes, continuation_token and start_after
+	MaxLsoToken      = 16384 // bytes, continuation_token and start_after: a name of 4096 bytes may have each of them escaped
 	MaxLsoTimeFormat = 128
 	MaxLsoHeaders    = 100
 	DefaultPageSize  = 10000
@@ -133,21 +130,6 @@ const (
 
 // DefaultTimeFormat is the layout of "atime" when a message names none (RFC 822).
 const DefaultTimeFormat = "02 Jan 06 15:04 MST"
-
-// DecodeLsoMsg reads the value of the action "list". Unknown keys are errors,
-// null is accepted for every key.
-func DecodeLsoMsg(value []byte) (*LsoMsg, error) {
-	m := &LsoMsg{}
-	d := json.NewDecoder(bytes.NewReader(value))
-	d.DisallowUnknownFields()
-	if err := d.Decode(m); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("unexpected data after the list message")
-	}
-	return m, nil
-}
 
 // Normalize makes explicit what a list message implies. The gateway calls it
 // once: of a prefix that ends in two stars a second call would drop the other.

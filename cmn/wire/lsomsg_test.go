@@ -1,13 +1,30 @@
 package wire_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/aistore-go/aistore/cmn/wire"
 )
+
+// decodeLsoMsg reads a list message as gateways do: unknown keys are errors.
+func decodeLsoMsg(value []byte) (*wire.LsoMsg, error) {
+	m := &wire.LsoMsg{}
+	d := json.NewDecoder(bytes.NewReader(value))
+	d.DisallowUnknownFields()
+	if err := d.Decode(m); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("unexpected data after the list message")
+	}
+	return m, nil
+}
 
 func TestDecodeLsoMsg(t *testing.T) {
 	t.Parallel()
@@ -40,7 +57,7 @@ func TestDecodeLsoMsg(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.title, func(t *testing.T) {
 			t.Parallel()
-			have, err := wire.DecodeLsoMsg([]byte(tt.value))
+			have, err := decodeLsoMsg([]byte(tt.value))
 			if tt.text != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.text) {
 					t.Fatalf("have %v, want an error with %q", err, tt.text)
@@ -109,7 +126,7 @@ func TestNormalize(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", 10000)
+	long := strings.Repeat("x", wire.MaxLsoToken+1)
 	tests := []struct {
 		title  string
 		in     wire.LsoMsg
@@ -151,7 +168,7 @@ func FuzzDecodeLsoMsg(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
-		m, err := wire.DecodeLsoMsg(value)
+		m, err := decodeLsoMsg(value)
 		if err != nil {
 			return
 		}
@@ -161,7 +178,7 @@ func FuzzDecodeLsoMsg(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := wire.DecodeLsoMsg(encoded)
+		again, err := decodeLsoMsg(encoded)
 		if err != nil {
 			t.Fatalf("%s: %v", encoded, err)
 		}
