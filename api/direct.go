@@ -95,11 +95,12 @@ func (c *Client) attemptDirect(ctx context.Context, req *request) (resp *http.Re
 		if answered && e.Status != http.StatusNotFound && e.Status != http.StatusServiceUnavailable {
 			return nil, err, true
 		}
-		if !answered && classify(err) == notAConnectionFailure {
+		failure := classify(err)
+		if !answered && (failure == notAConnectionFailure || failure != failedToConnect && !req.repeatable) {
 			return nil, err, true
 		}
-		if !answered && classify(err) != failedToConnect && !req.repeatable {
-			return nil, err, true
+		if failure == brokenConnection || failure == timedOut {
+			req.interrupted = true // what the proxy says now may be the echo of this attempt
 		}
 	}
 	fresh, refreshErr := c.refreshSmap(ctx, began)

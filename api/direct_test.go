@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aistore-go/aistore/api"
@@ -129,6 +130,32 @@ func TestDirectMissIsFinal(t *testing.T) {
 	}
 	if asked := f.nodesAsked(); asked != "tgtAAAAA1:GET proxy:GET" || f.requests()[1].path != wire.PathDaemon {
 		t.Fatalf("asked %s", asked)
+	}
+}
+
+// A DELETE whose connection to the owner broke, and which finds nothing by way
+// of the proxy, has removed the object.
+func TestDirectDeleteThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	f := newFakeCluster(t, "tgtAAAAA1")
+	var broke atomic.Bool
+	f.setHook(func(node string, w http.ResponseWriter, r *http.Request) bool {
+		if node == "proxy" || r.Method != http.MethodDelete {
+			return false
+		}
+		if broke.Swap(true) {
+			w.WriteHeader(http.StatusNotFound)
+		} else {
+			reset(w, r)
+		}
+		return true
+	})
+	c := f.client(t, direct)
+	if err := c.DeleteObject(t.Context(), bucket, "o"); err != nil {
+		t.Errorf("%v (asked %s)", err, f.nodesAsked())
+	}
+	if err := c.DeleteObject(t.Context(), bucket, "o"); !api.IsNotFound(err) {
+		t.Errorf("a DELETE of nothing: %v", err)
 	}
 }
 

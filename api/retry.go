@@ -17,7 +17,7 @@ import (
 //   - a refused connection, for every request: nothing was done;
 //   - a connection reset, a broken pipe, a connection closed before the answer
 //     and a timeout of ours, for requests that may be repeated without harm;
-//   - 429, for object transfers;
+//   - 429, for requests with a payload;
 //   - 503 with Retry-After, for requests that may be repeated without harm.
 //
 // The end of the caller's context ends everything.
