@@ -343,3 +343,17 @@ func TestHostileNames(t *testing.T) {
 		}
 	}
 }
+
+// TestBucketOfTheSameNameInANamespace: another bucket is not the one that is
+// meant, and the one that is meant is made.
+func TestBucketOfTheSameNameInANamespace(t *testing.T) {
+	t.Parallel()
+	l := newLoader(t)
+	if err := l.client.CreateBucket(t.Context(), wire.Bck{Name: "b", Provider: "ais", Ns: wire.Ns{Name: "other"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	l.run(0, "-bucket=ais://b -cleanup=false -pctput=100 -minsize=1 -maxsize=1 -maxputs=3 -quiet")
+	if n := len(l.objects("b")); n != 3 {
+		t.Errorf("%d objects", n)
+	}
+}

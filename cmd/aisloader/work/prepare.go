@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,7 +98,7 @@ func (l *Load) makeBucket(ctx context.Context) (created bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if len(present) == 0 {
+	if !slices.Contains(present, bck) { // a query without a namespace is for all of them
 		created = true
 		if l.p.DryRun {
 			return created, nil
