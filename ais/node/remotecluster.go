@@ -179,7 +179,7 @@ func (r *remotes) contact(ctx context.Context, base string) (*meta.Smap, error) 
 	return smap, nil
 }
 
-// fromMemory answers what=remote without asking anybody.
+// remotesFromMemory answers what=remote without asking anybody.
 func (n *Node) remotesFromMemory() (*wire.RemoteClusters[*meta.Smap], error) {
 	answer := &wire.RemoteClusters[*meta.Smap]{}
 	conf := n.Config()
