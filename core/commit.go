@@ -76,6 +76,7 @@ func (w *write) commitOnce(ctx context.Context) (Attrs, error) {
 		_ = w.s.end(ticket) // nothing was done under it
 		prepared = false
 	}
+	w.owe()
 	err = w.place(flushing, &now, &rec)
 	if over := w.s.end(ticket); err == nil {
 		err = over
@@ -208,6 +209,7 @@ func (w *write) unchanged(ctx context.Context, now *existing) (Attrs, error) {
 	if err != nil {
 		return Attrs{}, err
 	}
+	w.owe()
 	if w.origin == nil {
 		at := w.s.options.Clock().UnixNano()
 		p := patch{s: w.s, object: w.object, path: now.path, old: now.rec, rec: now.rec, sync: w.sync}

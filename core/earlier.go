@@ -20,15 +20,18 @@ type Earlier struct {
 	Kind  Kind // 0: nothing newer than what is here
 	Attrs Attrs
 	// Told: a write that replaces it is to be told to them, see
-	// Peers.Supersede. Not so if an earlier write of this target was.
+	// Peers.Supersede. Not so if this target has written since it owns the
+	// name: that was told, unless the store itself knows better.
 	Told bool
 }
 
 // earlierState is what a write knows of earlier owners.
 type earlierState struct {
 	Earlier
-	asked bool
-	epoch uint64 // of the placement under which it is so
+	asked     bool
+	unsettled bool   // there may be some
+	left      bool   // somebody may still have something older, see supersede
+	epoch     uint64 // of the placement under which it is so
 }
 
 // newerThan tells that an earlier owner holds something newer than what is here.
@@ -40,15 +43,16 @@ func (e *earlierState) newerThan(here *record) bool {
 // placement in force.
 func (w *write) askEarlier(ctx context.Context) error {
 	peers := w.s.options.Ports.Peers
-	if peers == nil || w.tombstone || w.marker {
+	if peers == nil || w.marker {
 		return nil
 	}
 	epoch, settled := peers.Placement(w.digest)
 	if w.earlier.asked && w.earlier.epoch == epoch {
 		return nil
 	}
-	w.earlier = earlierState{asked: true, epoch: epoch}
+	w.earlier = earlierState{asked: true, unsettled: !settled, epoch: epoch}
 	if settled {
+		w.s.untold.settled(epoch)
 		return nil
 	}
 	if err := w.s.lock(ctx, &w.object, false); err != nil {
@@ -59,11 +63,16 @@ func (w *write) askEarlier(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var here Stamp
+	var here, written Stamp
 	if newest := now.newest(); newest != nil {
-		here = newest.stamp
+		here, written = newest.stamp, newest.written()
+	}
+	if w.tombstone { // nothing goes on from what they hold
+		w.earlier.Told = w.s.undecided(w.digest, written, epoch)
+		return nil
 	}
 	w.earlier.Earlier, err = peers.Earlier(ctx, w.Key, here, w.opts.Conditions.any())
+	w.earlier.Told = w.earlier.Told || w.s.unsure(w.digest, written)
 	return err
 }
 
@@ -166,12 +175,54 @@ func (w *write) commitAsOwner(ctx context.Context) (Attrs, error) {
 	}
 }
 
+// owe remembers, before a write can be seen, that earlier owners are to be told
+// of it: if that fails the next write tells them, though it finds one of this
+// placement.
+func (w *write) owe() {
+	if w.earlier.Told {
+		w.s.untold.add(w.digest, w.earlier.epoch)
+	}
+}
+
+// owing is owe for a change of what is here, which goes on from that alone.
+func (s *Store) owing(digest uint64, written Stamp) (e earlierState) {
+	peers := s.options.Ports.Peers
+	if peers == nil {
+		return e
+	}
+	epoch, settled := peers.Placement(digest)
+	if settled {
+		return e
+	}
+	e.unsettled, e.epoch = true, epoch
+	if e.Told = s.undecided(digest, written, epoch); e.Told {
+		s.untold.add(digest, epoch)
+	}
+	return e
+}
+
 // supersede tells earlier owners of the first write since they were. If that
 // fails the write is there, and wins by its stamp; but the loss of its disk
-// would bring the older one to light, so it is not acknowledged.
+// would bring the older one to light, so it is not acknowledged. They are told of
+// every tombstone: it may go when nobody has anything older.
 func (w *write) supersede(ctx context.Context, stamp Stamp) error {
-	if !w.earlier.Told {
+	e := &w.earlier
+	if !e.Told && !(w.tombstone && e.unsettled) {
 		return nil
 	}
-	return w.s.options.Ports.Peers.Supersede(context.WithoutCancel(ctx), w.Key, stamp)
+	all, err := w.s.tell(ctx, &w.object, stamp, e.epoch)
+	e.left = err != nil || !all
+	if !e.Told {
+		return nil // an earlier write was told, and what was out then the tombstone is for
+	}
+	return err
+}
+
+// tell has earlier owners give up what is older than a write.
+func (s *Store) tell(ctx context.Context, o *object, stamp Stamp, epoch uint64) (all bool, err error) {
+	all, err = s.options.Ports.Peers.Supersede(context.WithoutCancel(ctx), o.Key, stamp)
+	if err == nil {
+		s.untold.remove(o.digest, epoch)
+	}
+	return all, err
 }

@@ -43,9 +43,9 @@ func (p *twoOwners) Earlier(context.Context, Key, Stamp, bool) (Earlier, error) 
 	return p.earlier, nil
 }
 
-func (p *twoOwners) Supersede(_ context.Context, _ Key, stamp Stamp) error {
+func (p *twoOwners) Supersede(_ context.Context, _ Key, stamp Stamp) (all bool, err error) {
 	p.superseded = append(p.superseded, stamp)
-	return nil
+	return true, nil
 }
 
 func (p *twoOwners) HandOver(ctx context.Context, key Key, h *Handover) (Attrs, error) {

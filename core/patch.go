@@ -24,7 +24,8 @@ const XattrNext = "user.ais.lom.next"
 // one. It needs no room for data.
 //
 // Errors: 400 bad name or metadata (see ValidateCustom); 404 no such bucket or
-// object; 500 the object is damaged, I/O; 503 the mountpath is busy.
+// object; 500 the object is damaged, I/O; 503 the mountpath is busy, another
+// target that may hold the name does not answer.
 func (s *Store) SetCustom(ctx context.Context, key Key, custom []KV, replace bool) (Attrs, error) {
 	if err := ValidateCustom(custom); err != nil {
 		return Attrs{}, err
@@ -43,23 +44,36 @@ func (s *Store) SetCustom(ctx context.Context, key Key, custom []KV, replace boo
 	if err := c.file.Close(); err != nil {
 		return Attrs{}, o.mp.IOError("PATCH "+o.Cname(), err)
 	}
-	if err := s.lock(ctx, &o, true); err != nil {
-		return Attrs{}, err
+	attrs, earlier, err := s.setCustom(ctx, &o, custom, replace)
+	if err == nil && earlier.Told {
+		_, err = s.tell(ctx, &o, attrs.Stamp, earlier.epoch)
 	}
-	defer s.unlock(&o, true)
-	now, err := s.current(&o)
 	if err != nil {
 		return Attrs{}, err
 	}
+	return attrs, nil
+}
+
+// setCustom is SetCustom of an object that was found whole, but for telling
+// earlier owners of its name, if they are to be told.
+func (s *Store) setCustom(ctx context.Context, o *object, custom []KV, replace bool) (attrs Attrs, earlier earlierState, err error) {
+	if err := s.lock(ctx, o, true); err != nil {
+		return attrs, earlier, err
+	}
+	defer s.unlock(o, true)
+	now, err := s.current(o)
+	if err != nil {
+		return attrs, earlier, err
+	}
 	newest := now.newest()
 	if newest == nil || newest.kind.IsDeleted() {
-		return Attrs{}, s.notFound(key)
+		return attrs, earlier, s.notFound(o.Key)
 	}
-	p := patch{s: s, object: o, path: now.path, old: *newest, sync: key.Props.SyncWrites()}
+	p := patch{s: s, object: *o, path: now.path, old: *newest, sync: o.Props.SyncWrites()}
 	for i := range now.others {
 		if other := &now.others[i]; newest == &other.rec {
 			if err := s.acquire(ctx, other.at.mp); err != nil {
-				return Attrs{}, apierr.Unavailable(retryPatch, "%s: its mountpath goes out of use", o.Cname())
+				return attrs, earlier, apierr.Unavailable(retryPatch, "%s: its mountpath goes out of use", o.Cname())
 			}
 			defer other.at.mp.Release()
 			p.object, p.path = other.at, other.path
@@ -71,17 +85,18 @@ func (s *Store) SetCustom(ctx context.Context, key Key, custom []KV, replace boo
 	}
 	p.rec = p.old
 	if p.rec.custom, err = mergeCustom(kept, custom); err != nil {
-		return Attrs{}, err
+		return attrs, earlier, err
 	}
 	ticket, err := s.begin(&p.object)
 	if err != nil {
-		return Attrs{}, err
+		return attrs, earlier, err
 	}
-	attrs, err := p.run(context.WithoutCancel(ctx), ticket)
+	earlier = s.owing(o.digest, p.old.written())
+	attrs, err = p.run(context.WithoutCancel(ctx), ticket)
 	if err != nil {
-		return Attrs{}, p.mp.IOError("PATCH "+o.Cname(), err)
+		return attrs, earlier, p.mp.IOError("PATCH "+o.Cname(), err)
 	}
-	return attrs, nil
+	return attrs, earlier, nil
 }
 
 // retryPatch is when a client should come back whose object is on the move.

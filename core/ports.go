@@ -62,9 +62,10 @@ type Peers interface {
 	Earlier(ctx context.Context, key Key, here Stamp, all bool) (Earlier, error)
 
 	// Supersede has those who owned a name before give up what is older than
-	// the stamp of a write, before that is acknowledged. Errors: 503 somebody
-	// cannot be told.
-	Supersede(ctx context.Context, key Key, stamp Stamp) error
+	// the stamp of a write, before that is acknowledged. Nobody waits for those
+	// who have left the cluster; all is false if there are any. Errors: 503
+	// somebody cannot be told; the next write of the name tries it again.
+	Supersede(ctx context.Context, key Key, stamp Stamp) (all bool, err error)
 
 	// HandOver has the owner of a name commit a write that came here when the
 	// name was this target's. ErrNotOwner: nothing was done, and either the

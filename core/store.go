@@ -39,6 +39,7 @@ type Store struct {
 	generations *generations
 	inPlace     inPlace // chunked objects that are damaged
 	uploads     *uploadTable
+	untold      untold
 
 	started   int64        // ns: files that are older are of earlier processes
 	openFlags atomic.Int32 // of reads; O_NOATIME until it is refused
@@ -73,6 +74,7 @@ func NewStore(o Options) *Store {
 
 		generations: newGenerations(),
 		uploads:     newUploadTable(),
+		untold:      untold{limit: maxUntold},
 	}
 	s.access = newAccessTimes(s.system, s.log)
 	s.meta = newMetaCache(o.MetadataCache, o.MetadataAge)

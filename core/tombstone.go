@@ -25,23 +25,32 @@ func (w *write) kind() Kind {
 	return KindObject
 }
 
+// Burial is what Bury has done.
+type Burial struct {
+	Stamp Stamp // of the tombstone
+	// Final: no other target holds anything older. Else somebody who has left
+	// the cluster may, or has not answered, and the tombstone is needed.
+	Final bool
+}
+
 // Bury deletes a name and leaves a tombstone, whether or not there is an
-// object. It is as durable as a write. Errors are those of Put.
-func (s *Store) Bury(ctx context.Context, key Key) (Stamp, error) {
+// object. It is as durable as a write, and earlier owners are told as of one.
+// Errors are those of Put.
+func (s *Store) Bury(ctx context.Context, key Key) (Burial, error) {
 	o, err := s.resolve(key)
 	if err != nil {
-		return Stamp{}, err
+		return Burial{}, err
 	}
 	if err := o.CheckWritable(); err != nil {
-		return Stamp{}, err
+		return Burial{}, err
 	}
 	w := &write{s: s, object: o, opts: PutOptions{SkipVC: true}, sync: key.Props.SyncWrites(), tombstone: true}
 	defer w.discard()
 	attrs, err := w.commit(ctx)
 	if err != nil {
-		return Stamp{}, w.fail(err)
+		return Burial{}, w.fail(err)
 	}
-	return attrs.Stamp, nil
+	return Burial{Stamp: attrs.Stamp, Final: !w.earlier.left}, nil
 }
 
 // Look returns what this target itself holds of a name: an object, a

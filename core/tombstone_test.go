@@ -16,10 +16,11 @@ func TestTombstone(t *testing.T) {
 			ctx := context.Background()
 			for _, object := range []string{"a/b", "c", "with//empty component"} {
 				old := r.put(object, "content")
-				stamp, err := r.store.Bury(ctx, r.key(object))
-				if err != nil {
-					t.Fatal(err)
+				buried, err := r.store.Bury(ctx, r.key(object))
+				if err != nil || !buried.Final {
+					t.Fatal(buried, err)
 				}
+				stamp := buried.Stamp
 				if stamp.Compare(old.Stamp) <= 0 {
 					t.Errorf("stamp %+v of the tombstone after %+v", stamp, old.Stamp)
 				}

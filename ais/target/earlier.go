@@ -45,15 +45,17 @@ func (t *Target) Earlier(ctx context.Context, key core.Key, here core.Stamp, all
 }
 
 // Supersede implements core.Peers.
-func (t *Target) Supersede(ctx context.Context, key core.Key, stamp core.Stamp) error {
+func (t *Target) Supersede(ctx context.Context, key core.Key, stamp core.Stamp) (all bool, err error) {
 	view := t.control.View()
 	former := t.formerOwners(view, key)
+	all = true
 	for _, answer := range t.ask(ctx, view, key, former, &stamp) {
 		if answer.err != nil && !errors.Is(answer.err, errOut) {
-			return t.errUnknown(key, []string{meta.NodeName(meta.RoleTarget, answer.id)})
+			return false, t.errUnknown(key, []string{meta.NodeName(meta.RoleTarget, answer.id)})
 		}
+		all = all && answer.err == nil
 	}
-	return nil
+	return all, nil
 }
 
 func (t *Target) errNoLease(key core.Key) error {

@@ -76,6 +76,7 @@ type findings struct {
 	best    holding  // of the greatest stamp; local if that is it
 	unknown []string // names of targets that could not be asked
 	down    bool     // one of them is an owner of names, and will be back or go out soon
+	live    bool     // somebody who answered has an object, though there may be a newer tombstone elsewhere
 }
 
 // none tells that nobody who answered has an object.
@@ -218,6 +219,7 @@ func (t *Target) find(ctx context.Context, view *meta.View, key core.Key, others
 	}
 	f.local = holding{lookReply: lookReplyOf(kind, &attrs)}
 	f.best = f.local
+	f.live = !f.none()
 	if decided(view, f.local.Stamp) {
 		return f, nil
 	}
@@ -230,6 +232,7 @@ func (t *Target) find(ctx context.Context, view *meta.View, key core.Key, others
 		case answer.Kind != 0 && (f.best.Kind == 0 || answer.Stamp.Compare(f.best.Stamp) > 0):
 			f.best = answer.holding
 		}
+		f.live = f.live || answer.err == nil && answer.Kind != 0 && !answer.Kind.IsDeleted()
 	}
 	return f, nil
 }

@@ -13,7 +13,8 @@ import (
 // former owner may hold an older object, a tombstone of a greater stamp takes
 // the name's place first; it goes when all of them have given up what they
 // had, or with the others once the placement is settled. A former owner that is
-// down is waited for, one that is out is not.
+// down is waited for, one that is out is not. If one cannot be told, the client
+// is to try again: it finds a tombstone, and they are told then.
 func (t *Target) remove(ctx context.Context, key core.Key) error {
 	view := t.control.View()
 	former := t.formerOwners(view, key)
@@ -26,19 +27,14 @@ func (t *Target) remove(ctx context.Context, key core.Key) error {
 		return err
 	case f.down:
 		return t.errUnknown(key, f.unknown)
-	case f.none() && len(f.unknown) == 0:
+	case !f.live && len(f.unknown) == 0 && !(f.local.Kind == core.KindTombstone && t.store.Untold(key, f.local.Stamp)):
 		return apierr.New(apierr.StatusNotFound, wire.CodeNotFound, "%s doesn't exist", key.Cname())
 	}
-	stamp, err := t.store.Bury(ctx, key)
-	if err != nil {
+	buried, err := t.store.Bury(ctx, key)
+	if err != nil || !buried.Final {
 		return err
 	}
-	for _, answer := range t.ask(ctx, view, key, former, &stamp) {
-		if answer.err != nil {
-			return nil //nolint:nilerr // the name is deleted; what is left there is covered by the tombstone
-		}
-	}
-	return t.store.Unbury(ctx, key, stamp)
+	return t.store.Unbury(ctx, key, buried.Stamp)
 }
 
 // Applied takes note of a new view, before it is in effect. When the placement
