@@ -103,6 +103,47 @@ func TestDamagedRecordKeepsChunks(t *testing.T) {
 	}
 }
 
+// TestDamagedRecordTakesOnlyItsOwnChunks: chunks of another generation of the
+// name stay with it when one whose record cannot be read goes to quarantine.
+func TestDamagedRecordTakesOnlyItsOwnChunks(t *testing.T) {
+	t.Parallel()
+	chunked := strings.Repeat("0123456789abcdef", 1<<12)
+	for _, damaged := range []string{"current", "noncurrent"} {
+		t.Run(damaged, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{mountpaths: 2, root: memoryDir(t), props: func(p *meta.Bprops) {
+				p.Chunks.MaxMonolithicSize, p.Chunks.ChunkSize = 30_000, 20_000
+			}})
+			first, err := r.tryPut("o", chunked, PutOptions{Size: int64(len(chunked)), Keep: KeepVersion})
+			if err != nil {
+				t.Fatal(err)
+			}
+			second, err := r.tryPut("o", chunked[1:], PutOptions{Size: int64(len(chunked)) - 1, Keep: KeepVersion})
+			if err != nil {
+				t.Fatal(err)
+			}
+			path, whole, want := r.fileOf("o"), first.VersionID(), chunked
+			if damaged == "noncurrent" {
+				o, err := r.store.resolve(r.key("o"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				path, whole, want = o.versionPath(first.Stamp), second.VersionID(), chunked[1:]
+			}
+			if err := r.store.system.SetXattr(path, XattrRecord, []byte("nonsense")); err != nil {
+				t.Fatal(err)
+			}
+			r.verify("o", VerifyOptions{SkipContent: true, Repair: true})
+			if files := r.files("/%"); len(files) == 0 {
+				t.Fatal("nothing is in quarantine")
+			}
+			if content, err := r.readVersion("o", whole); err != nil || content != want {
+				t.Errorf("the other generation: %d bytes, %v", len(content), err)
+			}
+		})
+	}
+}
+
 // TestLostManifest: a manifest that is lost or damaged is made again.
 func TestLostManifest(t *testing.T) {
 	t.Parallel()

@@ -131,44 +131,43 @@ func (s *Store) verifyChunk(ctx context.Context, c *candidate, content *chunkedC
 func hex32(v uint32) string { return fmt.Sprintf("%08x", v) }
 
 // quarantineChunks moves the chunks and manifests of an object whose record
-// cannot be read to where its file went, each on its own mountpath. What may be
-// an upload, or is being read, stays.
+// could not be read, and is gone from its place, to where its file went, each on
+// its own mountpath. What another generation of the name has, what may be an
+// upload, and what is being read, stays.
 func (s *Store) quarantineChunks(o *object, base string) {
-	all := map[string][]Belonging{} // by upload id
-	uploads, completed := map[string]bool{}, map[string]bool{}
-	for _, mp := range s.options.FS.Available().All() {
-		err := s.withSlot(mp, o.mp, func() error {
-			files, err := s.inChunksHere(mp, o, "", nil)
-			for _, b := range files {
-				all[b.Upload] = append(all[b.Upload], b)
-				uploads[b.Upload] = uploads[b.Upload] || b.Kind == BelongsUpload
-				completed[b.Upload] = completed[b.Upload] || b.Kind == BelongsManifest
+	all, err := s.belongings(o)
+	if err != nil {
+		s.log.Warn("chunks of a quarantined object cannot be looked for", "object", o.Cname(), "err", err)
+		return
+	}
+	stays, completed := map[string]bool{}, map[string]bool{} // by upload id
+	for i := range all {
+		switch b := &all[i]; b.Kind {
+		case BelongsChunk:
+		case BelongsManifest:
+			completed[b.Upload] = true
+		default:
+			stays[b.Upload] = true
+		}
+	}
+	for i := range all {
+		b := &all[i]
+		if b.Kind != BelongsChunk && b.Kind != BelongsManifest || !completed[b.Upload] || stays[b.Upload] || s.generations.isHeld(b.Upload) {
+			continue
+		}
+		err := s.withSlot(b.Mountpath, o.mp, func() error {
+			dir := filepath.Join(b.Mountpath.Path, fs.QuarantineDir, base)
+			if err := b.Mountpath.MakeDirs(dir); err != nil {
+				return err
+			}
+			err := s.system.Rename(b.Path, filepath.Join(dir, filepath.Base(b.Path)))
+			if isNotExist(err) {
+				return nil
 			}
 			return err
 		})
 		if err != nil {
-			s.log.Warn("chunks of a quarantined object cannot be looked for", "object", o.Cname(), "mountpath", mp.Path, "err", err)
-		}
-	}
-	for id := range completed {
-		if !completed[id] || uploads[id] || s.generations.isHeld(id) {
-			continue
-		}
-		for _, b := range all[id] {
-			err := s.withSlot(b.Mountpath, o.mp, func() error {
-				dir := filepath.Join(b.Mountpath.Path, fs.QuarantineDir, base)
-				if err := b.Mountpath.MakeDirs(dir); err != nil {
-					return err
-				}
-				err := s.system.Rename(b.Path, filepath.Join(dir, filepath.Base(b.Path)))
-				if isNotExist(err) {
-					return nil
-				}
-				return err
-			})
-			if err != nil {
-				s.log.Warn("a chunk of a quarantined object stays", "object", o.Cname(), "path", b.Path, "err", err)
-			}
+			s.log.Warn("a chunk of a quarantined object stays", "object", o.Cname(), "path", b.Path, "err", err)
 		}
 	}
 }
