@@ -301,13 +301,15 @@ func (j *Journal) rotate() error {
 	if err := f.Preallocate(j.options.Segment); err != nil && !errors.Is(err, unix.ENOTSUP) {
 		j.log.Warn("no room ahead for the journal", "path", path, "err", err)
 	}
-	if _, err := f.WriteAt(appendHead(nil, j.next), 0); err != nil {
-		_ = f.Close() // the write's error is the one to report
-		return err
+	_, err = f.WriteAt(appendHead(nil, j.next), 0)
+	if err == nil {
+		// Frames are flushed with the file; its name must be there for good before.
+		err = j.syncDir()
 	}
-	// Frames are flushed with the file; its name must be there for good before.
-	if err := j.syncDir(); err != nil {
-		_ = f.Close() // nothing was written to it
+	if err != nil {
+		_ = f.Close() // of a file that is given up
+		// The next frame tries it again under another name.
+		_ = j.options.System.Unlink(path)
 		return err
 	}
 	if j.current != nil {
@@ -335,7 +337,8 @@ func (j *Journal) prepareSpare() {
 	}
 	path := j.path(spareName)
 	f, err := j.options.System.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW, 0o644)
-	if err == nil {
+	made := err == nil // an empty one is still a name that need not be made
+	if made {
 		if err = f.Preallocate(j.options.Segment); errors.Is(err, unix.ENOTSUP) {
 			err = nil
 		}
@@ -345,7 +348,7 @@ func (j *Journal) prepareSpare() {
 		j.log.Warn("no spare journal segment", "path", path, "err", err)
 	}
 	j.mu.Lock()
-	j.spare = true // an empty one is still a name that need not be made
+	j.spare = j.spare || made
 	j.mu.Unlock()
 }
 

@@ -241,6 +241,54 @@ func TestAppendOnAFullDisk(t *testing.T) {
 	}
 }
 
+// TestNewSegmentsAfterTrouble: when no further segment could be made for a
+// while, none of the attempts stays, and later there are segments as ever.
+func TestNewSegmentsAfterTrouble(t *testing.T) {
+	t.Parallel()
+	for _, trouble := range []struct {
+		name  string
+		fault faultfs.Fault
+		open  bool // it is there at the opening
+	}{
+		{"no spare one can be made", faultfs.Fault{Op: faultfs.OpCreate, Path: "/" + spareName, Err: unix.ENOSPC, Times: -1}, true},
+		{"the directory cannot be flushed", faultfs.Fault{Op: faultfs.OpSyncDir, Err: unix.EIO, Times: -1}, false},
+	} {
+		t.Run(trouble.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			system := faultfs.New(nil)
+			if trouble.open {
+				system.Inject(trouble.fault)
+			}
+			j := open(t, Options{Dir: dir, System: system, Segment: 200})
+			add := func(n int) {
+				for i := range n {
+					if pin, err := j.Append(Commit, 1, fmt.Sprintf("name-%d", i)); err == nil {
+						pin.Release()
+					}
+				}
+			}
+			add(3)
+			before := len(segments(t, dir))
+			if !trouble.open {
+				system.Inject(trouble.fault)
+				add(20)
+				if after := len(segments(t, dir)); after > before {
+					t.Errorf("%d segments, then %d", before, after)
+				}
+			}
+			system.Heal()
+			add(20)
+			if after := len(segments(t, dir)); after < before+3 {
+				t.Errorf("%d segments, and %d when the trouble is over", before, after)
+			}
+			if err := j.Close(true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestFramesAreReadBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
