@@ -3,7 +3,9 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -392,5 +394,44 @@ func TestAppendToAChunkedObjectRefused(t *testing.T) {
 	}
 	if attrs, err := r.store.Head(context.Background(), r.key("o")); err != nil || attrs.Chunks != 2 {
 		t.Errorf("the object: %+v, %v", attrs, err)
+	}
+}
+
+// TestAppendOutlivesAMoveThatFails: the body of an append goes to the mountpath
+// that its name has by now; if that fails the handle is good for another try.
+func TestAppendOutlivesAMoveThatFails(t *testing.T) {
+	t.Parallel()
+	system := faultfs.New(nil)
+	r := newRig(t, rigOptions{props: durable, system: system})
+	handles := map[string]AppendHandle{}
+	for i := range 20 {
+		name := fmt.Sprintf("o%d", i)
+		h, err := r.beginAppend(name, "content of "+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		handles[name] = h
+	}
+	second := r.attach("second")
+	moved := r.placedOn(second, slices.Collect(maps.Keys(handles)))
+	for _, op := range []faultfs.Op{faultfs.OpCreate, faultfs.OpWrite} {
+		system.Inject(faultfs.Fault{Op: op, Path: second.Path, Err: unix.ENOSPC, Times: -1})
+		for _, name := range moved {
+			if err := r.flushAppend(name, handles[name]); statusOf(err) != 507 {
+				t.Errorf("%s fails: %v", op, err)
+			}
+		}
+		system.Heal()
+	}
+	for name, h := range handles {
+		if err := r.flushAppend(name, h); err != nil {
+			t.Errorf("another try: %v", err)
+		}
+		if content, _, _ := r.get(name); content != "content of "+name {
+			t.Errorf("%q", content)
+		}
+	}
+	if left := r.workFiles(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
 	}
 }

@@ -64,17 +64,26 @@ func (w *write) relocate(ctx context.Context) error {
 			return err
 		}
 	}
+	home := w.home
 	w.file, w.work, w.flushed = nil, "", false
-	defer func() {
-		_ = from.Close() // of a file that is given up
-		if w.chunks == nil || fromPath != w.chunks.borrowed {
-			w.removeWork(&fromPath)
+	err := w.create(ctx)
+	if err == nil {
+		err = w.copyFrom(ctx, from)
+	}
+	_ = from.Close() // of a file that is given up, or was only read
+	if err != nil {  // the body stays where it was: an append may go on with it
+		if w.file != nil {
+			_ = w.file.Close() // of a file that is given up
+			w.file = nil
 		}
-	}()
-	if err := w.create(ctx); err != nil {
+		w.removeWork(&w.work)
+		w.home, w.work = home, fromPath
 		return err
 	}
-	return w.copyFrom(ctx, from)
+	if w.chunks == nil || fromPath != w.chunks.borrowed {
+		w.removeWork(&fromPath)
+	}
+	return nil
 }
 
 // copyFrom writes the whole body again.
