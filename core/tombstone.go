@@ -127,7 +127,8 @@ func (s *Store) RemoveTombstones(ctx context.Context, bmd *meta.BMD) error {
 					continue
 				}
 				key := Key{Bck: bucket.Bck, Props: bucket.Props, Name: page[i].Name}
-				if err := s.removeIf(ctx, key, func(r *record) bool { return r.kind == KindTombstone }); err != nil {
+				err := s.removeIf(ctx, key, func(r *record) bool { return r.kind == KindTombstone })
+				if err != nil && apierr.StatusOf(err) != apierr.StatusNotFound { // else destroyed meanwhile
 					return err
 				}
 			}

@@ -2,6 +2,8 @@ package core
 
 import (
 	"context"
+	"github.com/aistore-go/aistore/fs/faultfs"
+	"sync"
 	"testing"
 
 	"github.com/aistore-go/aistore/core/meta"
@@ -89,5 +91,34 @@ func TestRemoveOlder(t *testing.T) {
 	}
 	if _, _, found := r.get("o"); found {
 		t.Error("what is older is still there")
+	}
+}
+
+// TestTombstonesOfABucketThatGoes: a bucket that is destroyed meanwhile does not
+// keep the tombstones of others from being removed.
+func TestTombstonesOfABucketThatGoes(t *testing.T) {
+	t.Parallel()
+	system := faultfs.New(nil)
+	r := newRig(t, rigOptions{system: system})
+	ctx := context.Background()
+	for _, name := range []string{"a", "b"} {
+		if _, err := r.store.Bury(ctx, r.key(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.indexed()
+	var once sync.Once
+	system.Before(func(c faultfs.Call) {
+		if c.Op != faultfs.OpGetXattr {
+			return
+		}
+		once.Do(func() {
+			if err := r.store.ApplyBMD(ctx, r.bmd, r.bmdWith()); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	if err := r.store.RemoveTombstones(ctx, r.bmd); err != nil {
+		t.Errorf("%v", err)
 	}
 }
