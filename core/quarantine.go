@@ -120,6 +120,7 @@ func (s *Store) setUnnamedAside(ctx context.Context, entry meta.BucketEntry, mp 
 		return false, mp.IOError("quarantine "+path, err)
 	}
 	if err := s.system.Rename(path, filepath.Join(dir, "data")); err != nil {
+		_ = s.system.Rmdir(dir) // else it counts as an entry
 		return false, mp.IOError("quarantine "+path, err)
 	}
 	s.explain(dir, why{Bucket: entry.Bck.String(), Path: path, Time: now.UTC().Format(time.RFC3339Nano), Finding: finding.Error()})

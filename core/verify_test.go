@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"golang.org/x/sys/unix"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
+	"github.com/aistore-go/aistore/fs/faultfs"
 )
 
 // flipBit changes one bit of a file's content.
@@ -373,5 +375,31 @@ func TestVerifyWalk(t *testing.T) {
 	}
 	if content, _, found := r.get("p/q"); !found || !bytes.Equal([]byte(content), bytes.Repeat([]byte("p/q"), 100)) {
 		t.Fatal("an object that was whole is not")
+	}
+}
+
+// TestNothingInQuarantineIsNotCounted: a file that could not be moved aside
+// leaves no empty entry.
+func TestNothingInQuarantineIsNotCounted(t *testing.T) {
+	t.Parallel()
+	system := faultfs.New(nil)
+	r := newRig(t, rigOptions{system: system})
+	unnamed := ""
+	for _, name := range []string{"plain", "unnamed//record"} {
+		r.put(name, "x")
+		unnamed = r.fileOf(name)
+		flipRecord(t, unnamed)
+	}
+	system.Inject(faultfs.Fault{Op: faultfs.OpRename, Path: "/" + fs.QuarantineDir + "/", Err: unix.EIO, Times: -1})
+	options := VerifyWalkOptions{VerifyOptions: VerifyOptions{Repair: true}, Buckets: r.bmd.Buckets(nil)}
+	if _, err := r.store.VerifyWalk(context.Background(), options); err == nil {
+		t.Error("what cannot be moved is no error")
+	}
+	moved, err := r.store.setUnnamedAside(context.Background(), options.Buckets[0], r.fs.Available().Paths[0], unnamed, errRecordDamaged)
+	if moved || err == nil {
+		t.Errorf("%v, %v", moved, err)
+	}
+	if n, err := r.store.QuarantineCount(); n != 0 || err != nil {
+		t.Errorf("%d in quarantine, %v", n, err)
 	}
 }
