@@ -160,7 +160,8 @@ func (t *indexing) awaitReplacement(m *mountIndex) {
 	select {
 	case <-m.ctx.Done():
 	case <-timer.C:
-		t.replace(m)
+		// Not here: who changes the table of indexes waits for this goroutine.
+		t.work.Go(func() { t.replace(m) })
 	}
 }
 
