@@ -42,7 +42,7 @@ type accessTimes struct {
 type accessShard struct {
 	mu      sync.Mutex
 	entries map[uint64]accessEntry
-	_       [40]byte
+	_       [48]byte
 }
 
 type accessEntry struct {

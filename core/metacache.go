@@ -73,7 +73,7 @@ type metaShard struct {
 	bytes   int64
 
 	hits, misses, evicted, expired, collisions atomic.Int64
-	_                                          [24]byte
+	_                                          [32]byte
 }
 
 // MetadataStats counts what the metadata cache did since the start.

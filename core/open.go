@@ -258,9 +258,9 @@ func (s *Store) openHere(o *object, buf []byte) (c candidate, err error) {
 		c, other = other, c
 	}
 	if c.file != nil {
-		err = c.file.Close()
+		_ = c.file.Close() // nothing was written to it
 	}
-	return other, err
+	return other, nil
 }
 
 // betterThan orders what was found at two places: a whole object before a
