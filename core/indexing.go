@@ -299,8 +299,9 @@ func (t *indexing) bucketMade(b *bucket) {
 }
 
 func (t *indexing) completeEmpty(m *mountIndex, b *bucket) {
+	doubts := m.ix.Doubts(b.bid)
 	if !m.ix.Completed(b.bid) && t.isEmpty(m.mp, b) {
-		m.ix.Complete(b.bid)
+		m.ix.Complete(b.bid, doubts)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -211,6 +212,59 @@ func TestFilesChangedByHand(t *testing.T) {
 		}
 		r.indexed()
 	}
+}
+
+// TestReindexWhileOneIsUnderWay: what was changed by hand behind a comparison
+// that goes on is found by the next one.
+func TestReindexWhileOneIsUnderWay(t *testing.T) {
+	t.Parallel()
+	system := faultfs.New(nil)
+	r := newRig(t, rigOptions{system: system})
+	r.put("a/x", "content")
+	r.put("b/x", "content")
+	r.indexed()
+	file := r.fileOf("a/x")
+	var once sync.Once
+	system.Before(func(c faultfs.Call) {
+		if c.Op != faultfs.OpReadDir || !strings.HasSuffix(c.Path, "/%ob/b") {
+			return
+		}
+		once.Do(func() { // "a" was read
+			if err := os.Link(file, filepath.Dir(file)+"/y"); err != nil {
+				t.Error(err)
+			}
+			r.store.Reindex()
+		})
+	})
+	r.store.Reindex()
+	r.indexed()
+	if names := r.names(ListOptions{}); !slices.Equal(names, []string{"a/x", "a/y", "b/x"}) {
+		t.Errorf("%q", names)
+	}
+}
+
+// TestReplacingAnIndexIsNotWaitedFor: who tends an index that was given up comes
+// back while the table of indexes is being changed, or who changes it and waits
+// for him would wait for ever.
+func TestReplacingAnIndexIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{store: func(o *Options) { o.IndexRetry = 10 * time.Millisecond }})
+	indexes := r.store.indexing
+	m := (*indexes.table.Load())[r.fs.Available().Paths[0]]
+	indexes.changing.Lock()
+	m.ix.GiveUp(errors.New("a disk that failed"))
+	back := make(chan struct{})
+	go func() {
+		indexes.awaitReplacement(m)
+		close(back)
+	}()
+	select {
+	case <-back:
+	case <-time.After(30 * time.Second):
+		t.Error("it waits for the change of the table")
+	}
+	indexes.changing.Unlock()
+	r.indexed()
 }
 
 // TestListingDuringWrites: names that are there throughout are listed exactly

@@ -172,13 +172,14 @@ func (t *indexing) tendOnce(m *mountIndex, verified map[uint64]bool) (again bool
 		if m.ctx.Err() != nil || m.ix.Err() != nil {
 			return false
 		}
+		doubts := m.ix.Doubts(b.bid)
 		completed := m.ix.Completed(b.bid)
 		err := t.settleUnsure(m, b)
 		if err == nil && (!completed || m.verify.Load() && !verified[b.bid]) {
 			if err = t.mend(m, b); err == nil && !completed {
 				// No frame of the journal names what the walk found.
 				if err = m.ix.Checkpoint(m.ctx); err == nil {
-					m.ix.Complete(b.bid)
+					m.ix.Complete(b.bid, doubts)
 				}
 			}
 			verified[b.bid] = verified[b.bid] || err == nil

@@ -17,8 +17,9 @@ type buckets struct {
 // bucketState is one bucket. A name that is unsure has to be looked at before
 // the bucket can be listed from the index.
 type bucketState struct {
-	complete bool // every name is in the index
-	dropped  bool // destroyed
+	complete bool   // every name is in the index
+	doubts   uint64 // how often somebody said that this may not be so
+	dropped  bool   // destroyed
 	unsure   map[string]*doubt
 
 	unflushed *unflushed // nil: no change that need not be durable since the last checkpoint
@@ -58,6 +59,25 @@ func (b *buckets) dropped(bid uint64) bool {
 	defer b.mu.RUnlock()
 	s := b.table[bid]
 	return s != nil && s.dropped
+}
+
+// doubts is how often it was said that names of a bucket may be missing.
+func (b *buckets) doubts(bid uint64) uint64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if s := b.table[bid]; s != nil {
+		return s.doubts
+	}
+	return 0
+}
+
+// incomplete says that names of a bucket may be missing.
+func (b *buckets) incomplete(bid uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.get(bid)
+	s.complete = false
+	s.doubts++
 }
 
 func (b *buckets) setComplete(bid uint64, complete bool) {

@@ -82,6 +82,7 @@ type Index struct {
 	untracked atomic.Bool  // a change was not journaled: the state file is gone
 	believed  atomic.Bool  // it should be gone, and could not be removed
 
+	completing    sync.Mutex   // whether a bucket is complete changes in the order of the frames
 	marking       sync.Mutex   // one new frame of unflushed changes at a time
 	checkpointing sync.Mutex   // one checkpoint at a time
 	superseded    []*unflushed // under checkpointing

@@ -272,7 +272,7 @@ func TestWhatANewProcessBelieves(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, nil)
-			r.x.Complete(1)
+			r.x.Complete(1, r.x.Doubts(1))
 			for _, name := range []string{"a", "b", "c"} {
 				r.put(1, name, "v")
 			}
@@ -295,7 +295,7 @@ func TestWhatANewProcessBelieves(t *testing.T) {
 				if r.x.Ready(1) != tc.whole {
 					t.Errorf("after a look at every name: ready %v", r.x.Ready(1))
 				}
-				r.x.Complete(1)
+				r.x.Complete(1, r.x.Doubts(1))
 			}
 			r.close()
 			r.open()
@@ -328,7 +328,7 @@ func TestChangesOutliveAnIndexThatFails(t *testing.T) {
 				t.Parallel()
 				system := faultfs.New(nil)
 				r := newRig(t, system)
-				r.x.Complete(1)
+				r.x.Complete(1, r.x.Doubts(1))
 				r.put(1, "before", "v")
 				system.Inject(faultfs.Fault{Op: op, Err: errno, Times: -1})
 				for i := range 100 {
@@ -365,7 +365,7 @@ func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	system := faultfs.New(nil)
 	r := newRig(t, system)
-	r.x.Complete(1)
+	r.x.Complete(1, r.x.Doubts(1))
 	system.Inject(faultfs.Fault{Op: faultfs.OpWrite, Path: "/index/", Err: unix.ENOSPC, Times: -1})
 	done := make(chan error, 1)
 	for i := range 1000 {

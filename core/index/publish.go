@@ -220,25 +220,35 @@ func (x *Index) Completed(bid uint64) bool {
 // journal and the files say.
 func (x *Index) Unclean() bool { return x.unclean }
 
-// Complete says that every name of a bucket is in the index. Names that were Set
-// without a Begin must be on stable storage (see Checkpoint): after the end of
-// the process the journal alone brings back what was not.
-func (x *Index) Complete(bid uint64) {
+// Doubts is how often Doubt was called for a bucket; see Complete.
+func (x *Index) Doubts(bid uint64) uint64 { return x.buckets.doubts(bid) }
+
+// Complete says that every name of a bucket is in the index, unless somebody has
+// doubted that since Doubts was what is given. Names that were Set without a
+// Begin must be on stable storage (see Checkpoint): after the end of the process
+// the journal alone brings back what was not.
+func (x *Index) Complete(bid, doubts uint64) {
+	x.completing.Lock()
+	defer x.completing.Unlock()
+	if x.buckets.doubts(bid) != doubts {
+		return
+	}
 	t := x.Begin(journal.Bucket, bid, "", true)
+	defer t.pin.Release()
 	x.mu.Lock()
 	if x.ended || x.failure.Load() != nil || x.buckets.dropped(bid) {
 		x.mu.Unlock()
-		t.pin.Release()
 		return
 	}
 	_ = x.queue.Set(appendMark(nil, bid), nil, nil) // of a plain batch it never fails
-	x.enqueued()
 	x.buckets.setComplete(bid, true)
-	t.pin.Release()
+	x.enqueued()
 }
 
 // Doubt says that names of a bucket may be missing, or be too many.
 func (x *Index) Doubt(bid uint64) {
+	x.completing.Lock()
+	defer x.completing.Unlock()
 	t := x.Begin(journal.Doubted, bid, "", true)
 	defer t.pin.Release()
 	x.mu.Lock()
@@ -247,7 +257,7 @@ func (x *Index) Doubt(bid uint64) {
 		return
 	}
 	_ = x.queue.Delete(appendMark(nil, bid), nil)
-	x.buckets.setComplete(bid, false)
+	x.buckets.incomplete(bid)
 	x.enqueued()
 }
 
