@@ -308,19 +308,30 @@ func (s *Store) AbortUpload(ctx context.Context, key Key, id string) error {
 	// First what makes the parts an upload: after a crash it must not come
 	// back with fewer of them.
 	for _, mp := range s.options.FS.Available().All() {
-		err := s.withSlot(mp, nil, func() error {
-			path := uploadPath(mp, &o, id)
-			err := s.system.Unlink(path)
-			if err == nil && o.Props.SyncWrites() {
-				err = mp.Filesystem().Flush(context.WithoutCancel(ctx), fsys.FlushRequest{Dirs: []string{filepath.Dir(path)}})
-			}
-			return err
-		})
-		if err != nil && !isNotExist(err) {
+		if err := s.withSlot(mp, nil, func() error { return s.endUpload(context.WithoutCancel(ctx), mp, &o, id) }); err != nil {
 			return s.partError(&o, mp, err)
 		}
 	}
 	u.ended = true
 	s.removeChunks(&o, id, nil)
+	return nil
+}
+
+// endUpload removes the file of an upload from a mountpath, durably if it has to
+// be: also where an earlier attempt has removed it and could not flush that.
+func (s *Store) endUpload(ctx context.Context, mp *fsys.Mountpath, o *object, id string) error {
+	path := uploadPath(mp, o, id)
+	dir := filepath.Dir(path)
+	err := s.system.Unlink(path)
+	if err != nil && !isNotExist(err) {
+		mp.Filesystem().Doubt(dir) // it may have taken place all the same
+		return err
+	}
+	if !o.Props.SyncWrites() || err != nil && !mp.Filesystem().Doubtful(dir) {
+		return nil
+	}
+	if err := mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: []string{dir}}); err != nil && !isNotExist(err) {
+		return err
+	}
 	return nil
 }
