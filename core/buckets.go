@@ -147,12 +147,17 @@ func (s *Store) ApplyBMD(ctx context.Context, old, new *meta.BMD) error {
 	}
 
 	s.buckets.Store(&staying)
+	for _, bck := range leaving {
+		if b := before[bck]; b != nil { // else this process never had it open
+			b.end()
+		}
+	}
 	var errs []error
 	for _, bck := range leaving {
 		if err := ctx.Err(); err != nil {
 			return errors.Join(append(errs, err)...)
 		}
-		if err := s.trashBucket(before[bck], bck); err != nil {
+		if err := s.trashBucket(bck); err != nil {
 			errs = append(errs, err)
 			// Its directories are still there: a new incarnation of it
 			// may be used all the same, the bucket id tells them apart.
@@ -216,14 +221,15 @@ func (b *bucket) has(mp *fsys.Mountpath) bool {
 	return false
 }
 
-// trashBucket ends a bucket on all mountpaths. b is nil if this process never
-// had it open.
-func (s *Store) trashBucket(b *bucket, bck wire.Bck) error {
-	if b != nil {
-		b.gate.Lock()
-		b.gone = true
-		b.gate.Unlock()
-	}
+// end lets nobody make a name or a directory of a bucket any more.
+func (b *bucket) end() {
+	b.gate.Lock()
+	defer b.gate.Unlock()
+	b.gone = true
+}
+
+// trashBucket moves a bucket that has ended into trash, on all mountpaths.
+func (s *Store) trashBucket(bck wire.Bck) error {
 	var errs []error
 	for _, mp := range s.options.FS.Available().All() {
 		if err := mp.TrashBucket(bck); err != nil {

@@ -162,3 +162,33 @@ func TestNothingOfADestroyedBucketIsSeenAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestDestroyInTwoAttempts: a bucket whose destruction was broken off has ended
+// all the same for those who had it open.
+func TestDestroyInTwoAttempts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	content := strings.Repeat("0123456789", 100_000)
+	body := newSlowBody(content)
+	put := make(chan error, 1)
+	go func() {
+		_, err := r.store.Put(context.Background(), r.key("dir/o"), body, PutOptions{Size: int64(len(content))})
+		put <- err
+	}()
+	<-body.begun
+	late, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := r.store.ApplyBMD(late, r.bmd, r.bmdWith()); err == nil {
+		t.Error("the context has no effect")
+	}
+	if err := r.store.ApplyBMD(context.Background(), r.bmd, r.bmdWith()); err != nil {
+		t.Fatal(err)
+	}
+	close(body.release)
+	if err := <-put; statusOf(err) != 404 {
+		t.Errorf("PUT: %v", err)
+	}
+	if there, err := r.fs.Available().Paths[0].BucketExists(r.bck); there || err != nil {
+		t.Errorf("the bucket's directories are back: %v, %v", there, err)
+	}
+}
