@@ -174,25 +174,30 @@ func (w *write) endChunk(ctx context.Context) error {
 	return nil
 }
 
-// endChunks ends the last chunk and makes the names of all durable.
+// endChunks ends the last chunk and makes the names of all durable. 503: one of
+// them lies on a mountpath that has left meanwhile.
 func (w *write) endChunks(ctx context.Context) error {
 	c := w.chunks
 	if err := w.endChunk(ctx); err != nil {
 		return err
 	}
+	var flushes fs.FlushGroup
+	seen := map[string]bool{}
+	for i := range c.chunks[1:] {
+		id := c.chunks[1+i].mp
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		mp, err := w.mountpath(id)
+		if err != nil {
+			return err
+		}
+		request := flushes.Of(mp)
+		request.Dirs = append(request.Dirs, chunkDir(mp, &w.object))
+	}
 	if !w.sync {
 		return nil
-	}
-	var flushes fs.FlushGroup
-	where := map[string]bool{}
-	for i := range c.chunks {
-		where[c.chunks[i].mp] = true
-	}
-	for _, mp := range w.s.options.FS.Available().All() {
-		if where[mp.ID] {
-			request := flushes.Of(mp)
-			request.Dirs = append(request.Dirs, chunkDir(mp, &w.object))
-		}
 	}
 	return flushes.Flush(ctx)
 }

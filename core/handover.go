@@ -100,8 +100,9 @@ func (w *write) content() (io.ReadCloser, error) {
 	for i, c := range w.chunks.chunks {
 		mp, path := w.home, w.work
 		if i > 0 {
-			if mp = w.mountpath(c.mp); mp == nil {
-				return nil, apierr.Unavailable(changeTime, "PUT %s: a mountpath with a chunk of it is out of use", w.Cname())
+			var err error
+			if mp, err = w.mountpath(c.mp); err != nil {
+				return nil, err
 			}
 			path = chunkPath(mp, &w.object, w.chunks.upload, c.number)
 		}
@@ -110,13 +111,14 @@ func (w *write) content() (io.ReadCloser, error) {
 	return files, nil
 }
 
-func (w *write) mountpath(id string) *fs.Mountpath {
+// mountpath finds that of a chunk; 503: it is out of use.
+func (w *write) mountpath(id string) (*fs.Mountpath, error) {
 	for _, mp := range w.s.options.FS.Available().All() {
 		if mp.ID == id {
-			return mp
+			return mp, nil
 		}
 	}
-	return nil
+	return nil, apierr.Unavailable(changeTime, "PUT %s: a mountpath with a chunk of it is out of use", w.Cname())
 }
 
 // fileSequence reads files one after the other, in slots of their mountpaths.

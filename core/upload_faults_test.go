@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"fmt"
+	"github.com/aistore-go/aistore/fs"
 	"strings"
 	"testing"
 
@@ -213,5 +214,66 @@ func clean(t *testing.T, r *rig) {
 	}
 	if left := r.files("/.$deleted/", "/%wk/"); len(left) > 0 {
 		t.Fatalf("left behind: %q", left)
+	}
+}
+
+// TestAbortAfterAFailedFlush: an abort that failed when it was made durable is
+// durable when the next one is acknowledged.
+func TestAbortAfterAFailedFlush(t *testing.T) {
+	t.Parallel()
+	system := faultfs.New(nil)
+	r := newRig(t, rigOptions{props: durable, system: system})
+	id := r.create("o")
+	dir := "/" + fs.ContentManifest + "/"
+	system.Inject(faultfs.Fault{Op: faultfs.OpSyncDir, Path: dir, Err: unix.EIO})
+	abort := func() error { return r.store.AbortUpload(context.Background(), r.key("o"), id) }
+	if err := abort(); statusOf(err) != 500 {
+		t.Errorf("not durable: %v", err)
+	}
+	system.Reset()
+	if err := abort(); err != nil {
+		t.Errorf("another try: %v", err)
+	}
+	if system.Count(faultfs.OpSyncDir, dir) == 0 {
+		t.Error("acknowledged, and the upload may be back after a loss of power")
+	}
+}
+
+// TestChunkOnAMountpathThatLeaves: a write is not acknowledged of which a chunk
+// cannot be read.
+func TestChunkOnAMountpathThatLeaves(t *testing.T) {
+	t.Parallel()
+	for _, durability := range []string{meta.DurabilityNone, meta.DurabilitySync} {
+		t.Run(durability, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{mountpaths: 3, root: memoryDir(t), props: func(p *meta.Bprops) {
+				p.Durability, p.Chunks.MaxMonolithicSize, p.Chunks.ChunkSize = durability, 50_000, 50_000
+			}})
+			content := strings.Repeat("0123456789", 200_000)
+			body := newSlowBody(content)
+			put := make(chan error, 1)
+			go func() {
+				_, err := r.store.Put(context.Background(), r.key("o"), body, PutOptions{Size: int64(len(content))})
+				put <- err
+			}()
+			<-body.begun
+			o, err := r.store.resolve(r.key("o"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, mp := range r.fs.Available().Paths {
+				if mp != o.mp {
+					r.disable(mp.Path)
+					break
+				}
+			}
+			close(body.release)
+			if err := <-put; statusOf(err) != 503 {
+				t.Errorf("acknowledged: %v", err)
+			}
+			if _, _, found := r.get("o"); found {
+				t.Error("there is an object")
+			}
+		})
 	}
 }
