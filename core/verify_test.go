@@ -305,7 +305,7 @@ func TestVerifyWalk(t *testing.T) {
 
 	walk := func(o VerifyWalkOptions) VerifyReport {
 		t.Helper()
-		o.Buckets = r.bmd.Buckets(nil)
+		o.Buckets, o.batch = r.bmd.Buckets(nil), 256
 		report, err := r.store.VerifyWalk(ctx, o)
 		if err != nil {
 			t.Fatal(err)
@@ -322,7 +322,7 @@ func TestVerifyWalk(t *testing.T) {
 	var position VerifyPosition
 	for pieces := 0; ; pieces++ {
 		names := 0
-		o := VerifyWalkOptions{From: position, Buckets: r.bmd.Buckets(nil), Progress: func(p VerifyPosition, _ *VerifyReport) error {
+		o := VerifyWalkOptions{From: position, Buckets: r.bmd.Buckets(nil), batch: 256, Progress: func(p VerifyPosition, _ *VerifyReport) error {
 			position = p
 			if names++; names == 97 {
 				return stop

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -14,8 +15,9 @@ import (
 )
 
 const (
-	// verifyBatch is how many names a walk takes from a mountpath at a time.
-	verifyBatch = 256
+	// verifyBatch is how many names a walk takes from a mountpath at a time:
+	// each time it reads the names of all files that lie under a hash.
+	verifyBatch = 16 << 10
 	// maxVerifyFindings bounds the findings that a report holds; all are
 	// counted, and OnFinding is told of all.
 	maxVerifyFindings = 1000
@@ -45,6 +47,8 @@ type VerifyWalkOptions struct {
 	Progress func(VerifyPosition, *VerifyReport) error
 	// OnFinding, if set, is told of every finding.
 	OnFinding func(Finding)
+
+	batch int // 0: verifyBatch
 }
 
 // VerifyWalk verifies everything that buckets have on this target, and returns
@@ -56,6 +60,7 @@ type VerifyWalkOptions struct {
 // was seen until then.
 func (s *Store) VerifyWalk(ctx context.Context, opts VerifyWalkOptions) (VerifyReport, error) {
 	w := verifyWalk{s: s, ctx: ctx, opts: opts, began: time.Now()}
+	w.opts.batch = cmp.Or(opts.batch, verifyBatch)
 	buckets := slices.Clone(opts.Buckets)
 	slices.SortFunc(buckets, func(a, b meta.BucketEntry) int { return strings.Compare(a.Bck.Uname(""), b.Bck.Uname("")) })
 	for _, entry := range buckets {
@@ -126,7 +131,7 @@ func (w *verifyWalk) mountpath(entry meta.BucketEntry, set *fsys.Set, mp *fsys.M
 				}
 			}
 		}
-		if len(names) < verifyBatch {
+		if len(names) < w.opts.batch {
 			break
 		}
 		after = names[len(names)-1]
@@ -135,7 +140,7 @@ func (w *verifyWalk) mountpath(entry meta.BucketEntry, set *fsys.Set, mp *fsys.M
 }
 
 // next returns the next names of which a mountpath has a file, in order; fewer
-// than verifyBatch are the last. Files in the escaped place that do not say
+// than a batch are the last. Files in the escaped place that do not say
 // whose they are go to unnamed.
 func (w *verifyWalk) next(entry meta.BucketEntry, mp *fsys.Mountpath, after string, unnamed map[string]error) (names []string, err error) {
 	if err := w.s.acquire(w.ctx, mp); err != nil {
@@ -146,7 +151,7 @@ func (w *verifyWalk) next(entry meta.BucketEntry, mp *fsys.Mountpath, after stri
 	}
 	defer mp.Release()
 	opts := fsys.WalkOptions{
-		After: after, Limit: verifyBatch,
+		After: after, Limit: w.opts.batch,
 		TrueName: func(path string) (string, bool, error) {
 			rec, _, err := w.s.recordAt(mp, entry.Bck, path)
 			if errors.Is(err, errRecordDamaged) {
@@ -166,7 +171,7 @@ func (w *verifyWalk) next(entry meta.BucketEntry, mp *fsys.Mountpath, after stri
 		if n := len(names); n > 0 && names[n-1] == found.Name {
 			return nil
 		}
-		if len(names) == verifyBatch {
+		if len(names) == w.opts.batch {
 			return fsys.ErrStopWalk
 		}
 		names = append(names, found.Name)
@@ -177,17 +182,24 @@ func (w *verifyWalk) next(entry meta.BucketEntry, mp *fsys.Mountpath, after stri
 	}
 	// Names of which only versions are left.
 	last := ""
-	if len(names) == verifyBatch {
+	if len(names) == w.opts.batch {
 		last = names[len(names)-1]
 	}
+	cut := func() {
+		slices.Sort(names)
+		names = slices.Compact(names)
+		names = names[:min(len(names), w.opts.batch)]
+	}
 	err = w.s.namesOfVersions(w.ctx, mp, entry.Bck, func(name string) {
-		if name > after && (last == "" || name < last) {
-			names = append(names, name)
+		if name <= after || last != "" && name > last {
+			return
+		}
+		if names = append(names, name); len(names) > 2*w.opts.batch {
+			cut()
 		}
 	})
-	slices.Sort(names)
-	names = slices.Compact(names)
-	return names[:min(len(names), verifyBatch)], err
+	cut()
+	return names, err
 }
 
 // name verifies one name, unless it is verified on the mountpath of its place.
