@@ -338,12 +338,13 @@ func (s *Store) load(o *object, f fsys.File, buf []byte, c *candidate) (found bo
 }
 
 // openFile opens for reading without touching the file's access time.
-func (s *Store) openFile(path string) (fsys.File, error) { return s.reopenFile(nil, path) }
+func (s *Store) openFile(path string) (fsys.File, error) { return s.reopenFile(nil, path, 0) }
 
-// reopenFile is openFile with a closed file that may be used again, or nil.
-func (s *Store) reopenFile(spare fsys.File, path string) (fsys.File, error) {
+// reopenFile is openFile with a closed file that may be used again, or nil, and
+// the device on which the file was found before, or 0.
+func (s *Store) reopenFile(spare fsys.File, path string, dev uint64) (fsys.File, error) {
 	flags := s.openFlags.Load()
-	f, err := fsys.Reopen(s.system, spare, path, int(flags), 0)
+	f, err := fsys.Reopen(s.system, spare, path, int(flags), dev)
 	if err != nil && flags&unix.O_NOATIME != 0 && errors.Is(err, unix.EPERM) {
 		// Files of another user: the kernel keeps their access times.
 		s.openFlags.Store(flags &^ unix.O_NOATIME)

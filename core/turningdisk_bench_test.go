@@ -36,7 +36,12 @@ func (d *turningDisk) Open(path string, flags int, mode uint32) (fs.File, error)
 	return &turningFile{File: f, disk: d}, nil
 }
 
-func (d *turningDisk) wait() { time.Sleep(d.flush) }
+// wait blocks the thread, as a flush does: the runtime rounds its own short sleeps
+// up to milliseconds when nothing else is to be done.
+func (d *turningDisk) wait() {
+	for left := unix.NsecToTimespec(int64(d.flush)); unix.Nanosleep(&left, &left) == unix.EINTR; {
+	}
+}
 
 func (d *turningDisk) Syncfs(fs.File) error { d.wait(); return nil }
 

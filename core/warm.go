@@ -26,7 +26,7 @@ func (s *Store) openWarm(ctx context.Context, key *Key, r *Reader) bool {
 		return false
 	}
 	age := mp.Begin()
-	f, err := s.reopenFile(r.spare, e.path)
+	f, err := s.reopenFile(r.spare, e.path, e.file.dev)
 	if err != nil {
 		mp.End(age)
 		s.unlockWarm(mp, digest)

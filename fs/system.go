@@ -86,22 +86,24 @@ type File interface {
 }
 
 // Reopener is a System that can use a closed File again, so that opening does
-// not allocate.
+// not allocate, and that opens what was opened before without waiting.
 type Reopener interface {
-	// Reopen is Open. It may return f, which is closed and which nobody else
-	// uses, as the new File.
-	Reopen(f File, path string, flags int, mode uint32) (File, error)
+	// Reopen is Open for reading. It may return f, which is closed and which
+	// nobody else uses, as the new File. dev is the device on which the file
+	// was when it was opened before: how it is opened depends on it, what is
+	// opened does not.
+	Reopen(f File, path string, flags int, dev uint64) (File, error)
 }
 
-// Reopen opens a file like System.Open, and uses f again if it can: a closed
-// File of the same System, or nil.
-func Reopen(s System, f File, path string, flags int, mode uint32) (File, error) {
+// Reopen opens a file for reading like System.Open, and uses f again if it can:
+// a closed File of the same System, or nil. dev is that of Reopener.
+func Reopen(s System, f File, path string, flags int, dev uint64) (File, error) {
 	if f != nil {
 		if r, ok := s.(Reopener); ok {
-			return r.Reopen(f, path, flags, mode)
+			return r.Reopen(f, path, flags, dev)
 		}
 	}
-	return s.Open(path, flags, mode)
+	return s.Open(path, flags, 0)
 }
 
 // EntryKind is the type of a directory entry.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +15,8 @@ import (
 type unixSystem struct {
 	syncfsReports bool
 	dirBuffers    sync.Pool // *[direntBufferSize]byte
+	devices       devices
+	noOpenat2     atomic.Bool
 }
 
 const direntBufferSize = 32 << 10
@@ -94,16 +97,26 @@ func (*unixSystem) Open(path string, flags int, mode uint32) (File, error) {
 }
 
 // Reopen implements Reopener.
-func (s *unixSystem) Reopen(f File, path string, flags int, mode uint32) (File, error) {
+func (s *unixSystem) Reopen(f File, path string, flags int, dev uint64) (File, error) {
 	own, ok := f.(*unixFile)
 	if !ok || own.fd >= 0 {
-		return s.Open(path, flags, mode)
+		return s.Open(path, flags, 0)
 	}
-	fd, err := openat(path, flags, mode)
+	kind, known := s.devices.kind(dev)
+	if kind != mayWait {
+		if fd, ok := s.openUnwaited(path, flags); ok {
+			*own = unixFile{fd: fd, kind: kind, path: path}
+			return own, nil
+		}
+	}
+	fd, err := openat(path, flags, 0)
 	if err != nil {
 		return nil, pathError("open", path, err)
 	}
-	own.fd, own.path = fd, path
+	*own = unixFile{fd: fd, path: path}
+	if !known && dev != 0 {
+		s.devices.learn(fd)
+	}
 	return own, nil
 }
 

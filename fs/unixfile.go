@@ -12,6 +12,7 @@ import (
 type unixFile struct {
 	fd     int
 	locked bool // by Flock
+	kind   deviceKind
 	path   string
 }
 
@@ -39,6 +40,9 @@ func (f *unixFile) Read(p []byte) (int, error) {
 
 func (f *unixFile) ReadAt(p []byte, off int64) (int, error) {
 	done := 0
+	if f.kind != mayWait {
+		done = f.readUnwaited(p, off)
+	}
 	for done < len(p) {
 		n, err := unix.Pread(f.fd, p[done:], off+int64(done))
 		if err == unix.EINTR {
@@ -102,8 +106,12 @@ func (f *unixFile) Close() error {
 		// it runs, which would keep the lock.
 		_ = unix.Flock(fd, unix.LOCK_UN)
 	}
+	closing := unix.Close
+	if f.kind == inMemory {
+		closing = closeUnwaited
+	}
 	// EINTR of close(2) on Linux: the descriptor is gone all the same.
-	if err := unix.Close(fd); err != nil && err != unix.EINTR {
+	if err := closing(fd); err != nil && err != unix.EINTR {
 		return pathError("close", f.path, err)
 	}
 	return nil
@@ -111,6 +119,9 @@ func (f *unixFile) Close() error {
 
 func (f *unixFile) Stat() (FileInfo, error) {
 	var st unix.Stat_t
+	if f.kind != mayWait && f.statUnwaited(&st) {
+		return infoOf(&st), nil
+	}
 	for {
 		err := unix.Fstat(f.fd, &st)
 		if err == unix.EINTR {
