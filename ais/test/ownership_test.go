@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -192,81 +194,157 @@ func TestKilledTargetIsDownThenOutAndReturns(t *testing.T) {
 // lease that was lost that would be the first.
 func TestStoppedTargetAcknowledgesNothingLater(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, 3)
-	gateway := c.nodes[0]
-	createBucket(t, gateway, "b", "")
-	stopped := c.targets()[2]
-	id := c.id(stopped)
-	its, _ := c.owned("b", stopped, numbered(60))
-	name := its[0]
-	must(t, http.StatusOK, http.MethodPut, objectURL(gateway, "b", name), "first")
+	for _, tc := range []struct {
+		when, call string // the target is stopped by a system call; "": while it receives the body
+		committed  bool
+		back       bool // it goes on with the write only when it is back in the map
+	}{
+		{"in the body", "", false, false},
+		{"before the commit", "fsetxattr", false, false}, // the work file gets its record
+		{"after the commit", "/^rename", true, false},
+		{"before the commit, until it is back", "fsetxattr", false, true},
+	} {
+		t.Run(tc.when, func(t *testing.T) {
+			t.Parallel()
+			strace, err := exec.LookPath("strace")
+			if err != nil && tc.call != "" {
+				notTraced(t, err)
+			}
+			c := startCluster(t, 3, 3)
+			gateway := c.nodes[0]
+			createBucket(t, gateway, "b", "")
+			stopped := c.targets()[2]
+			id := c.id(stopped)
+			its, _ := c.owned("b", stopped, numbered(60))
+			name := its[0]
+			must(t, http.StatusOK, http.MethodPut, objectURL(gateway, "b", name), "first")
+			file := c.fileOf("b", name)
 
-	// The redirect is followed by hand, so that the body can be held back.
+			const late = "written before the stop, acknowledged after it"
+			send, done := c.heldBack(objectURL(gateway, "b", name), late)
+			send(late[:10])
+			detach := func() {}
+			if tc.call == "" {
+				if err := stopped.Signal(syscall.SIGSTOP); err != nil {
+					t.Fatal(err)
+				}
+				send(late[10:]) // it waits in the socket
+			} else {
+				var calls string
+				hold, held := ":signal=SIGSTOP:when=1", "stopped by SIGSTOP"
+				if tc.back {
+					hold, held = ":delay_exit=3600s:when=1", "DELAYED" // one thread alone; it ends with the tracing
+				}
+				options := []string{"-e", "trace=" + tc.call, "-e", "inject=" + tc.call + hold}
+				if tc.committed {
+					options = append(options, "-P", file)
+				}
+				calls, detach = trace(t, strace, stopped.PID(), options...)
+				send(late[10:])
+				c.eventually("stopped", func() error {
+					data, err := os.ReadFile(calls)
+					if err == nil && !strings.Contains(string(data), held) {
+						err = errors.New("it runs")
+					}
+					return err
+				})
+			}
+			if tc.back {
+				if err := stopped.Signal(syscall.SIGSTOP); err != nil {
+					t.Fatal(err)
+				}
+			}
+			data, err := os.ReadFile(file)
+			if err != nil || (string(data) == late) != tc.committed {
+				t.Fatalf("stopped %s: the file holds %q, %v", tc.when, data, err)
+			}
+			began := time.Now()
+			c.within(outTimeout, "out", func() error { return c.isOut(gateway, id) })
+			t.Logf("out %v after SIGSTOP", time.Since(began).Round(time.Second))
+			c.expectStatus(http.StatusOK, http.MethodPut, objectURL(gateway, "b", name), "by the new owner")
+			must(t, http.StatusOK, http.MethodPut, objectURL(gateway, "b", name), "by the new owner", "Ais-Version", "100")
+			isBack := func() error {
+				if c.isOut(gateway, id) == nil {
+					return errors.New("it is not in the map")
+				}
+				return nil
+			}
+			if !tc.back {
+				detach() // or it stops other threads, too
+			}
+			if err := stopped.Signal(syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			if tc.back {
+				c.within(outTimeout, "return", isBack)
+				c.waitReady()
+				detach()
+			}
+			got := <-done
+			t.Logf("after SIGCONT: %d %s %v, version %q", got.status, got.body, got.err, got.header.Get("Ais-Version"))
+			acknowledged := got.err == nil && got.status < 300
+			if version := got.header.Get("Ais-Version"); acknowledged && version != "102" {
+				t.Fatalf("acknowledged as version %q: it does not follow what the new owner has acknowledged, version 101", version)
+			}
+			if tc.back && !acknowledged {
+				t.Errorf("not acknowledged, though it is the owner again")
+			}
+			c.within(outTimeout, "return", isBack)
+			c.waitReady()
+			// What was not acknowledged may have happened, after the other one.
+			last := must(t, http.StatusOK, http.MethodGet, objectURL(gateway, "b", name), "")
+			switch version := last.header.Get("Ais-Version"); {
+			case last.body == late && version == "102":
+			case last.body == "by the new owner" && version == "101" && !acknowledged:
+			default:
+				t.Fatalf("%s holds %q, version %s; acknowledged: %v", name, last.body, version, acknowledged)
+			}
+		})
+	}
+}
+
+// outcome is an answer, or none.
+type outcome struct {
+	answer
+	err error
+}
+
+// heldBack begins a PUT, whose redirect it follows, and gives its body to the
+// caller to send. The body is the whole of text.
+func (c *cluster) heldBack(address, text string) (send func(piece string), done <-chan outcome) {
+	t := c.t
+	t.Helper()
 	strict := &http.Client{Timeout: 2 * outTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	at, err := try(strict, http.MethodPut, objectURL(gateway, "b", name), "")
+	at, err := try(strict, http.MethodPut, address, "")
 	if err != nil || at.status != http.StatusTemporaryRedirect {
 		t.Fatalf("%v %v", at, err)
 	}
-	const late = "written before the stop, committed after it"
-	body, send := io.Pipe()
+	body, pipe := io.Pipe()
 	req, err := http.NewRequest(http.MethodPut, at.header.Get("Location"), body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.ContentLength = int64(len(late))
-	type outcome struct {
-		answer
-		err error
-	}
-	done := make(chan outcome, 1)
+	req.ContentLength = int64(len(text))
+	ended := make(chan outcome, 1)
 	go func() {
 		res, err := strict.Do(req)
 		if err != nil {
-			done <- outcome{err: err}
+			ended <- outcome{err: err}
 			return
 		}
 		data, err := io.ReadAll(res.Body)
-		done <- outcome{answer{res.StatusCode, res.Header, string(data)}, errors.Join(err, res.Body.Close())}
+		ended <- outcome{answer{res.StatusCode, res.Header, string(data)}, errors.Join(err, res.Body.Close())}
 	}()
-	if _, err := io.Copy(send, strings.NewReader(late[:10])); err != nil {
-		t.Fatal(err)
-	}
-	if err := stopped.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	if _, err := io.Copy(send, strings.NewReader(late[10:])); err != nil { // it waits in the socket
-		t.Fatal(err)
-	}
-	if err := send.Close(); err != nil {
-		t.Fatal(err)
-	}
-	c.within(outTimeout, "out", func() error { return c.isOut(gateway, id) })
-	t.Logf("out %v after SIGSTOP", time.Since(began).Round(time.Second))
-	c.expectStatus(http.StatusOK, http.MethodPut, objectURL(gateway, "b", name), "by the new owner")
-	must(t, http.StatusOK, http.MethodPut, objectURL(gateway, "b", name), "by the new owner", "Ais-Version", "100")
-	if err := stopped.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	got := <-done
-	t.Logf("after SIGCONT: %d %s %v, version %q", got.status, got.body, got.err, got.header.Get("Ais-Version"))
-	acknowledged := got.err == nil && got.status < 300
-	if version := got.header.Get("Ais-Version"); acknowledged && version != "102" {
-		t.Fatalf("acknowledged as version %q: it does not follow what the new owner has acknowledged, version 101", version)
-	}
-	c.within(outTimeout, "return", func() error {
-		if c.isOut(gateway, id) == nil {
-			return errors.New("it is not in the map")
+	sent := 0
+	return func(piece string) {
+		t.Helper()
+		if _, err := io.Copy(pipe, strings.NewReader(piece)); err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
-	c.waitReady()
-	// What was not acknowledged may have happened, after the other one.
-	last := must(t, http.StatusOK, http.MethodGet, objectURL(gateway, "b", name), "")
-	switch version := last.header.Get("Ais-Version"); {
-	case last.body == late && version == "102":
-	case last.body == "by the new owner" && version == "101" && !acknowledged:
-	default:
-		t.Fatalf("%s holds %q, version %s; acknowledged: %v", name, last.body, version, acknowledged)
-	}
+		if sent += len(piece); sent == len(text) {
+			if err := pipe.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}, ended
 }

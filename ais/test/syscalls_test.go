@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -37,44 +38,12 @@ func TestSystemCallsOfASyncPut(t *testing.T) {
 	createBucket(t, c.nodes[0], "b", `{"durability":"sync"}`)
 	must(t, http.StatusOK, http.MethodPut, objectURL(c.nodes[0], "b", "dir/before"), "data") // makes the directory
 	n := c.nodes[1]
-	file := filepath.Join(t.TempDir(), "calls")
-	cmd := exec.Command(strace, "-f", "-y", "-s", "40", "-o", file, "-p", itoa(n.PID()),
+	file, end := trace(t, strace, n.PID(), "-y", "-s", "40",
 		"-e", "trace=fsync,fdatasync,syncfs,rename,renameat,renameat2,fsetxattr,setxattr,write,writev,sendto,sendfile")
-	var said bytes.Buffer
-	reader, writer := io.Pipe()
-	cmd.Stderr = writer
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	attached := make(chan struct{})
-	go func() {
-		buf := make([]byte, 4096)
-		for once := true; ; {
-			k, err := reader.Read(buf)
-			said.Write(buf[:k])
-			if once && (err != nil || strings.Contains(said.String(), " attached")) {
-				close(attached)
-				once = false
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	ended := make(chan error, 1)
-	go func() { ended <- errors.Join(cmd.Wait(), writer.Close()) }()
-	select {
-	case <-attached:
-	case err := <-ended:
-		notTraced(t, err)
-	}
 	for i := range 3 {
 		must(t, http.StatusOK, http.MethodPut, objectURL(c.nodes[0], "b", "dir/traced"+itoa(i)), "data")
 	}
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	<-ended
+	end()
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +82,47 @@ func TestSystemCallsOfASyncPut(t *testing.T) {
 		}
 		from = renamed
 	}
+}
+
+// trace begins to write the system calls of a process to a file; end ends that.
+func trace(t *testing.T, strace string, pid int, options ...string) (file string, end func()) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "calls")
+	cmd := exec.Command(strace, append([]string{"-f", "-o", file, "-p", itoa(pid)}, options...)...)
+	var said bytes.Buffer
+	reader, writer := io.Pipe()
+	cmd.Stderr = writer
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	attached := make(chan struct{})
+	go func() {
+		buf := make([]byte, 4096)
+		for once := true; ; {
+			k, err := reader.Read(buf)
+			said.Write(buf[:k])
+			if once && (err != nil || strings.Contains(said.String(), " attached")) {
+				close(attached)
+				once = false
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	ended := make(chan error, 1)
+	go func() { ended <- errors.Join(cmd.Wait(), writer.Close()) }()
+	select {
+	case <-attached:
+	case err := <-ended:
+		notTraced(t, err)
+	}
+	end = sync.OnceFunc(func() {
+		_ = cmd.Process.Signal(syscall.SIGINT) // fails if the process has ended, and strace with it
+		<-ended
+	})
+	t.Cleanup(end)
+	return file, end
 }
 
 // traced is the begin or the end of a system call.
