@@ -3,7 +3,6 @@ package memsys
 import (
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -57,10 +56,10 @@ type Monitor struct {
 	read     func() Reading
 	onChange func(Pressure)
 	pools    []*Pool
-	level    atomic.Int32
 
 	mu        sync.Mutex
-	free      uint64 // available at the start
+	level     Pressure // at the last look
+	free      uint64   // available at the start
 	swapUsed  uint64
 	collected time.Time
 	released  int64 // since the last collection
@@ -73,9 +72,6 @@ func NewMonitor(limits Limits, read func() Reading, onChange func(Pressure), poo
 	return &Monitor{limits: limits, read: read, onChange: onChange, pools: pools, free: first.Available, swapUsed: first.SwapUsed}
 }
 
-// Pressure is the level at the last look.
-func (m *Monitor) Pressure() Pressure { return Pressure(m.level.Load()) }
-
 // Look reads the memory and acts on what it finds.
 func (m *Monitor) Look() Pressure {
 	m.mu.Lock()
@@ -83,7 +79,8 @@ func (m *Monitor) Look() Pressure {
 	reading := m.read()
 	level := m.levelOf(reading)
 	m.swapUsed = reading.SwapUsed
-	was := Pressure(m.level.Swap(int32(level)))
+	was := m.level
+	m.level = level
 	for _, pool := range m.pools {
 		pool.pressure.Store(int32(level))
 		if level >= PressureHigh {
