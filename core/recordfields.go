@@ -94,22 +94,8 @@ func appendPair(dst []byte, tag byte, first, rest string) []byte {
 // decodeBody reads the fields. All strings of the result share one allocation.
 func (r *record) decodeBody(body []byte) error {
 	*r = record{}
-	rest := string(body)
-	last := uint64(0)
-	for rest != "" {
-		tag, n := uvarint(rest)
-		if n == 0 || tag < last || tag == last && tag != tagCustom && tag != tagCopy {
-			return damaged("field %d out of order", tag)
-		}
-		last = tag
-		value, after, ok := cutCounted(rest[n:])
-		if !ok {
-			return damaged("field %d is cut off", tag)
-		}
-		if !r.setField(tag, value) {
-			return damaged("field %d", tag)
-		}
-		rest = after
+	if err := fields(body, func(tag uint64) bool { return tag == tagCustom || tag == tagCopy }, r.setField); err != nil {
+		return err
 	}
 	if r.kind < KindObject || r.kind > KindTombstone || r.place > PlaceEscaped || r.size < 0 || (r.kind == KindChunked) != (r.chunks.upload != "") {
 		return damaged("kind %d, place %d, size %d, chunks of %q", r.kind, r.place, r.size, r.chunks.upload)
