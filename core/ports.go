@@ -36,8 +36,8 @@ type Slices interface {
 }
 
 // Remote is the backend of a remote bucket. Every method is called without a
-// name lock. Errors carry the backend's status. As long as no provider is
-// built the store refuses writes to remote buckets and never calls it.
+// name lock. Errors carry the backend's status. Since the store refuses writes to
+// remote buckets it calls only Fetch, to replace an object that is damaged.
 type Remote interface {
 	// Fetch opens the whole remote object. The caller closes the body.
 	Fetch(ctx context.Context, key Key) (body io.ReadCloser, attrs Attrs, err error)

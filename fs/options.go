@@ -16,13 +16,13 @@ type Options struct {
 	ClusterUUID string // "" = not known yet, see SetClusterUUID
 	Lineage     string
 
-	ConfDir string // folder of the second copy of the known-mountpaths record, "" = none
+	ConfDir string // folder of a further copy of the volume record, "" = none
 
 	System  System            // nil = Unix()
 	Sysfs   string            // where the kernel tells of block devices, "" = /sys
 	Logger  *slog.Logger      // nil = slog.Default()
 	Space   func() Watermarks // nil = DefaultWatermarks
-	OnEvent func(Event)       // nil = none; called without locks held, must not block
+	OnEvent func(Event)       // nil = none; called while locks may be held: must neither block nor change anything here
 	Clock   func() time.Time  // nil = time.Now
 
 	// Health says when mountpaths are checked by themselves; nil: never. It

@@ -84,7 +84,7 @@ const (
 	WhatRunningAll      = "running_all"
 )
 
-// Values of the query parameter "presence" (spec: fltPresence).
+// Values of the query parameter "presence".
 const (
 	PresenceExists         = 0
 	PresenceExistsNoProps  = 1
