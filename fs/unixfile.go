@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"errors"
 	"io"
 	"os"
 	"unsafe"
@@ -111,7 +112,7 @@ func (f *unixFile) Close() error {
 		closing = closeUnwaited
 	}
 	// EINTR of close(2) on Linux: the descriptor is gone all the same.
-	if err := closing(fd); err != nil && err != unix.EINTR {
+	if err := closing(fd); err != nil && !errors.Is(err, unix.EINTR) {
 		return pathError("close", f.path, err)
 	}
 	return nil
