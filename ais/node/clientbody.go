@@ -9,12 +9,9 @@ import (
 	"github.com/aistore-go/aistore/ais/node/fastpath"
 )
 
-// Bounds of what is read of a body that no handler wanted.
-const (
-	lingerSilence = time.Second     // without a byte
-	lingerTotal   = 5 * time.Second // in all
-	unreadTime    = 2 * time.Second // before the answer
-)
+// unreadTime bounds what is read before the answer of a body that no handler
+// wanted.
+const unreadTime = 2 * time.Second
 
 // clientBody is the body of a request that net/http serves: it makes progress,
 // or ends with 408, and what a handler leaves of it is looked after. The loop
@@ -117,9 +114,9 @@ func (b *clientBody) linger(control *http.ResponseController) bool {
 		return false
 	}
 	buf := make([]byte, 32<<10)
-	for end := time.Now().Add(lingerTotal); ; {
+	for end := time.Now().Add(fastpath.LingerTotal); ; {
 		now := time.Now()
-		if now.After(end) || control.SetReadDeadline(now.Add(lingerSilence)) != nil {
+		if now.After(end) || control.SetReadDeadline(now.Add(fastpath.LingerSilence)) != nil {
 			return false
 		}
 		if _, err := b.Read(buf); err != nil {

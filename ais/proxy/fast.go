@@ -26,17 +26,13 @@ var redirects = [...]struct {
 	fastpath.Put:  {meta.AccessPut, "307 Temporary Redirect", metrics.Put, true, false},
 }
 
-// longBody is the length of a body from which on its connection does not go
-// on after a redirect; that is left to the ordinary handler.
-const longBody = 256 << 10
-
 // ServeFast implements fastpath.Fast: it decides as objectRequest does, and
 // leaves to that whatever is not a plain redirect.
 func (f fastRedirect) ServeFast(c *fastpath.Conn, r *fastpath.Request) fastpath.Outcome {
 	p := f.p
 	var s objreq.Simple
-	if r.ContentLength > longBody || !s.Parse(r) {
-		return fastpath.Slow
+	if r.ContentLength > fastpath.KeepBody || !s.Parse(r) {
+		return fastpath.Slow // a longer body ends its connection: the ordinary handler sees to that
 	}
 	began := time.Now()
 	kind := &redirects[r.Method]

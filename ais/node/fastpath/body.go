@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// Bounds of what is read from a client after its request was answered early.
+// Bounds of what is read from a client after its request was answered early,
+// here and where net/http serves.
 const (
-	keepBody      = 256 << 10       // a longer rest ends the connection, so that its sender may stop
-	lingerSilence = time.Second     // without a byte
-	lingerTotal   = 5 * time.Second // in all
+	KeepBody      = 256 << 10       // a longer rest ends the connection, so that its sender may stop
+	LingerSilence = time.Second     // without a byte
+	LingerTotal   = 5 * time.Second // in all
 )
 
 // body is the body of a request of the closed grammar.
@@ -79,7 +80,7 @@ func (b *body) finish() bool {
 // answer. It tells whether the body has ended.
 func (c *Conn) drain(r io.Reader) bool {
 	c.body.unpaced = true
-	if err := c.discard(r, keepBody); errors.Is(err, io.EOF) {
+	if err := c.discard(r, KeepBody); errors.Is(err, io.EOF) {
 		return true
 	}
 	// It is too long, or does not come: the answer is all there will be.
@@ -92,13 +93,13 @@ func (c *Conn) drain(r io.Reader) bool {
 // discard reads until the limit, the end or a bound of time.
 func (c *Conn) discard(r io.Reader, limit int64) error {
 	var buf [4 << 10]byte
-	end := time.Now().Add(lingerTotal)
+	end := time.Now().Add(LingerTotal)
 	for limit > 0 {
 		now := time.Now()
 		if now.After(end) {
 			return errStalled
 		}
-		if err := c.tcp.SetReadDeadline(now.Add(lingerSilence)); err != nil {
+		if err := c.tcp.SetReadDeadline(now.Add(LingerSilence)); err != nil {
 			return err
 		}
 		n, err := r.Read(buf[:])

@@ -187,7 +187,7 @@ func (w *response) begin(first []byte, final bool) {
 		w.chunked = true
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
-	if w.c.server.stopping.Load() || w.in.damaged || w.request.ContentLength > keepBody && !w.in.whole.Load() {
+	if w.c.server.stopping.Load() || w.in.damaged || w.request.ContentLength > KeepBody && !w.in.whole.Load() {
 		w.close = true
 	}
 	if w.close {

@@ -2,11 +2,9 @@ package objreq
 
 import (
 	"net/http"
-)
 
-// keepBody is the length of a body from which on an early answer ends the
-// connection, so that its sender may stop.
-const keepBody = 256 << 10
+	"github.com/aistore-go/aistore/ais/node/fastpath"
+)
 
 // closing is the value of the header Connection.
 var closing = []string{"close"}
@@ -27,7 +25,7 @@ func Early(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).EnableFullDuplex()
 	// A client that waits for permission to send, and gets another answer, may
 	// send its body or not: only the end of the connection is clear to both.
-	if r.ContentLength > keepBody || r.Header["Expect"] != nil {
+	if r.ContentLength > fastpath.KeepBody || r.Header["Expect"] != nil {
 		w.Header()["Connection"] = closing
 	}
 }
