@@ -182,6 +182,31 @@ func TestRetryTellsAgain(t *testing.T) {
 	}
 }
 
+// TestNothingNewTellsAgain: what leaves the content as it is counts as a write.
+func TestNothingNewTellsAgain(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"PUT of the same", "copy"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := newFormerOwner(t)
+			p.put("source", "new")
+			if err := changesOfNames[kind](p); err != nil {
+				t.Fatal(err)
+			}
+			p.change()
+			for range 2 {
+				p.deaf = 1
+				if err := changesOfNames[kind](p); statusOf(err) != 503 || p.takeTold() != 1 {
+					t.Errorf("not told: %v", err)
+				}
+			}
+			if err := changesOfNames[kind](p); err != nil || p.takeTold() != 1 {
+				t.Errorf("once the former owner answers: %v", err)
+			}
+		})
+	}
+}
+
 // TestAnyWriteTells, not only the same sent again.
 func TestAnyWriteTells(t *testing.T) {
 	t.Parallel()
