@@ -242,8 +242,14 @@ func (c *collection) decide(x *suspect) error {
 		return err
 	case refers && x.upload: // finished: a crash kept the mark of the upload
 		return c.removeUpload(&o, x)
-	case refers, x.upload, !certain:
+	case refers, !certain:
 		return nil
+	case x.upload:
+		was, err := c.s.wasObject(&o, x.id, o.mp)
+		if was && err == nil { // the rest goes with the next collection: it tells what this is
+			err = c.removeUpload(&o, x)
+		}
+		return err
 	}
 	return c.remove(x, o.mp)
 }

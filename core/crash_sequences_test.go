@@ -47,11 +47,13 @@ type crashStep struct {
 }
 
 type crashOp struct {
-	Kind  string // put, stream, multipart, same, delete, bury, marker, append, patch, copy, rename
-	Name  int
-	From  int  `json:",omitempty"` // the source of a copy or rename
-	Size  int  `json:",omitempty"`
-	Large bool `json:",omitempty"`
+	Kind   string // put, stream, multipart, same, delete, bury, marker, append, patch, copy, rename; create, part, parts, complete, abort
+	Name   int
+	From   int  `json:",omitempty"` // the source of a copy or rename
+	Size   int  `json:",omitempty"`
+	Large  bool `json:",omitempty"`
+	Upload int  `json:",omitempty"` // which of those that go on
+	Part   int  `json:",omitempty"` // number; of a completion: the one that it leaves out
 }
 
 // crashPoint is the call before which the machine goes down, -1: after the last.
@@ -161,6 +163,9 @@ func newCrashPlan(seed uint64) *crashPlan {
 			}
 		}
 		p.Steps = append(p.Steps, step)
+	}
+	if seed%4 == 0 {
+		p.addUploads(rand.New(rand.NewPCG(seed, 2)))
 	}
 	return p
 }

@@ -140,6 +140,9 @@ func (m *crashMachine) compare(powerless bool) error {
 		}
 	}
 	m.moving = nil
+	if err := m.compareUploads(holds, powerless); err != nil {
+		return err
+	}
 	return m.compareFiles(known, powerless)
 }
 

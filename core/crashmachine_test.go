@@ -29,18 +29,19 @@ type crashMachine struct {
 	space   func() fs.Watermarks // nil: writes are never refused
 	shift   func() time.Duration // of the clock, nil: none
 
-	system *crashfs.System
-	store  *Store
-	fs     *fs.Manager
-	bck    wire.Bck
-	props  *meta.Bprops
-	bmd    *meta.BMD
-	model  *crashModel
-	serial int
-	ticks  atomic.Int64
-	boots  int // losses of power
-	moving *crashMove
-	damage bool // a GET of the last comparison found damage
+	system  *crashfs.System
+	store   *Store
+	fs      *fs.Manager
+	bck     wire.Bck
+	props   *meta.Bprops
+	bmd     *meta.BMD
+	model   *crashModel
+	serial  int
+	ticks   atomic.Int64
+	boots   int // losses of power
+	moving  *crashMove
+	uploads []*crashUpload // that may go on
+	damage  bool           // a GET of the last comparison found damage
 
 	mu      sync.Mutex
 	waiting []*crashCall

@@ -70,6 +70,8 @@ func (m *crashMachine) perform(op crashOp) (func(), func() error) {
 	case "bury":
 		v.absent = true
 		run = func() { _, err = m.store.Bury(context.Background(), m.key(name)) }
+	case "create", "part", "parts", "complete", "abort":
+		return m.performUpload(&op, name, v)
 	default:
 		return m.performOn(&op, name, v)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/fs/crashfs"
@@ -23,6 +24,7 @@ func runPlan(plan *crashPlan, mutant func(fs.System) fs.System) (err error) {
 	if err := m.start(random, nil); err != nil {
 		return err
 	}
+	time.Sleep(time.Millisecond) // what is written is newer than the mountpaths are
 	powerless := false
 	for i := range plan.Steps {
 		step := &plan.Steps[i]

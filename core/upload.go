@@ -25,9 +25,11 @@ type upload struct {
 	custom  []KV
 
 	// gate is held shared while a part gets its name, and exclusively while
-	// the upload ends, so that a part is counted or refused.
-	gate  sync.RWMutex
-	ended bool
+	// the upload ends, so that a part is counted or refused. publishing is for
+	// one part at a time, so that what is counted is what has the name.
+	gate       uploadGate
+	publishing chan struct{}
+	ended      bool
 
 	mu    sync.Mutex // for what follows
 	parts map[int]*storedPart
@@ -68,11 +70,8 @@ func (s *Store) CreateUpload(ctx context.Context, key Key, opts CreateOptions) (
 	if err != nil {
 		return "", err
 	}
-	u := &upload{
-		id: newUploadID(), bck: key.Bck, bid: key.Props.BID, name: strings.Clone(key.Name),
-		created: s.options.Clock().UnixNano(), custom: custom, parts: map[int]*storedPart{},
-		whole: newWholeSum(key.Props.Checksum.Type),
-	}
+	u := s.newUpload(&o, newUploadID(), strings.Clone(key.Name))
+	u.created, u.custom = s.options.Clock().UnixNano(), custom
 	m := manifest{state: stateUpload, upload: u.id, bid: u.bid, name: u.name, created: u.created, custom: u.custom}
 	path := uploadPath(o.mp, &o, u.id)
 	if err := s.writeManifest(context.WithoutCancel(ctx), &o, path, m.encode(), key.Props.SyncWrites()); err != nil {
@@ -81,6 +80,14 @@ func (s *Store) CreateUpload(ctx context.Context, key Key, opts CreateOptions) (
 	}
 	s.uploads.add(u)
 	return u.id, nil
+}
+
+// newUpload is an upload in memory that has no parts yet.
+func (s *Store) newUpload(o *object, id, name string) *upload {
+	return &upload{
+		id: id, bck: o.Bck, bid: o.Props.BID, name: name, gate: s.uploads.gateOf(id), publishing: make(chan struct{}, 1),
+		parts: map[int]*storedPart{}, whole: newWholeSum(o.Props.Checksum.Type),
+	}
 }
 
 func newWholeSum(kind string) wholeSum {
@@ -138,17 +145,20 @@ func (s *Store) loadUpload(ctx context.Context, o *object, id string) (*upload, 
 	if m == nil {
 		return nil, noUpload(o, id)
 	}
-	u := &upload{
-		id: id, bck: o.Bck, bid: m.bid, name: m.name, created: m.created, custom: m.custom,
-		parts: map[int]*storedPart{}, whole: newWholeSum(o.Props.Checksum.Type),
-	}
+	u := s.newUpload(o, id, m.name)
+	u.created, u.custom = m.created, m.custom
 	// A crash between a commit and the end of its upload leaves both.
 	finished, err := s.isObject(ctx, o, id)
+	if err == nil && !finished {
+		finished, err = s.wasObject(o, id, nil)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if finished {
-		s.forgetUpload(o, id)
+		if err := s.forgetUpload(ctx, o, id); err != nil {
+			return nil, err
+		}
 		return nil, noUpload(o, id)
 	}
 	for _, mp := range s.options.FS.Available().All() {
@@ -252,13 +262,30 @@ func (e *existing) refersTo(id string) bool {
 	return false
 }
 
-// forgetUpload removes the file of an upload that has ended.
-func (s *Store) forgetUpload(o *object, id string) {
+// forgetUpload removes the file of an upload that became an object. Once that
+// object was replaced nothing else tells that the upload is finished, so that
+// the removal is as durable as the object. A file that cannot be removed stays:
+// whoever replaces the object tries again. The error is that of a flush.
+func (s *Store) forgetUpload(ctx context.Context, o *object, id string) error {
 	for _, mp := range s.options.FS.Available().All() {
-		if err := s.withSlot(mp, nil, func() error { return s.unlinkIfThere(uploadPath(mp, o, id)) }); err != nil {
-			s.log.Warn("a finished upload stays until it is collected", "object", o.Cname(), "upload", id, "err", err)
+		err := s.withSlot(mp, nil, func() error {
+			path := uploadPath(mp, o, id)
+			if err := s.system.Unlink(path); err != nil {
+				if !isNotExist(err) {
+					s.log.Warn("a finished upload stays until it is collected", "object", o.Cname(), "upload", id, "err", err)
+				}
+				return nil
+			}
+			if !o.Props.SyncWrites() {
+				return nil
+			}
+			return mp.Filesystem().Flush(context.WithoutCancel(ctx), fsys.FlushRequest{Dirs: []string{filepath.Dir(path)}})
+		})
+		if err != nil {
+			return s.partError(o, mp, err)
 		}
 	}
+	return nil
 }
 
 // ListParts returns the parts of an upload that have arrived, by number.
@@ -273,8 +300,10 @@ func (s *Store) ListParts(ctx context.Context, key Key, id string) ([]Part, erro
 		return nil, err
 	}
 	defer s.uploads.doneWith(u)
-	u.gate.RLock()
-	defer u.gate.RUnlock()
+	if err := u.gate.enter(ctx, false); err != nil {
+		return nil, err
+	}
+	defer u.gate.leave(false)
 	if u.ended {
 		return nil, noUpload(&o, id)
 	}
@@ -300,8 +329,10 @@ func (s *Store) AbortUpload(ctx context.Context, key Key, id string) error {
 		return err
 	}
 	defer s.uploads.doneWith(u)
-	u.gate.Lock()
-	defer u.gate.Unlock()
+	if err := u.gate.enter(ctx, true); err != nil {
+		return err
+	}
+	defer u.gate.leave(true)
 	if u.ended {
 		return noUpload(&o, id)
 	}

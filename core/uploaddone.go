@@ -7,6 +7,7 @@ import (
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/cksum"
+	fsys "github.com/aistore-go/aistore/fs"
 )
 
 // CompletePart names one part at completion.
@@ -54,8 +55,10 @@ func (s *Store) CompleteUpload(ctx context.Context, key Key, id string, opts Com
 	if err := ValidateCustom(opts.Put.Custom); err != nil {
 		return Attrs{}, err
 	}
-	u.gate.Lock()
-	defer u.gate.Unlock()
+	if err := u.gate.enter(ctx, true); err != nil {
+		return Attrs{}, err
+	}
+	defer u.gate.leave(true)
 	if u.ended {
 		return Attrs{}, noUpload(&o, id)
 	}
@@ -192,8 +195,8 @@ func (s *Store) commitUpload(ctx context.Context, o *object, u *upload, parts []
 	if err != nil {
 		err = w.fail(err)
 		if is, lookErr := s.isObject(ctx, o, u.id); lookErr == nil && is {
-			u.ended = true // the object is there: only the acknowledgement failed
-			s.forgetUpload(o, u.id)
+			u.ended = true                   // the object is there: only the acknowledgement failed
+			_ = s.forgetUpload(ctx, o, u.id) // the first error is the one to tell
 		}
 		return Attrs{}, err
 	}
@@ -202,7 +205,9 @@ func (s *Store) commitUpload(ctx context.Context, o *object, u *upload, parts []
 		s.removeChunks(o, u.id, nil)
 		return attrs, nil
 	}
-	s.forgetUpload(o, u.id)
+	if err := s.forgetUpload(ctx, o, u.id); err != nil {
+		return Attrs{}, err
+	}
 	u.dropUnused(s, o, parts)
 	return attrs, nil
 }
@@ -247,4 +252,46 @@ func (u *upload) dropUnused(s *Store, o *object, used []*storedPart) {
 			s.log.Warn("an unused part stays until it is collected", "path", path, "err", err)
 		}
 	}
+}
+
+// wasObject tells whether an upload became an object that was replaced before
+// the upload's file went, as a crash may leave it: there is a list of its
+// chunks, and the first of them, which is the object's file then, is nowhere. It
+// does not tell that of an upload while a mountpath is out of use. held is the
+// mountpath of which the caller has a slot.
+func (s *Store) wasObject(o *object, id string, held *fsys.Mountpath) (was bool, err error) {
+	for _, info := range s.options.FS.Mountpaths() {
+		if !info.InUse() {
+			return false, nil
+		}
+	}
+	first := 0
+	here := func(do func(mp *fsys.Mountpath) error) {
+		for _, mp := range s.options.FS.Available().All() {
+			if err == nil {
+				err = s.partError(o, mp, s.withSlot(mp, held, func() error { return ignoreMissing(do(mp)) }))
+			}
+		}
+	}
+	here(func(mp *fsys.Mountpath) error {
+		file, err := s.readSmall(mp, manifestPath(mp, o, id), maxManifest)
+		if err != nil {
+			return err
+		}
+		m, err := decodeManifest(file)
+		if err == nil && m.state == stateCompleted && m.upload == id && m.bid == o.Props.BID && m.name == o.Name && len(m.chunks) > 0 {
+			first = m.chunks[0].number
+		}
+		return nil //nolint:nilerr // a damaged list tells nothing
+	})
+	if first == 0 || err != nil {
+		return false, err
+	}
+	was = true
+	here(func(mp *fsys.Mountpath) error {
+		_, err := s.system.Stat(chunkPath(mp, o, id, first))
+		was = was && isNotExist(err)
+		return err
+	})
+	return was && err == nil, err
 }

@@ -162,8 +162,10 @@ func (u *upload) giveWholeBack() {
 
 // add gives a part its name and counts it, unless the upload has ended.
 func (u *upload) add(ctx context.Context, p *partFile, inOrder bool) error {
-	u.gate.RLock()
-	defer u.gate.RUnlock()
+	if err := u.gate.enter(ctx, false); err != nil {
+		return err
+	}
+	defer u.gate.leave(false)
 	if u.ended {
 		return noUpload(p.o, u.id)
 	}
@@ -192,13 +194,15 @@ func (u *upload) add(ctx context.Context, p *partFile, inOrder bool) error {
 // publish renames and counts as one step, so that what is counted is what has the
 // name.
 func (u *upload) publish(ctx context.Context, p *partFile, inOrder bool) (replaced *storedPart, err error) {
+	u.publishing <- struct{}{}
+	defer func() { <-u.publishing }()
+	err = p.publish(ctx)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	replaced = u.parts[p.rec.number]
 	if inOrder && u.whole.next != p.rec.number { // given up meanwhile
 		inOrder = false
 	}
-	err = p.publish(ctx)
 	if err != nil {
 		u.lookAgain(p, replaced)
 		return nil, err

@@ -2,7 +2,10 @@ package core
 
 import (
 	"container/list"
+	"context"
 	"sync"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // keptParts is how many parts of unused uploads are remembered; more are read
@@ -17,7 +20,25 @@ type uploadTable struct {
 	loading map[string]chan struct{} // closed when the load has ended
 	unused  list.List                // of *upload, the one used last in front
 	kept    int                      // what the unused ones take, in parts
+	gates   *nameLocks
 }
+
+// uploadGate is the shared and exclusive lock of one upload.
+type uploadGate struct {
+	locks  *nameLocks
+	digest uint64
+}
+
+func (t *uploadTable) gateOf(id string) uploadGate {
+	return uploadGate{t.gates, xxhash.Sum64String(id)}
+}
+
+// enter fails only with the context's error.
+func (g *uploadGate) enter(ctx context.Context, exclusive bool) error {
+	return g.locks.lock(ctx, g.digest, exclusive)
+}
+
+func (g *uploadGate) leave(exclusive bool) { g.locks.unlock(g.digest, exclusive) }
 
 // tableEntry is what the table knows of an upload, under the table's lock.
 type tableEntry struct {
@@ -27,7 +48,7 @@ type tableEntry struct {
 }
 
 func newUploadTable() *uploadTable {
-	return &uploadTable{byID: make(map[string]*upload), loading: make(map[string]chan struct{})}
+	return &uploadTable{byID: make(map[string]*upload), loading: make(map[string]chan struct{}), gates: newNameLocks()}
 }
 
 // add makes a new upload known.
