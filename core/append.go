@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding"
 	"encoding/binary"
+	"errors"
 	"hash"
 	"io"
 	"path/filepath"
@@ -278,7 +279,8 @@ func (w *write) extend(ctx context.Context, a *appending, from io.Reader, size, 
 // is compared.
 //
 // Errors: those of Append and Put. After one the handle is good for another
-// try, unless it is a 404, or the outcome of the commit is open.
+// try, unless it is a 404, or the outcome of the commit is open, or a flush
+// failed: then what was appended is lost.
 func (s *Store) FlushAppend(ctx context.Context, key Key, h AppendHandle, sum cksum.Value) (Attrs, error) {
 	o, err := s.resolve(key)
 	if err != nil {
@@ -308,6 +310,11 @@ func (s *Store) FlushAppend(ctx context.Context, key Key, h AppendHandle, sum ck
 	if err != nil {
 		_ = w.close() // of files that are not used now
 		w.discardSidecar()
+		if errors.Is(err, fs.ErrFlushFailed) && a.path != "" {
+			// The kernel drops what it could not write, and calls the next
+			// flush a success.
+			s.removeAppend(a)
+		}
 		return Attrs{}, s.lostAppend(a, w.fail(err))
 	}
 	return attrs, nil

@@ -172,6 +172,47 @@ var crashMutations = []struct {
 			return f.Sync()
 		},
 	}},
+	{"parts are not flushed", mutantFaults{
+		syncFile: func(_ *crashMutant, f fs.File) error {
+			if strings.Contains(f.Path(), "/%wk/part.") {
+				return nil
+			}
+			return f.Sync()
+		},
+	}},
+	{"names of parts are not flushed", mutantFaults{
+		syncDir: func(_ *crashMutant, f fs.File) error {
+			if strings.Contains(f.Path(), "/%ch/") {
+				return nil
+			}
+			return f.Sync()
+		},
+	}},
+	{"aborts and completions of uploads are not flushed", mutantFaults{
+		syncDir: func(m *crashMutant, f fs.File) error {
+			m.mu.Lock()
+			removed := m.removed[f.Path()]
+			m.mu.Unlock()
+			if removed && strings.Contains(f.Path(), "/%ut/") {
+				return nil
+			}
+			return f.Sync()
+		},
+		unlink: func(m *crashMutant, path string) error {
+			m.mu.Lock()
+			m.removed[filepath.Dir(path)] = true
+			m.mu.Unlock()
+			return m.System.Unlink(path)
+		},
+	}},
+	{"appends are not flushed", mutantFaults{
+		syncFile: func(_ *crashMutant, f fs.File) error {
+			if strings.Contains(f.Path(), "/%wk/append.") {
+				return nil
+			}
+			return f.Sync()
+		},
+	}},
 	{"the flush comes after the rename", mutantFaults{
 		syncFile: func(m *crashMutant, f fs.File) error {
 			if !isWork(f.Path()) || isSidecarWork(f.Path()) {

@@ -46,6 +46,13 @@ type faultyOperation struct {
 	after   string
 	prepare func(m *crashMachine) error
 	run     func(m *crashMachine) error
+
+	state   func(m *crashMachine) (string, error) // compared with before and after; nil: the content of the object
+	unknown string                                // what else it may be when the outcome is open
+	next    func(state string) string             // what another run makes of a state; nil: after
+	retries bool                                  // it goes on after an error
+	either  bool                                  // an error leaves the old or the new, whatever call failed
+	once    bool                                  // another run finds nothing to do: 404
 }
 
 func faultyOperations() []faultyOperation {
@@ -104,6 +111,7 @@ type faultyRun struct {
 	calls  int
 	failed faultfs.Call // the call that failed
 	events []fs.Event
+	acked  bool // it said so although a call of it failed: then this is to last
 }
 
 // TestErrorAtEveryCall makes each system call of each operation fail with each
@@ -112,7 +120,7 @@ type faultyRun struct {
 // flush that failed is reported; the operation works when it is tried again,
 // and after a loss of power that is what there is.
 func TestErrorAtEveryCall(t *testing.T) {
-	for _, op := range faultyOperations() {
+	for _, op := range slices.Concat(faultyOperations(), faultyChanges()) {
 		for _, kind := range callFaults {
 			t.Run(op.name+"/"+kind.name, func(t *testing.T) {
 				t.Parallel()
@@ -173,6 +181,7 @@ func (r *faultyRun) run(kind *callFault, n int) (reached bool) {
 		}
 	} else {
 		r.checkOutcome(kind, err)
+		r.acked = err == nil && r.op.retries
 		// Files of the index come and go in the background.
 		if open := m.system.OpenFiles(); len(slices.DeleteFunc(open, isIndexPath)) != len(slices.DeleteFunc(slices.Clone(files), isIndexPath)) {
 			r.t.Errorf("%s: open files %q, before %q", r.where, open, files)
@@ -187,18 +196,18 @@ func (r *faultyRun) run(kind *callFault, n int) (reached bool) {
 
 // checkOutcome looks at what the operation said and at what it left.
 func (r *faultyRun) checkOutcome(kind *callFault, err error) {
-	content := r.content()
+	content := r.state()
 	reported := slices.ContainsFunc(r.events, func(e fs.Event) bool { return e.Kind == fs.EventFlushFailed })
 	flush := isFlush(r.failed.Op)
 	unsure := kind.fault.Late || reported || r.failed.Op == faultfs.OpUnlink // open which of the two it is
 	switch {
 	case err != nil && statusOf(err) != kind.status:
 		r.t.Errorf("%s: status %d, want %d: %v", r.where, statusOf(err), kind.status, err)
-	case err == nil && flush:
+	case err == nil && flush && !r.op.retries:
 		r.t.Errorf("%s: acknowledged without being durable", r.where)
 	case err == nil && content != r.op.after:
 		r.t.Errorf("%s: acknowledged, and there is %.20q", r.where, content)
-	case err != nil && content != r.op.before && (content != r.op.after || !unsure):
+	case err != nil && !r.op.mayBe(content, unsure):
 		r.t.Errorf("%s: %v, and there is %.20q", r.where, err, content)
 	}
 	if flush && r.failed.Op != faultfs.OpDatasync && !reported {
@@ -217,8 +226,20 @@ func (r *faultyRun) checkOutcome(kind *callFault, err error) {
 // again does the operation again, without a fault, and looks at what is there
 // after a loss of power.
 func (r *faultyRun) again(seed uint64) {
-	if err := r.op.run(r.m); err != nil && (r.op.after != "absent" || statusOf(err) != 404) {
-		r.t.Errorf("%s: tried again: %v", r.where, err)
+	want := r.op.after
+	switch state := r.state(); {
+	case r.acked:
+	case r.op.next != nil:
+		want = r.op.next(state)
+		fallthrough
+	default:
+		err := r.op.run(r.m)
+		if statusOf(err) == 404 && r.op.once && state == r.op.after {
+			return // done, and nobody was told
+		}
+		if err != nil && (r.op.after != "absent" || statusOf(err) != 404) {
+			r.t.Errorf("%s: tried again: %v", r.where, err)
+		}
 	}
 	before := r.m
 	crashed := before.system.Crash(seed)
@@ -230,14 +251,29 @@ func (r *faultyRun) again(seed uint64) {
 	if err := before.open(); err != nil {
 		r.t.Fatalf("%s: the start after it: %v", r.where, err)
 	}
-	if content := r.content(); content != r.op.after {
+	if content := r.state(); content != want {
 		r.t.Errorf("%s: tried again and acknowledged; after a loss of power there is %.20q", r.where, content)
+	}
+	if r.op.state != nil {
+		return // of no object
 	}
 	page, err := before.store.List(context.Background(), before.bck, before.props, ListOptions{})
 	listed := slices.ContainsFunc(page, func(e Entry) bool { return e.Name == r.op.object })
 	if err != nil || listed != (r.op.after != "absent") {
 		r.t.Errorf("%s: listed %v, %v", r.where, listed, err)
 	}
+}
+
+// state is what the operation is about.
+func (r *faultyRun) state() string {
+	if r.op.state == nil {
+		return r.content()
+	}
+	state, err := r.op.state(r.m)
+	if err != nil {
+		r.t.Errorf("%s: %v", r.where, err)
+	}
+	return state
 }
 
 func (r *faultyRun) content() string {
