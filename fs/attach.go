@@ -144,7 +144,7 @@ func (m *Manager) newFilesystem(c *candidate, mounts []mount) (*Filesystem, erro
 	if len(fsys.Disks) == 0 && !m.options.TestMode {
 		m.log.Warn("no disks found under mountpath: no statistics by disk", "mountpath", c.path, "device", fsys.Device)
 	}
-	if fsys.syncfs, err = m.options.System.Open(c.path, unix.O_RDONLY|unix.O_DIRECTORY, 0); err != nil {
+	if err := fsys.open(c.path); err != nil {
 		return nil, err
 	}
 	return fsys, nil

@@ -1,10 +1,13 @@
 package fs
 
 import (
+	"errors"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Filesystem is one filesystem (one st_dev), shared by the mountpaths that lie
@@ -21,13 +24,37 @@ type Filesystem struct {
 	root    string // path of the first mountpath on it, for messages
 	system  System
 	onEvent func(Event)
-	syncfs  File // kept open: it reports write-back errors since it was opened
+	// Kept open: each reports the write-back errors since it was opened, once. So
+	// rounds have one of their own, and nobody takes an error away from them.
+	syncfs, settling File
 
 	rounds  flusher
 	cost    flushCost // of rounds
 	fresh   freshDirs
 	doubts  doubtfulDirs
 	unsaved dirtyWindow
+}
+
+// open opens what Syncfs is called with; dir lies on the filesystem.
+func (fsys *Filesystem) open(dir string) (err error) {
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY
+	if fsys.syncfs, err = fsys.system.Open(dir, flags, 0); err != nil {
+		return err
+	}
+	if fsys.settling, err = fsys.system.Open(dir, flags, 0); err != nil {
+		return errors.Join(err, fsys.close())
+	}
+	return nil
+}
+
+// close ends the use of a filesystem; it may not have been opened.
+func (fsys *Filesystem) close() (err error) {
+	for _, f := range []File{fsys.syncfs, fsys.settling} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
 }
 
 // freshDirs are directories that were made and whose entry in their parent is
@@ -77,7 +104,7 @@ func (fsys *Filesystem) afterMkdir(dir string, exists bool) {
 	if d.count.Load() > maxFreshDirs && d.settling.CompareAndSwap(false, true) {
 		settled := d.all()
 		// A failure keeps the list as it is; the next flush meets it too.
-		if err := fsys.system.Syncfs(fsys.syncfs); err == nil {
+		if err := fsys.system.Syncfs(fsys.settling); err == nil {
 			d.settle(settled)
 		}
 		d.settling.Store(false)

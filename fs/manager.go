@@ -116,8 +116,8 @@ func (m *Manager) releaseFiles() error {
 // or another node. Nothing may use it any more.
 func (m *Manager) release(d *disk) error {
 	var failed []error
-	if d.mp != nil && !m.sharesFilesystem(d) && d.mp.filesystem.syncfs != nil {
-		failed = append(failed, d.mp.filesystem.syncfs.Close())
+	if d.mp != nil && !m.sharesFilesystem(d) {
+		failed = append(failed, d.mp.filesystem.close())
 	}
 	if d.lock != nil {
 		failed = append(failed, d.lock.Close())

@@ -175,8 +175,8 @@ func (m *Manager) retire(path string, how Removal) {
 			m.forgetDisk(path)
 		}
 		failed := []error{d.lock.Close()}
-		if !shared && d.mp.filesystem.syncfs != nil {
-			failed = append(failed, d.mp.filesystem.syncfs.Close())
+		if !shared {
+			failed = append(failed, d.mp.filesystem.close())
 		}
 		if err := errors.Join(failed...); err != nil {
 			m.log.Warn("mountpath is not let go cleanly", "mountpath", path, "err", err)

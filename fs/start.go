@@ -109,8 +109,8 @@ func (m *Manager) abandon(c *candidate) {
 		for _, d := range m.state.disks {
 			shared = shared || d.mp.filesystem == c.filesystem
 		}
-		if !shared && c.filesystem.syncfs != nil {
-			_ = c.filesystem.syncfs.Close() // nothing was written through it
+		if !shared {
+			_ = c.filesystem.close() // nothing was written through it
 		}
 		c.filesystem = nil
 	}
