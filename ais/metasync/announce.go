@@ -18,6 +18,7 @@ const (
 	announcePauseMax = 2 * time.Second        //
 	announceFan      = 16                     // calls of one round
 	maxAnnounced     = 1000                   // nodes whose word is kept
+	elsewhereKept    = 30 * time.Second       // how long a node of another lineage is told of
 )
 
 // Signer signs what a node says of itself, and checks what others say.
@@ -131,6 +132,18 @@ func (m *machine) checked(a *announcement, then func(*announcement)) {
 		}
 	}
 	then(a)
+}
+
+// hear is learn of what a node has said here itself. That of a node of another
+// lineage is passed on for a while: where both halves of a cluster were
+// restarted by force, and have other addresses since, they may reach each other
+// and know of each other only through a node that both still find.
+func (m *machine) hear(a *announcement) {
+	m.learn(a)
+	delete(m.history.elsewhere, a.Node.ID)
+	if a.UUID != "" && a.UUID == m.identity.UUID && a.Lineage != "" && a.Lineage != m.identity.Lineage {
+		m.history.elsewhere[a.Node.ID] = &announced{announcement: *a, at: m.now} // in the map: see checked
+	}
 }
 
 // learn keeps where a node of the own lineage is now.
@@ -306,7 +319,7 @@ func (m *machine) announceTo(url string, then func(*announceReply)) {
 			then(nil)
 			return
 		}
-		m.checked(&r.Self, m.learn)
+		m.checked(&r.Self, m.hear)
 		for i := range r.Others {
 			m.checked(&r.Others[i], m.learn)
 		}
@@ -333,12 +346,17 @@ func (m *machine) announces(token uint64, body []byte) {
 		return
 	}
 	m.heardFrom(req.Self.Node.IntraControl.URL)
-	m.checked(&req.Self, m.learn)
+	m.checked(&req.Self, m.hear)
 	r := &announceReply{envelope: m.envelope(), Self: m.ownAnnouncement(), Hint: m.leaderHint()}
 	if req.UUID == m.identity.UUID && req.UUID != "" {
 		r.Active = m.leads() || m.join.state == joined && m.mayTakePart() && !m.stale()
 		for _, id := range slices.Sorted(maps.Keys(m.history.announced)) {
 			if a := m.history.announced[id]; id != req.From && req.Know[id] < a.Incarnation {
+				r.Others = append(r.Others, a.announcement)
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(m.history.elsewhere)) {
+			if a := m.history.elsewhere[id]; id != req.From && m.now.Sub(a.at) < elsewhereKept {
 				r.Others = append(r.Others, a.announcement)
 			}
 		}

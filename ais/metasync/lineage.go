@@ -37,6 +37,7 @@ type history struct {
 	foreign   string // why the node's data does not fit its state, "" if it does
 	signer    Signer
 	announced map[string]*announced // by node id
+	elsewhere map[string]*announced // by node id: what nodes that are of another lineage of this cluster have said here
 	meeting   meeting
 	announce  struct {
 		next  time.Time
@@ -55,7 +56,7 @@ func (m *machine) begin(o *machineOptions) {
 	if origin.Conflict == "" && origin.UUID != "" && origin.UUID == id.UUID {
 		id.Brought = nil // it is written down by now that the data is this cluster's
 	}
-	m.history = history{signer: o.signer, announced: map[string]*announced{}, suspects: map[string]time.Time{}}
+	m.history = history{signer: o.signer, announced: map[string]*announced{}, elsewhere: map[string]*announced{}, suspects: map[string]time.Time{}}
 	switch {
 	case origin.Conflict != "" && !slices.Contains(id.Brought, anyData):
 		m.history.foreign = origin.Conflict
@@ -244,7 +245,7 @@ func (m *machine) rebirth(st *stored, reason error) error {
 	m.ownership, m.lease, m.lookout = ownership{asked: map[string]time.Time{}}, leaseState{}, lookout{}
 	m.history.meeting = meeting{number: m.history.meeting.number + 1}
 	m.history.taking = takingPart{} // what it met was about the node that it was
-	m.history.announced = map[string]*announced{}
+	m.history.announced, m.history.elsewhere = map[string]*announced{}, map[string]*announced{}
 	m.join = joining{state: asking, next: m.now, pause: joinPause}
 	m.alive.answered = time.Time{}
 	return m.restore(st)

@@ -275,3 +275,45 @@ func TestTwoForcedRestarts(t *testing.T) {
 		s.until("one cluster", 60*time.Second, s.converged)
 	}
 }
+
+// TestTwoForcedRestartsThatOnlyAThirdKnows: both halves of a cluster were
+// restarted by force and have moved since. Neither knows where the other is; a
+// node that belongs to neither, and that both call, tells them.
+func TestTwoForcedRestartsThatOnlyAThirdKnows(t *testing.T) {
+	for seed := range uint64(4) {
+		s := newTestSim(t, 170+seed, 3, 0)
+		if seed%2 == 1 {
+			s.trusting()
+		}
+		s.startAll()
+		s.settleVoters(3)
+		lineage := s.primary().lineage()
+		third, a, b := s.nodes[0], s.nodes[1], s.nodes[2]
+		third.kill()
+		s.partition([]*simNode{a}, []*simNode{b})
+		for _, n := range []*simNode{a, b} {
+			if _, err := n.forceRestart(lineage); err != nil {
+				s.fatalf("%s: %v", n.self, err)
+			}
+			n.kill()
+			n.move("elsewhere-" + n.self.ID)
+		}
+		s.heal()
+		a.start()
+		b.start()
+		s.until("both lead", 20*time.Second, func() bool { return len(s.rulers()) == 2 })
+		s.pass(10 * time.Second)
+		if len(s.rulers()) != 2 || s.acquainted(a, b) {
+			s.fatalf("they have found each other without the third: %s and %s", a.describe(), b.describe())
+		}
+		third.start()
+		s.until("one leads", 10*time.Second, func() bool { return len(s.rulers()) == 1 })
+		winner, loser := a, b
+		if winner.m.fencedWhy() != "" {
+			winner, loser = loser, winner
+		}
+		if winner.m.fencedWhy() != "" || !loser.fenced(winner.lineage()) || !third.m.superseded() {
+			s.fatalf("one half should be fenced, and the third: %q, %q and %q", winner.m.fencedWhy(), loser.m.fencedWhy(), third.m.fencedWhy())
+		}
+	}
+}
