@@ -77,7 +77,9 @@ func (w *write) publishSidecar(rec *record) error {
 	}
 	defer w.bucket.gate.RUnlock()
 	path := sidecarPath(w.mp, &w.object, rec.written())
+	w.s.sidecars.add(path)
 	if err := w.s.renameInto(w.mp, w.sidecarWork, path); err != nil {
+		w.s.sidecars.done(path)
 		w.removeWork(&path) // in case it took place all the same
 		return err
 	}

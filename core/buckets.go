@@ -28,6 +28,8 @@ type bucket struct {
 
 	mu   sync.Mutex // serializes changes of dirs
 	dirs atomic.Pointer[[]*bucketDirs]
+
+	judged atomic.Pointer[judged] // sidecars that need not be looked at again
 }
 
 // bucketDirs is a bucket on one mountpath.

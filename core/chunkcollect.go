@@ -23,21 +23,20 @@ type Collected struct {
 	Bytes int64
 }
 
-// CollectChunks removes what crashes have left of chunked objects and of
-// uploads in a bucket: chunks and manifests that no record refers to and that
-// belong to no upload. A file goes if an earlier process has left it, or if it
+// CollectGarbage removes what crashes have left in a bucket: sidecars, chunks and
+// manifests that no record refers to and that belong to no upload. A file goes if an earlier process has left it, or if it
 // was last changed more than age ago; what is in use stays. An upload that was
 // begun and neither completed nor aborted is not garbage, however old it is.
 //
 // While a mountpath that the node knows is out of use or leaves, nothing is
-// removed, because the records that refer to the chunks may lie there. Of one
+// removed, because the records that refer to them may lie there. Of one
 // that is not known any more, because it was detached for example, the same is
 // true, and it may come back: what is older than its leave stays for good. It
 // works at most half of the time, so that requests come first.
 //
 // Errors: 404 no such bucket; 500 I/O; 503 a mountpath is busy. What was removed
 // before an error is counted.
-func (s *Store) CollectChunks(ctx context.Context, bck wire.Bck, props *meta.Bprops, age time.Duration) (Collected, error) {
+func (s *Store) CollectGarbage(ctx context.Context, bck wire.Bck, props *meta.Bprops, age time.Duration) (Collected, error) {
 	b := s.bucket(bck, props)
 	if b == nil {
 		return Collected{}, apierr.BucketNotFound(bck)
@@ -46,26 +45,35 @@ func (s *Store) CollectChunks(ctx context.Context, bck wire.Bck, props *meta.Bpr
 		s: s, ctx: ctx, bucket: b, props: props, set: s.options.FS.Available(),
 		before: max(s.options.Clock().Add(-age).UnixNano(), s.started), since: s.options.FS.LastLeft(),
 	}
+	if last := b.judged.Load(); last != nil && last.set == c.set {
+		c.judged = last.until
+	}
 	groups, err := c.groups()
 	if err != nil {
 		return c.done, err
 	}
 	for _, group := range groups { // so that memory does not grow with the bucket
 		if !c.allThere() {
-			break
+			return c.done, nil
 		}
 		began := time.Now()
 		if err := c.collectGroup(group); err != nil {
+			return c.done, err
+		}
+		if err := c.collectSidecars(group); err != nil {
 			return c.done, err
 		}
 		if err := pause(ctx, time.Since(began)); err != nil {
 			return c.done, err
 		}
 	}
+	if !c.undecided && c.allThere() {
+		b.judged.Store(&judged{set: c.set, until: c.before})
+	}
 	return c.done, nil
 }
 
-// collection is one call of CollectChunks.
+// collection is one call of CollectGarbage.
 type collection struct {
 	s      *Store
 	ctx    context.Context
@@ -76,8 +84,11 @@ type collection struct {
 	since  int64     // ns: what was written before stays
 	done   Collected
 
+	judged    int64 // ns: sidecars that did not change later are in use
+	undecided bool  // of a sidecar it could not be told
+
 	walked  bool
-	live    map[string]bool // upload ids in records, once walked
+	live    map[string]bool // upload ids in records, and stamps of sidecars, once walked
 	certain bool            // all records could be read
 }
 
@@ -93,11 +104,11 @@ func (c *collection) allThere() bool {
 }
 
 // groups returns the first digits of the hashes of all names that may have
-// chunks. Most buckets have none.
+// chunks or sidecars. Most buckets have none.
 func (c *collection) groups() ([]string, error) {
 	var all []string
 	for _, mp := range c.set.All() {
-		for _, content := range [...]string{fsys.ContentManifest, fsys.ContentChunk} {
+		for _, content := range [...]string{fsys.ContentManifest, fsys.ContentChunk, fsys.ContentSidecar} {
 			err := c.s.withSlot(mp, nil, func() error {
 				names, err := c.s.namesIn(mp, mp.BucketDir(c.bucket.bck, content), nil)
 				all = append(all, names...)
@@ -137,7 +148,7 @@ func (c *collection) collectGroup(group string) error {
 			dir := mp.BucketDir(c.bucket.bck, content) + "/" + group
 			err := c.s.withSlot(mp, nil, func() error { return c.gather(mp, content, dir, found) })
 			if err != nil {
-				return mp.IOError("collect chunks of "+c.bucket.bck.String(), err)
+				return mp.IOError("collect garbage of "+c.bucket.bck.String(), err)
 			}
 		}
 	}
@@ -314,7 +325,7 @@ func (c *collection) unlink(f *suspectFile, held *fsys.Mountpath) error {
 }
 
 // walk reads the records of all files of the bucket, for chunks of which no
-// manifest says whose they are. It is rare: a crash in the midst of a write, or
+// manifest says whose they are, and sidecars that cannot be read. It is rare: a crash in the midst of a write, or
 // a lost manifest.
 func (c *collection) walk() error {
 	if c.walked {
@@ -335,7 +346,7 @@ func (c *collection) walk() error {
 			return c.walkVersions(mp)
 		})
 		if err != nil {
-			return mp.IOError("collect chunks of "+c.bucket.bck.String(), err)
+			return mp.IOError("collect garbage of "+c.bucket.bck.String(), err)
 		}
 	}
 	c.certain = c.certain && c.s.indexing.moves.Load() == moves
@@ -376,13 +387,18 @@ func (c *collection) walkVersions(mp *fsys.Mountpath) error {
 	})
 }
 
-// note takes note of the upload id in a record. One that cannot be read may
+// note takes note of the upload id and the sidecar of a record. One that cannot be read may
 // have any.
 func (c *collection) note(rec *record, found bool, err error) {
 	switch {
 	case err != nil:
 		c.certain = false
-	case found && rec.chunks.upload != "":
-		c.live[strings.Clone(rec.chunks.upload)] = true
+	case found:
+		if rec.chunks.upload != "" {
+			c.live[strings.Clone(rec.chunks.upload)] = true
+		}
+		if rec.sidecar {
+			c.live[rec.written().fileSuffix()] = true
+		}
 	}
 }

@@ -43,11 +43,11 @@ func TestCollection(t *testing.T) {
 		}
 	}
 	all := len(r.files())
-	if c, err := r.store.CollectChunks(ctx, r.bck, r.props, time.Hour); err != nil || c.Files != 0 || len(r.files()) != all {
+	if c, err := r.store.CollectGarbage(ctx, r.bck, r.props, time.Hour); err != nil || c.Files != 0 || len(r.files()) != all {
 		t.Errorf("young files: %+v, %v", c, err)
 	}
 	r.restart() // what an earlier process has left needs not be old
-	c, err := r.store.CollectChunks(ctx, r.bck, r.props, time.Hour)
+	c, err := r.store.CollectGarbage(ctx, r.bck, r.props, time.Hour)
 	if err != nil || c.Files != all-kept || c.Bytes < gone.Size-int64(len(newParts[0])) {
 		t.Errorf("%+v, %v, want %d files", c, err, all-kept)
 	}
@@ -62,12 +62,12 @@ func TestCollection(t *testing.T) {
 	if _, err := r.tryComplete("o", id, 1, 2); err != nil {
 		t.Error(err)
 	}
-	if _, err := r.store.CollectChunks(ctx, r.bck, r.bmd.Buckets(nil)[0].Props.Clone(), -1e9); err != nil {
+	if _, err := r.store.CollectGarbage(ctx, r.bck, r.bmd.Buckets(nil)[0].Props.Clone(), -1e9); err != nil {
 		t.Error(err)
 	}
 	props := r.props.Clone()
 	props.BID++
-	if _, err := r.store.CollectChunks(ctx, r.bck, props, 0); apierr.StatusOf(err) != 404 {
+	if _, err := r.store.CollectGarbage(ctx, r.bck, props, 0); apierr.StatusOf(err) != 404 {
 		t.Errorf("another incarnation of the bucket: %v", err)
 	}
 }
@@ -82,7 +82,7 @@ func TestDamagedRecordKeepsChunks(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The chunks are there, and no manifest says whose they are.
-	if c, err := r.store.CollectChunks(context.Background(), r.bck, r.props, -1e9); err != nil || c.Files != 0 {
+	if c, err := r.store.CollectGarbage(context.Background(), r.bck, r.props, -1e9); err != nil || c.Files != 0 {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, _, err := r.tryGet("o"); statusOf(err) != 500 || !errors.Is(err, errRecordDamaged) {
@@ -206,13 +206,13 @@ func TestCollectionWaitsForMountpaths(t *testing.T) {
 	if err := r.fs.Remove(gone, fs.Disable, false); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := r.store.CollectChunks(ctx, r.bck, r.props, -time.Second); err != nil || c.Files != 0 {
+	if c, err := r.store.CollectGarbage(ctx, r.bck, r.props, -time.Second); err != nil || c.Files != 0 {
 		t.Errorf("with a mountpath out of use: %+v, %v", c, err)
 	}
 	if err := r.fs.Enable(gone, nil); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := r.store.CollectChunks(ctx, r.bck, r.props, -time.Second); err != nil || c.Files != 3 {
+	if c, err := r.store.CollectGarbage(ctx, r.bck, r.props, -time.Second); err != nil || c.Files != 3 {
 		t.Errorf("with all mountpaths: %+v, %v", c, err)
 	}
 	for _, name := range names {
@@ -238,7 +238,7 @@ func TestCollectionSparesWhatADetachedDiskMayNeed(t *testing.T) {
 	}
 	r.garbage("later")
 	for range 2 {
-		if c, err := r.store.CollectChunks(ctx, r.bck, r.props, -time.Second); err != nil || c.Files > 3 {
+		if c, err := r.store.CollectGarbage(ctx, r.bck, r.props, -time.Second); err != nil || c.Files > 3 {
 			t.Errorf("after a mountpath was detached: %+v, %v", c, err)
 		}
 		r.restart()
@@ -263,7 +263,7 @@ func TestCollectionSparesWhatIsInUse(t *testing.T) {
 	}})
 	collect := func() {
 		t.Helper()
-		if c, err := r.store.CollectChunks(ctx, r.bck, r.props, -time.Second); err != nil || c.Files != 0 {
+		if c, err := r.store.CollectGarbage(ctx, r.bck, r.props, -time.Second); err != nil || c.Files != 0 {
 			t.Errorf("%+v, %v", c, err)
 		}
 	}
@@ -312,14 +312,14 @@ func TestCollectionEnds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{root: memoryDir(t)})
 	r.put("o", "content")
-	if c, err := r.store.CollectChunks(context.Background(), r.bck, r.props, -time.Second); err != nil || c.Files != 0 {
+	if c, err := r.store.CollectGarbage(context.Background(), r.bck, r.props, -time.Second); err != nil || c.Files != 0 {
 		t.Errorf("%+v, %v", c, err)
 	}
 	r.garbage("p")
 	r.restart()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if c, err := r.store.CollectChunks(ctx, r.bck, r.props, -time.Second); !errors.Is(err, context.Canceled) || c.Files != 0 {
+	if c, err := r.store.CollectGarbage(ctx, r.bck, r.props, -time.Second); !errors.Is(err, context.Canceled) || c.Files != 0 {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

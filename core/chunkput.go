@@ -234,6 +234,9 @@ func (w *write) attachManifest(ctx context.Context) error {
 
 // named notes that the work files have their names.
 func (w *write) named() {
+	if w.sidecarWork != "" {
+		w.s.sidecars.done(w.sidecarWork)
+	}
 	w.work, w.sidecarWork = "", ""
 	if w.chunks != nil {
 		w.chunks.kept = true

@@ -122,28 +122,55 @@ func (w *write) prepare(ctx, flushing context.Context) (before existing, rec rec
 }
 
 // fileOf makes the work file of a body in memory, and sets its record. On a full
-// disk one without content takes a spare file.
+// disk one without content takes a spare file, and what else it needs from the
+// reserve.
 func (w *write) fileOf(ctx context.Context, rec *record, flush bool) error {
-	err := w.materialize()
-	if err == nil {
-		err = w.attach(ctx, rec, flush)
+	begin := func() error {
+		if err := w.materialize(); err != nil {
+			return err
+		}
+		return w.attach(ctx, rec, flush)
 	}
-	if err == nil || w.spare || !rec.kind.IsDeleted() || !fsys.IsNoSpace(err) || errors.Is(err, fsys.ErrFlushFailed) {
+	err := begin()
+	if !w.needsRoom(rec, err) {
 		return err
 	}
+	if !w.spare {
+		w.giveUpFile()
+		w.spare = true
+		if path, file, none := w.mp.TakeSpare(); none == nil {
+			w.home, w.work, w.file = w.mp, path, file
+			err = w.attach(ctx, rec, flush)
+		}
+	}
+	return w.withReserve(rec, err, func() error {
+		w.giveUpFile()
+		return begin()
+	})
+}
+
+// needsRoom tells that a step of a delete has failed because the disk is full.
+func (w *write) needsRoom(rec *record, err error) bool {
+	return err != nil && rec.kind.IsDeleted() && fsys.IsNoSpace(err) && !errors.Is(err, fsys.ErrFlushFailed)
+}
+
+// withReserve has a step of a delete, which has returned an error, tried again for
+// as long as it is space that it lacks and the mountpath has something in reserve.
+func (w *write) withReserve(rec *record, err error, step func() error) error {
+	for w.needsRoom(rec, err) && w.mp.ReleaseReserve() {
+		err = step()
+	}
+	return err
+}
+
+// giveUpFile lets go of a work file for which there was no room.
+func (w *write) giveUpFile() {
 	if w.file != nil {
 		_ = w.file.Close() // of a file that is given up
 		w.file = nil
 	}
 	w.discardSidecar()
 	w.removeWork(&w.work)
-	w.spare = true
-	path, file, none := w.mp.TakeSpare()
-	if none != nil {
-		return err
-	}
-	w.home, w.work, w.file = w.mp, path, file
-	return w.attach(ctx, rec, flush)
 }
 
 // sameAs tells that a name did not change between two looks.

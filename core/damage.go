@@ -157,7 +157,12 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 			s.log.Warn("sidecar of a quarantined object stays", "object", o.Cname(), "path", sidecar, "err", err)
 		}
 	}
-	if errors.Is(finding, errRecordDamaged) {
+	if errors.Is(finding, errRecordDamaged) { // nobody knows which it referred to
+		for _, b := range s.straySidecarsHere(o) {
+			if err := s.system.Rename(b.Path, filepath.Join(dir, filepath.Base(b.Path))); err != nil && !isNotExist(err) {
+				s.log.Warn("a sidecar of a quarantined object stays", "object", o.Cname(), "path", b.Path, "err", err)
+			}
+		}
 		s.quarantineChunks(o, filepath.Base(dir))
 	}
 	s.explain(dir, why{

@@ -168,7 +168,14 @@ func (s *Store) removeAll(ctx context.Context, o *object, now *existing) error {
 		}
 	}
 	if last != nil {
-		return s.removeOther(ctx, last, o.Props.SyncWrites())
+		if err := s.removeOther(ctx, last, o.Props.SyncWrites()); err != nil {
+			return err
+		}
+	}
+	if now.rec.sidecar { // others that writes have left go along
+		for _, b := range s.straySidecarsHere(o) {
+			s.unlinkGarbage(o, b.Path)
+		}
 	}
 	return nil
 }
@@ -208,5 +215,6 @@ func (s *Store) remove(ctx context.Context, o *object, now *existing) error {
 	noted.gone()
 	now.older = "" // gone already; what is left are sidecars
 	s.removeSidecars(o, now)
+	o.mp.FillSpares() // there may be more space than before
 	return nil
 }

@@ -338,3 +338,67 @@ func TestDeletesThatLeaveSomethingOnAFullDisk(t *testing.T) {
 		t.Errorf("a new object in the place of a tombstone: %v", err)
 	}
 }
+
+// As many deletes in a row as anybody likes, whatever they leave behind, and
+// whoever takes what they free: a record that fits no attribute needs a sidecar,
+// the first delete marker of a name directories.
+func TestDeletesInARowOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	d := newFullDisk(t, marksOff)
+	long := strings.Repeat("n", 250) + "/" + strings.Repeat(strings.Repeat("m", 200)+"/", 14) // fits no attribute
+	const many = 1500
+	for i := range many {
+		if err := d.put(fmt.Sprint("o", i), 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const few = 4
+	for i := range few {
+		for _, name := range []string{fmt.Sprint(long, i), fmt.Sprint("kept", i)} {
+			if err := d.put(name, 100); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	d.fs.Available().Paths[0].FillSpares()
+	d.fill()
+	fullAgain := func() { d.system.SetSize("/disk1", d.system.Used("/disk1")) } // what is freed is taken at once
+	for i := range few {
+		if _, err := d.store.Bury(ctx, d.key(fmt.Sprint(long, i))); err != nil {
+			t.Errorf("tombstone %d with a sidecar: %v", i, err)
+		}
+		fullAgain()
+		if i > 1 {
+			continue // a delete that frees nothing lives on the reserve alone
+		}
+		if _, err := d.store.PutDeleteMarker(ctx, d.key(fmt.Sprint("kept", i)), KeepVersion); err != nil {
+			t.Errorf("delete marker %d: %v", i, err)
+		}
+		fullAgain()
+	}
+	for i := range many {
+		var err error
+		if name := d.key(fmt.Sprint("o", i)); i%2 == 0 {
+			err = d.store.Delete(ctx, name)
+		} else {
+			_, err = d.store.Bury(ctx, name)
+		}
+		if err != nil {
+			t.Fatalf("delete %d: %v", i, err)
+		}
+		fullAgain()
+	}
+	// The reserve is there again when there is space, for the next time.
+	d.system.SetSize("/disk1", fullDiskSize)
+	if err := d.store.Delete(ctx, d.key("fill0")); err != nil {
+		t.Error(err)
+	}
+	fullAgain()
+	if _, err := d.store.PutDeleteMarker(ctx, d.key(fmt.Sprint("kept", few-1)), KeepVersion); err != nil {
+		t.Errorf("delete marker after there was space: %v", err)
+	}
+	if n, err := d.read(fmt.Sprint("kept", 2)); err != nil || n != 100 {
+		t.Errorf("an object that was not deleted: %d bytes, %v", n, err)
+	}
+}

@@ -187,7 +187,7 @@ func TestUploadsOfHardNames(t *testing.T) {
 			}
 		}
 		r.restart()
-		if _, err := r.store.CollectChunks(context.Background(), r.bck, r.props, -1e9); err != nil {
+		if _, err := r.store.CollectGarbage(context.Background(), r.bck, r.props, -1e9); err != nil {
 			rt.Fatal(err)
 		}
 		for i, name := range names {

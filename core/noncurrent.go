@@ -359,6 +359,7 @@ func (s *Store) removeNoncurrent(ctx context.Context, v *noncurrent, durable boo
 		return err
 	}
 	s.removeGeneration(&v.at, &existing{found: true, rec: v.rec, path: v.path})
+	v.at.mp.FillSpares() // there may be more space than before
 	return nil
 }
 

@@ -357,6 +357,9 @@ func (w *write) discardSidecar() {
 		_ = w.sidecarFile.Close() // of a file that is given up
 		w.sidecarFile = nil
 	}
+	if w.sidecarWork != "" {
+		w.s.sidecars.done(w.sidecarWork)
+	}
 	w.removeWork(&w.sidecarWork)
 }
 

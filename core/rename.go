@@ -29,7 +29,8 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	}
 	noted := &w.noted
 	defer noted.settle()
-	if err := w.settleReplaced(ctx, now, noted); err != nil {
+	settle := func() error { return w.settleReplaced(ctx, now, noted) }
+	if err := w.withReserve(rec, settle(), settle); err != nil {
 		return err
 	}
 	path, err := w.rename(ctx, now, rec)
@@ -63,9 +64,7 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	if rec.flags&flagVersioned == 0 {
 		w.removeNulls(ctx, rec)
 	}
-	if w.spare {
-		w.mp.FillSpares() // there is more space than before
-	}
+	w.mp.FillSpares() // there may be more space than before
 	return nil
 }
 
@@ -85,7 +84,8 @@ func (w *write) rename(ctx context.Context, now *existing, rec *record) (path st
 		if rec.place == PlaceEscaped {
 			path = w.escapedPath()
 		}
-		if err := w.renameTo(path, rec.place); err == nil {
+		rename := func() error { return w.renameTo(path, rec.place) }
+		if err := w.withReserve(rec, rename(), rename); err == nil {
 			w.named()
 			return path, nil
 		} else if rec.place != PlacePlain || !fsys.IsNameProblem(err) {

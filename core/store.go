@@ -37,6 +37,7 @@ type Store struct {
 	indexing *indexing
 
 	generations *generations
+	sidecars    sidecarsUnderWay
 	inPlace     inPlace // chunked objects that are damaged
 	uploads     *uploadTable
 	untold      untold

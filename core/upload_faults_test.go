@@ -126,7 +126,7 @@ func chunkFaultRun(t *testing.T, r *rig, sys *faultfs.System, op *chunkOperation
 		checkChunks(t, r, op, err, where)
 		r.restart()
 		checkChunks(t, r, op, err, "after a restart, "+where)
-		if _, err := r.store.CollectChunks(context.Background(), r.bck, r.props, -1e9); err != nil {
+		if _, err := r.store.CollectGarbage(context.Background(), r.bck, r.props, -1e9); err != nil {
 			t.Errorf("collection: %v, %s", err, where)
 		}
 		checkChunks(t, r, op, err, "after a collection, "+where)
@@ -200,7 +200,7 @@ func clean(t *testing.T, r *rig) {
 	if err := r.store.Delete(context.Background(), r.key("o")); err != nil && statusOf(err) != 404 {
 		t.Fatal(err)
 	}
-	if _, err := r.store.CollectChunks(context.Background(), r.bck, r.props, -1e9); err != nil {
+	if _, err := r.store.CollectGarbage(context.Background(), r.bck, r.props, -1e9); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range r.files("/.$deleted/") {

@@ -19,7 +19,7 @@ const (
 )
 
 // collectGarbage starts to remove, after the start and then every hour, what
-// crashes have left of chunked objects and of uploads.
+// crashes have left: sidecars, and files of chunked objects and of uploads.
 func (t *Target) collectGarbage(s *startup.Settings) (stop func()) {
 	every := collectFirst
 	return s.Every(func(*config.Cluster) time.Duration { return every }, func() {
@@ -39,7 +39,7 @@ func (t *Target) collect(age time.Duration) (known bool) {
 	var removed core.Collected
 	var failed error
 	for _, bucket := range view.BMD.Buckets(nil) {
-		c, err := t.store.CollectChunks(t.ctx, bucket.Bck, bucket.Props, age)
+		c, err := t.store.CollectGarbage(t.ctx, bucket.Bck, bucket.Props, age)
 		removed.Files += c.Files
 		removed.Bytes += c.Bytes
 		if t.ctx.Err() != nil {
