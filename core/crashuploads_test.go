@@ -206,7 +206,7 @@ func (m *crashMachine) compareUploads(holds map[string]*crashVersion, powerless 
 }
 
 func (m *crashMachine) collectChunks() error {
-	if _, err := m.store.CollectChunks(context.Background(), m.bck, m.props, -1e9); err != nil {
+	if _, err := m.store.CollectGarbage(context.Background(), m.bck, m.props, -1e9); err != nil {
 		return failf("the collection of chunks fails: %v", err)
 	}
 	return nil

@@ -43,7 +43,7 @@ func TestUploadWhoseObjectWasReplaced(t *testing.T) {
 				}
 			}
 			for range 2 {
-				if _, err := r.store.CollectChunks(ctx, r.bck, r.props, -1e9); err != nil {
+				if _, err := r.store.CollectGarbage(ctx, r.bck, r.props, -1e9); err != nil {
 					t.Fatal(err)
 				}
 			}
