@@ -30,6 +30,7 @@ type upload struct {
 	gate       uploadGate
 	publishing chan struct{}
 	ended      bool
+	aborting   bool // its file is removed, maybe not for good: all it takes is another abort
 
 	mu    sync.Mutex // for what follows
 	parts map[int]*storedPart
@@ -304,7 +305,7 @@ func (s *Store) ListParts(ctx context.Context, key Key, id string) ([]Part, erro
 		return nil, err
 	}
 	defer u.gate.leave(false)
-	if u.ended {
+	if u.over() {
 		return nil, noUpload(&o, id)
 	}
 	u.mu.Lock()
@@ -339,7 +340,12 @@ func (s *Store) AbortUpload(ctx context.Context, key Key, id string) error {
 	// First what makes the parts an upload: after a crash it must not come
 	// back with fewer of them.
 	for _, mp := range s.options.FS.Available().All() {
-		if err := s.withSlot(mp, nil, func() error { return s.endUpload(context.WithoutCancel(ctx), mp, &o, id) }); err != nil {
+		err := s.withSlot(mp, nil, func() error {
+			removed, err := s.endUpload(context.WithoutCancel(ctx), mp, &o, id)
+			u.aborting = u.aborting || removed
+			return err
+		})
+		if err != nil {
 			return s.partError(&o, mp, err)
 		}
 	}
@@ -348,21 +354,26 @@ func (s *Store) AbortUpload(ctx context.Context, key Key, id string) error {
 	return nil
 }
 
+// over tells that no further step may be done with an upload but its abort.
+func (u *upload) over() bool { return u.ended || u.aborting }
+
 // endUpload removes the file of an upload from a mountpath, durably if it has to
-// be: also where an earlier attempt has removed it and could not flush that.
-func (s *Store) endUpload(ctx context.Context, mp *fsys.Mountpath, o *object, id string) error {
+// be: also where an earlier attempt has removed it and could not flush that. It
+// tells whether there was a file that is gone now.
+func (s *Store) endUpload(ctx context.Context, mp *fsys.Mountpath, o *object, id string) (removed bool, err error) {
 	path := uploadPath(mp, o, id)
 	dir := filepath.Dir(path)
-	err := s.system.Unlink(path)
+	err = s.system.Unlink(path)
 	if err != nil && !isNotExist(err) {
 		mp.Filesystem().Doubt(dir) // it may have taken place all the same
-		return err
+		return false, err
 	}
-	if !o.Props.SyncWrites() || err != nil && !mp.Filesystem().Doubtful(dir) {
-		return nil
+	removed = err == nil
+	if !o.Props.SyncWrites() || !removed && !mp.Filesystem().Doubtful(dir) {
+		return removed, nil
 	}
 	if err := mp.Filesystem().Flush(ctx, fsys.FlushRequest{Dirs: []string{dir}}); err != nil && !isNotExist(err) {
-		return err
+		return removed, err
 	}
-	return nil
+	return removed, nil
 }

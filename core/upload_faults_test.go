@@ -230,6 +230,12 @@ func TestAbortAfterAFailedFlush(t *testing.T) {
 	if err := abort(); statusOf(err) != 500 {
 		t.Errorf("not durable: %v", err)
 	}
+	if err := r.tryPart("o", id, 2, "late"); statusOf(err) != 404 {
+		t.Errorf("a part of an upload of which nothing would be left: %v", err)
+	}
+	if _, err := r.store.ListParts(context.Background(), r.key("o"), id); statusOf(err) != 404 {
+		t.Errorf("list: %v", err)
+	}
 	system.Reset()
 	if err := abort(); err != nil {
 		t.Errorf("another try: %v", err)

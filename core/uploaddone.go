@@ -59,7 +59,7 @@ func (s *Store) CompleteUpload(ctx context.Context, key Key, id string, opts Com
 		return Attrs{}, err
 	}
 	defer u.gate.leave(true)
-	if u.ended {
+	if u.over() {
 		return Attrs{}, noUpload(&o, id)
 	}
 	parts, err := u.choose(&o, &opts)

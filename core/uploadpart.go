@@ -166,7 +166,7 @@ func (u *upload) add(ctx context.Context, p *partFile, inOrder bool) error {
 		return err
 	}
 	defer u.gate.leave(false)
-	if u.ended {
+	if u.over() {
 		return noUpload(p.o, u.id)
 	}
 	replaced, err := u.publish(ctx, p, inOrder)
