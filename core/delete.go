@@ -151,6 +151,11 @@ func (s *Store) removeAll(ctx context.Context, o *object, now *existing) error {
 		return err
 	}
 	newest := now.newest()
+	if newest != nil {
+		if err := s.removeHiddenNulls(ctx, o, newest, o.Props.SyncWrites()); err != nil {
+			return err
+		}
+	}
 	var last *other
 	for i := range now.others {
 		other := &now.others[i]

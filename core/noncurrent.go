@@ -164,6 +164,11 @@ func (w *write) settleReplaced(ctx context.Context, now *existing, noted *noted)
 		return nil
 	}
 	if !w.keeps(&e.rec) {
+		if w.opts.Keep == KeepVersion { // a tombstone, which the new generation does not stand for
+			if err := w.s.removeHiddenNulls(ctx, &w.object, &e.rec, w.sync); err != nil {
+				return err
+			}
+		}
 		return w.s.dropSecondName(ctx, at, e.rec.stamp, w.sync)
 	}
 	if at.mp == w.mp {
@@ -323,6 +328,16 @@ func (w *write) removeNulls(ctx context.Context, rec *record) {
 	if err := w.s.removeNullsBefore(ctx, &w.object, rec.stamp, false); err != nil {
 		w.s.log.Warn("a replaced null version stays until cleanup", "object", w.Cname(), "err", err)
 	}
+}
+
+// removeHiddenNulls is called before the newest generation of a name goes: null
+// versions that it has replaced, and that could not be removed, must not come
+// to light.
+func (s *Store) removeHiddenNulls(ctx context.Context, o *object, newest *record, durable bool) error {
+	if newest.flags&flagVersioned != 0 {
+		return nil
+	}
+	return s.removeNullsBefore(ctx, o, newest.stamp, durable)
 }
 
 // removeNullsBefore removes the noncurrent null versions that are older than a
