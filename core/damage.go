@@ -146,7 +146,8 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 		}
 		noted.trust()
 	}
-	noted.versions = filepath.Dir(path) == o.versionsDir()
+	// A current generation may have hidden null versions.
+	noted.versions = o.dirs.mayHoldVersions(o.Bck)
 	defer noted.settle() // the other place may hold one as well
 	if err := s.system.Rename(path, filepath.Join(dir, "data")); err != nil {
 		_ = s.system.Rmdir(dir) // else it counts as an entry

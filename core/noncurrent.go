@@ -327,6 +327,19 @@ func (s *Store) unlinkVersion(ctx context.Context, at *object, path string, stam
 func (w *write) removeNulls(ctx context.Context, rec *record) {
 	if err := w.s.removeNullsBefore(ctx, &w.object, rec.stamp, false); err != nil {
 		w.s.log.Warn("a replaced null version stays until cleanup", "object", w.Cname(), "err", err)
+		again := w.s.announce(&w.object, false)
+		again.doubtNulls(rec)
+		again.settle()
+	}
+}
+
+// doubtNulls is called when a write failed that may have taken effect, or could
+// not remove the null versions it has replaced. If it is a null version itself
+// they are garbage from now on, and must leave the index with it: a later
+// generation would bring them to light there.
+func (n *noted) doubtNulls(rec *record) {
+	if rec.flags&flagVersioned == 0 && n.o.dirs.mayHoldVersions(n.o.Bck) {
+		n.versions = true
 	}
 }
 

@@ -35,6 +35,7 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	}
 	path, err := w.rename(ctx, now, rec)
 	if err != nil {
+		noted.doubtNulls(rec)
 		return err
 	}
 	if w.sync {
@@ -47,6 +48,7 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 			err = w.mp.Filesystem().Flush(ctx, request)
 		}
 		if err != nil {
+			noted.doubtNulls(rec)
 			w.s.verifyAfterFailedFlush(&w.object, err)
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/fs/faultfs"
 )
@@ -170,6 +171,56 @@ func (r *rig) killIndexes(change func()) {
 		}
 	}
 	r.open()
+}
+
+// TestReplacedNullsThatStay: a null version that its successor could not remove
+// is seen neither in the files nor in the index, whatever becomes current after.
+func TestReplacedNullsThatStay(t *testing.T) {
+	t.Parallel()
+	for _, durability := range []struct {
+		name  string
+		props func(*meta.Bprops)
+	}{{"none", nil}, {"sync", durable}} {
+		for _, fault := range []faultfs.Fault{
+			{Op: faultfs.OpRename, Path: "/@ais/", Late: true},
+			{Op: faultfs.OpUnlink, Path: "/%ov/"},
+			{Op: faultfs.OpUnlink, Path: "/%ov/", Late: true},
+			{Op: faultfs.OpReadDir, Path: "/%ov/"},
+			{Op: faultfs.OpGetXattr, Path: "/%ov/"},
+			{Op: faultfs.OpSyncDir, Path: "/@ais/"},
+		} {
+			for nth := 1; nth <= 3; nth++ {
+				t.Run(fmt.Sprintf("%s/%v %d late %v", durability.name, fault.Op, nth, fault.Late), func(t *testing.T) {
+					t.Parallel()
+					replacedNullsThatStay(t, durability.props, fault, nth)
+				})
+			}
+		}
+	}
+}
+
+func replacedNullsThatStay(t *testing.T, props func(*meta.Bprops), fault faultfs.Fault, nth int) {
+	sys := faultfs.New(nil)
+	r := newRig(t, rigOptions{root: memoryDir(t), system: sys, props: props})
+	put := func(k Keep) {
+		t.Helper()
+		if _, err := r.tryPut("o", "x", PutOptions{Size: 1, Keep: k, SkipVC: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(KeepNull)
+	put(KeepVersion)
+	put(KeepVersion)
+	r.indexed()
+	fault.Err, fault.Nth = unix.EIO, nth
+	sys.Inject(fault)
+	_, _ = r.store.PutDeleteMarker(t.Context(), r.key("o"), KeepNull)
+	sys.Heal()
+	for range 2 {
+		put(KeepVersion)
+		r.indexed()
+		r.sameVersions(t)
+	}
 }
 
 // TestVersionsByHand: files of versions that were changed while nobody looked
