@@ -196,6 +196,7 @@ func (m *crashMachine) compareUploads(holds map[string]*crashVersion, powerless 
 	left := m.uploads[:0]
 	for _, u := range m.uploads {
 		if state := m.model.only(u.upload()); u.id != "" && !state.absent {
+			u.aborted = false // an abort that a crash cut short has not taken place
 			left = append(left, u)
 		} else if err := m.noFilesOf(u); err != nil {
 			return err

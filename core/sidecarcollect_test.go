@@ -60,6 +60,25 @@ func (r *rig) strays() (used int) {
 	return len(inUse)
 }
 
+// untilFilesAreNewer returns when files that are written are newer than the start
+// of the store: their clock lags behind by some milliseconds, and what seems to
+// be older than the mountpaths is not collected.
+func (r *rig) untilFilesAreNewer() {
+	r.tb.Helper()
+	for probe := filepath.Join(filepath.Dir(r.dirs[0]), "probe"); ; {
+		if err := os.WriteFile(probe, nil, 0o644); err != nil {
+			r.tb.Fatal(err)
+		}
+		info, err := os.Stat(probe)
+		if err != nil {
+			r.tb.Fatal(err)
+		}
+		if info.ModTime().UnixNano() > r.store.started {
+			return
+		}
+	}
+}
+
 func (r *rig) wantSidecarsInUse(when string, want int) {
 	r.tb.Helper()
 	if found := r.sidecars(); len(found) != want {
@@ -86,15 +105,7 @@ func (r *rig) collect(age time.Duration) (int, error) {
 func TestLeftSidecarsAreCollected(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{mountpaths: 2, props: durable, store: walking})
-	for probe := filepath.Join(filepath.Dir(r.dirs[0]), "probe"); ; { // the clock of files lags behind
-		if err := os.WriteFile(probe, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		info, err := os.Stat(probe)
-		if err != nil || info.ModTime().UnixNano() > r.store.started {
-			break
-		}
-	}
+	r.untilFilesAreNewer()
 	used := r.strays()
 	all := len(r.sidecars())
 	if n, err := r.collect(time.Hour); n != 0 || err != nil || len(r.sidecars()) != all {
@@ -123,6 +134,7 @@ func TestFaultAtEveryCallOfACollectionOfSidecars(t *testing.T) {
 	t.Parallel()
 	sys := faultfs.New(nil)
 	r := newRig(t, rigOptions{mountpaths: 2, props: durable, store: walking, system: sys})
+	r.untilFilesAreNewer()
 	for n, fired := 1, true; fired; n += 3 {
 		used := r.strays()
 		r.restart()
