@@ -305,6 +305,9 @@ var crashMutations = []struct {
 // TestCrashMutations gets durability wrong on purpose, and looks how many
 // sequences it takes to find that.
 func TestCrashMutations(t *testing.T) {
+	if testing.Short() {
+		t.Skip("searches thousands of sequences: the whole tests do, those with the race detector need not")
+	}
 	const most = 3000
 	for _, mutation := range crashMutations {
 		t.Run(mutation.name, func(t *testing.T) {
