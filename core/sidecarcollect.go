@@ -47,8 +47,9 @@ func (u *sidecarsUnderWay) has(path string) bool {
 
 // straySidecars returns the sidecars among what belongs to a name to which no
 // record refers and that no write is about to use. certain is false if a record
-// cannot be read: it may refer to any. The exclusive name lock must be held.
-func (s *Store) straySidecars(all []Belonging) (strays []Belonging, certain bool) {
+// cannot be read: it may refer to any. The exclusive name lock must be held, and
+// a slot of the mountpath of o.
+func (s *Store) straySidecars(o *object, all []Belonging) (strays []Belonging, certain bool) {
 	used := map[Stamp]bool{}
 	for i := range all {
 		switch b := &all[i]; b.Kind {
@@ -62,11 +63,66 @@ func (s *Store) straySidecars(all []Belonging) (strays []Belonging, certain bool
 		}
 	}
 	for _, b := range all {
-		if b.Kind == BelongsSidecar && !used[b.Stamp] && !s.sidecars.has(b.Path) {
+		if b.Kind != BelongsSidecar || used[b.Stamp] || s.sidecars.has(b.Path) {
+			continue
+		}
+		referred := false
+		err := s.withSlot(b.Mountpath, o.mp, func() (err error) {
+			referred, err = s.refersToSidecar(o.on(b.Mountpath), b.Stamp)
+			return err
+		})
+		if err != nil {
+			s.log.Warn("it is not known which sidecars a name has", "object", o.Cname(), "err", err)
+			return nil, false
+		}
+		if !referred {
 			strays = append(strays, b)
 		}
 	}
 	return strays, true
+}
+
+// refersToSidecar tells whether a file at a place of a name on one mountpath, of
+// which a slot must be held, refers to a sidecar. It asks the attributes alone: a
+// file that is left of an earlier bucket of the same name belongs to nothing, but
+// says so in its sidecar.
+func (s *Store) refersToSidecar(at object, stamp Stamp) (bool, error) {
+	places := []string{at.escapedPath()}
+	if at.plain != "" {
+		places = append(places, at.plain)
+	}
+	versions, err := s.namesIn(at.mp, at.versionsDir(), nil)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range versions {
+		if _, ok := stampOfInverted(name); ok {
+			places = append(places, at.versionsDir()+"/"+name)
+		}
+	}
+	buf := s.memory.Get(recordBuffer)
+	defer buf.Free()
+	for _, path := range places {
+		frame, found, err := s.frameAt(at.mp, path, buf.Bytes())
+		if err != nil {
+			return false, err
+		}
+		if found != withRecord {
+			continue
+		}
+		form, content, err := openFrame(frame)
+		if err != nil {
+			return false, err
+		}
+		if form == formInline {
+			continue
+		}
+		ref, err := decodeReference(content)
+		if err != nil || ref.stamp == stamp {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // straySidecarsHere is straySidecars of one mountpath, of which a slot must be
@@ -77,7 +133,7 @@ func (s *Store) straySidecarsHere(o *object) []Belonging {
 		s.log.Warn("sidecars of a name may stay until they are collected", "object", o.Cname(), "err", err)
 		return nil
 	}
-	strays, _ := s.straySidecars(all)
+	strays, _ := s.straySidecars(o, all)
 	return strays
 }
 
@@ -195,7 +251,7 @@ func (c *collection) decideSidecars(all []sidecarSuspect) error {
 	if err != nil {
 		return err
 	}
-	strays, certain := c.s.straySidecars(belongings)
+	strays, certain := c.s.straySidecars(&o, belongings)
 	if !certain {
 		c.undecided = true
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/fs/faultfs"
 )
@@ -125,6 +126,51 @@ func TestLeftSidecarsAreCollected(t *testing.T) {
 	}
 	if _, attrs, err := r.tryGet("live"); err != nil || len(attrs.Custom) != 2 {
 		t.Errorf("an object with a new sidecar: %d keys, %v", len(attrs.Custom), err)
+	}
+}
+
+// Files of an earlier bucket of the same name, as a loss of power can bring them
+// back before their way into the trash was durable, are of no name of this one.
+// That they are is said in their sidecars.
+func TestSidecarsOfAnEarlierBucketStay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{mountpaths: 1, props: durable, store: walking})
+	r.untilFilesAreNewer()
+	names := []string{"live", "esc//aped", "versions"}
+	for _, name := range append(names, "versions") {
+		keep := KeepNothing
+		if name == "versions" {
+			keep = KeepVersion
+		}
+		if _, err := r.tryPut(name, name, PutOptions{Size: int64(len(name)), Custom: largeCustom, Keep: keep}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := r.sidecars()
+	r.props = r.props.Clone()
+	r.props.BID++
+	r.bmd = r.bmdWith(r.props)
+	r.restart()
+	if n, err := r.collect(time.Hour); n != 0 || err != nil {
+		t.Errorf("%d files collected, %v", n, err)
+	}
+	for _, name := range names {
+		if err := r.store.Delete(context.Background(), r.key(name)); !apierr.IsNotFound(err) {
+			t.Errorf("%s: removed: %v", name, err)
+		}
+		if _, _, err := r.tryGet(name); !apierr.IsNotFound(err) {
+			t.Errorf("%s: read: %v", name, err)
+		}
+		if all, err := r.store.ListVersions(context.Background(), r.key(name)); len(all) != 0 || err != nil {
+			t.Errorf("%s: versions: %+v, %v", name, all, err)
+		}
+	}
+	if after := r.sidecars(); !slices.Equal(after, before) {
+		t.Errorf("sidecars are %q, were %q", after, before)
+	}
+	r.put("live", "new")
+	if content, _, found := r.get("live"); !found || content != "new" {
+		t.Errorf("a new object in the place of an earlier one: %q, %t", content, found)
 	}
 }
 
