@@ -300,7 +300,11 @@ func (t *indexing) bucketMade(b *bucket) {
 
 func (t *indexing) completeEmpty(m *mountIndex, b *bucket) {
 	doubts := m.ix.Doubts(b.bid)
-	if !m.ix.Completed(b.bid) && t.isEmpty(m.mp, b) {
+	if m.ix.Completed(b.bid) || !t.isEmpty(m.mp, b) {
+		return
+	}
+	// After a loss of power the index may remember what the files do not.
+	if holds, err := m.ix.Holds(m.ctx, b.bid); err == nil && !holds {
 		m.ix.Complete(b.bid, doubts)
 	}
 }

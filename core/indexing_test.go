@@ -214,6 +214,31 @@ func TestFilesChangedByHand(t *testing.T) {
 	}
 }
 
+// TestEmptyBucketOfWhichTheIndexRemembersNames: after a loss of power a bucket
+// may have no file while its index, which is not believed then, has names.
+func TestEmptyBucketOfWhichTheIndexRemembersNames(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{root: memoryDir(t)})
+	r.put("p/q", "content")
+	r.indexed()
+	b := (*r.store.buckets.Load())[r.bck]
+	for _, m := range *r.store.indexing.table.Load() {
+		m.ix.Doubt(b.bid)
+	}
+	if err := os.RemoveAll(filepath.Join(r.dirs[0], "@ais/b1/%ob/p")); err != nil {
+		t.Fatal(err)
+	}
+	r.store.indexing.bucketMade(b)
+	if have := r.names(ListOptions{}); len(have) != 0 {
+		t.Errorf("before the index was compared with the files: %q", have)
+	}
+	r.store.Reindex()
+	r.indexed()
+	if have := r.names(ListOptions{}); len(have) != 0 {
+		t.Errorf("afterwards: %q", have)
+	}
+}
+
 // TestReindexWhileOneIsUnderWay: what was changed by hand behind a comparison
 // that goes on is found by the next one.
 func TestReindexWhileOneIsUnderWay(t *testing.T) {

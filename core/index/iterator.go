@@ -1,6 +1,9 @@
 package index
 
 import (
+	"context"
+	"errors"
+
 	"github.com/cockroachdb/pebble/v2"
 )
 
@@ -29,6 +32,20 @@ func (x *Index) Iterate(bid uint64, prefix, after string) (*Iterator, error) {
 		lower = appendAfter(lower[:0], bid, after)
 	}
 	return x.iterate(bid, prefix, lower, after == "")
+}
+
+// Holds tells whether the index has an entry of a bucket, of any generation.
+func (x *Index) Holds(ctx context.Context, bid uint64) (holds bool, err error) {
+	if err := x.Sync(ctx); err != nil {
+		return false, err
+	}
+	it, err := x.IterateFrom(bid, "", "")
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	_, holds, err = it.NextEntry()
+	return holds, err
 }
 
 // iterate begins at a key; whole tells that this is the first of the prefix.
