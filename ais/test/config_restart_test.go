@@ -134,7 +134,7 @@ func TestConfigurationAfterRestarts(t *testing.T) {
 			}
 			return nil
 		})
-		setConfig(t, p, "space.cleanupwm=65&space.lowwm=75&space.highwm=98&space.out_of_space=99")
+		setConfig(t, p, "space.cleanupwm=97&space.lowwm=98&space.highwm=99&space.out_of_space=100")
 		c.eventually("writes are taken again", func() error {
 			if a := call(t, http.MethodPut, objectURL(p, "exported", "after"), "x"); a.status != http.StatusOK {
 				return fmt.Errorf("status %d", a.status)

@@ -31,11 +31,9 @@ func TestFactsOverHTTPS(t *testing.T) {
 	c := newCluster(t, 2, 2)
 	crt, key := selfSigned(t)
 	https := func(url string) string { return strings.Replace(url, "http:", "https:", 1) }
-	c.Config = map[string]any{
-		"net": map[string]any{"http": map[string]any{"use_https": true, "server_crt": crt, "server_key": key}},
-		"proxy": map[string]any{
-			"primary_url": https(c.nodes[0].ControlURL()), "original_url": https(c.nodes[0].ControlURL()), "discovery_url": https(c.nodes[1].ControlURL()),
-		},
+	c.Config["net"] = map[string]any{"http": map[string]any{"use_https": true, "server_crt": crt, "server_key": key}}
+	c.Config["proxy"] = map[string]any{
+		"primary_url": https(c.nodes[0].ControlURL()), "original_url": https(c.nodes[0].ControlURL()), "discovery_url": https(c.nodes[1].ControlURL()),
 	}
 	if err := c.WriteConfiguration(); err != nil {
 		t.Fatal(err)

@@ -116,8 +116,12 @@ func newCluster(t *testing.T, proxies, targets int) *cluster {
 	t.Helper()
 	c := &playground.Cluster{
 		Proxies: proxies, Targets: targets, Mountpaths: 4, Root: t.TempDir(), Bin: programs, Port: nextPorts(t, proxies+targets),
-		// All that a failed test may want to show.
-		Config: map[string]any{"log": map[string]any{"level": "4", "flush_time": "100ms"}},
+		Config: map[string]any{
+			// All that a failed test may want to show.
+			"log": map[string]any{"level": "4", "flush_time": "100ms"},
+			// How full the machine's disk is decides nothing.
+			"space": map[string]any{"cleanupwm": 97, "lowwm": 98, "highwm": 99, "out_of_space": 100},
+		},
 	}
 	return &cluster{Cluster: c, t: t, nodes: c.Nodes()}
 }
