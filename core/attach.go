@@ -29,6 +29,13 @@ func (w *write) attach(ctx context.Context, rec *record, flush bool) error {
 	if err := w.setRecord(rec); err != nil {
 		return err
 	}
+	// A loss of power may keep the new name of the file, but of its records the
+	// first, without which name nobody would find it in the escaped place.
+	if rec.place == PlacePlain {
+		w.nameless = true
+	} else if w.nameless {
+		flush = true
+	}
 	if err := w.setAccess(rec); err != nil {
 		return err
 	}

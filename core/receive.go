@@ -76,6 +76,8 @@ type write struct {
 	made    int64 // when, ns since the epoch; 0: not by this write
 	flushed bool  // the data is on stable storage
 
+	nameless bool // the work file has had a record without the object's name
+
 	sidecarWork string
 	sidecarFile fs.File
 
