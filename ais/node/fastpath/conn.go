@@ -52,6 +52,7 @@ type Conn struct {
 	request Request
 	kind    verdict
 	post    bool        // the request before was a POST
+	skipped int         // empty lines after it, in bytes
 	used    atomic.Bool // a request has come
 	left    bool        // it was handed over
 
@@ -224,7 +225,7 @@ func (c *Conn) run(fd uintptr) bool {
 // the answer of those who wanted more of it.
 func (c *Conn) ended(err error, buffered int) {
 	switch {
-	case !errors.Is(err, io.EOF) || buffered == 0 || buffered < aRequest && c.used.Load():
+	case !errors.Is(err, io.EOF) || buffered == 0 || c.tooFew(buffered):
 	case c.body.awaited > 0:
 		c.body.awaited = 0
 		c.next = serveIt
@@ -232,6 +233,10 @@ func (c *Conn) ended(err error, buffered int) {
 		c.next = handOver
 	}
 }
+
+// tooFew tells that net/http would not look at what came after an answer yet:
+// empty lines count.
+func (c *Conn) tooFew(buffered int) bool { return c.skipped+buffered < aRequest && c.used.Load() }
 
 // wait prepares to wait for more.
 func (c *Conn) wait(buffered int) {
@@ -273,7 +278,7 @@ func (c *Conn) look(buffered int) (more, ok bool) {
 			c.seen = buffered
 			return false, true
 		}
-		c.post, c.seen = false, 0
+		c.post, c.seen, c.skipped = false, 0, n
 		if n > 0 {
 			_, _ = c.in.Discard(n) // it is there
 			return true, true
@@ -287,7 +292,7 @@ func (c *Conn) look(buffered int) (more, ok bool) {
 		c.body.awaited, c.seen = 0, 0
 	}
 	c.kind = c.request.parse(buf, c.seen)
-	if c.kind == foreign && buffered < aRequest && c.used.Load() {
+	if c.kind == foreign && c.tooFew(buffered) {
 		c.kind = incomplete
 	}
 	switch c.kind {
@@ -302,7 +307,7 @@ func (c *Conn) look(buffered int) (more, ok bool) {
 		c.next = handOver
 		return false, false
 	}
-	c.seen, c.post = 0, c.request.post
+	c.seen, c.post, c.skipped = 0, c.request.post, 0
 	if !c.begin() {
 		return false, false
 	}

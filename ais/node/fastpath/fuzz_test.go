@@ -46,6 +46,9 @@ var seeds = []string{
 	"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b",
 	"0 /0 HTTP/1.1\r\nHost:0000\r\n\r\n0\n",
 	"POST /0 HTTP/1.1\r\nHost:0000\r\n\r\n\r\r",
+	"POST /M HTTP/1.1\r\nHost:000:\r\n\r\n\n\r\xff\r",
+	"POST /M HTTP/1.1\r\nHost:0\r\n\r\n\n\xff",
+	"POST /M HTTP/1.1\r\nHost:0\r\n\r\n\r\n\r\n\xff",
 }
 
 // FuzzParse: what the parser takes, http.ReadRequest takes, and in the same
