@@ -127,6 +127,18 @@ func TestPutThenGet(t *testing.T) {
 	}
 }
 
+// Which of many workers is the faster decides nothing.
+func TestSameSeedSameObjects(t *testing.T) {
+	t.Parallel()
+	l := newLoader(t)
+	for _, bucket := range []string{"a", "b"} {
+		l.run(0, "-bucket="+bucket+" -cleanup=false -pctput=100 -maxputs=2000 -minsize=1 -maxsize=9 -numworkers=64 -seed=7")
+	}
+	if a, b := l.objects("a"), l.objects("b"); !maps.Equal(a, b) || len(a) != 2000 {
+		t.Errorf("the same seed made %d and %d objects: %v and %v", len(a), len(b), a, b)
+	}
+}
+
 func TestReads(t *testing.T) {
 	t.Parallel()
 	l := newLoader(t)

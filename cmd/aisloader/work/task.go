@@ -57,13 +57,16 @@ func (l *Load) Run(ctx context.Context, observe func(*load.Result)) (result *loa
 	})
 }
 
-// task executes one operation. Its kind and size follow from its number and
-// the seed, so that equal settings repeat the same sequence.
+// choice is the random number that belongs to the n-th of something.
+func (l *Load) choice(n uint64) uint64 { return hrw.Mix(uint64(l.p.Seed) ^ hrw.Mix(n)) }
+
+// task executes one operation. Its kind follows from its number and the seed,
+// so that equal settings repeat the same sequence.
 func (l *Load) task(ctx context.Context, w *load.Worker) bool {
 	s, p := l.states[w.Index], l.p
-	choice := hrw.Mix(uint64(p.Seed) ^ hrw.Mix(uint64(w.Number)))
+	choice := l.choice(uint64(w.Number))
 	if percent(choice, p.PctPut) || l.nothingToRead(s) {
-		return l.write(ctx, w, s, choice)
+		return l.write(ctx, w, s)
 	}
 	if percent(hrw.Mix(choice+1), p.PctList) {
 		return l.listPage(ctx, w, s)

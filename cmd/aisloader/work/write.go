@@ -13,7 +13,7 @@ import (
 )
 
 // write PUTs a new object. It returns false when enough was written.
-func (l *Load) write(ctx context.Context, w *load.Worker, s *state, choice uint64) bool {
+func (l *Load) write(ctx context.Context, w *load.Worker, s *state) bool {
 	p := l.p
 	if l.wroteEnough() {
 		return false
@@ -24,7 +24,10 @@ func (l *Load) write(ctx context.Context, w *load.Worker, s *state, choice uint6
 		}
 		return false
 	}
+	// The size follows from the number of the name, not of the operation: which
+	// worker takes which of both is a race.
 	counter := l.limits.counter.Add(1) - 1
+	choice := l.choice(counter)
 	s.name = l.maker.Append(s.name[:0], counter)
 	size := l.size(hrw.Mix(choice + 4))
 	if percent(hrw.Mix(choice+5), p.PctMultipart) {
