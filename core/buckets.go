@@ -26,6 +26,9 @@ type bucket struct {
 	gate sync.RWMutex
 	gone bool
 
+	props   atomic.Pointer[meta.Bprops] // as of the last ApplyBMD
+	signals *pendingSignals
+
 	mu   sync.Mutex // serializes changes of dirs
 	dirs atomic.Pointer[[]*bucketDirs]
 
@@ -48,8 +51,8 @@ const (
 	holdsSome
 )
 
-func newBucket(bck wire.Bck, bid uint64) *bucket {
-	b := &bucket{bck: bck, bid: bid}
+func newBucket(bck wire.Bck, bid uint64, signals *pendingSignals) *bucket {
+	b := &bucket{bck: bck, bid: bid, signals: signals}
 	b.dirs.Store(new([]*bucketDirs))
 	return b
 }
@@ -123,11 +126,12 @@ func (s *Store) ApplyBMD(ctx context.Context, old, new *meta.BMD) error {
 	for _, entry := range new.Buckets(nil) {
 		b := before[entry.Bck]
 		if b == nil || b.bid != entry.Props.BID {
-			b = newBucket(entry.Bck, entry.Props.BID)
+			b = newBucket(entry.Bck, entry.Props.BID, &s.pendingSignals)
 			made = append(made, b)
 		} else {
 			staying[entry.Bck] = b
 		}
+		b.props.Store(entry.Props)
 		wanted[entry.Bck] = b
 	}
 	var leaving []wire.Bck

@@ -396,19 +396,20 @@ func (n *noted) cancel() {
 func (n *noted) publish(rec *record) {
 	n.done = true
 	var buf [512]byte
-	n.end(appendValue(buf[:0], rec, n.o.mp.ID))
+	n.end(appendValue(buf[:0], rec, n.o.mp.ID), n.o.bucket.owes(rec, n.o.mp.ID))
 }
 
 // gone tells that the name holds nothing any more on its mountpath.
 func (n *noted) gone() {
 	n.done = true
-	n.end(nil)
+	n.end(nil, n.o.bucket.owes(nil, ""))
 }
 
 // end publishes the outcome in the index of the ticket, and in the one of now:
 // it may have been made again meanwhile, and have passed the name.
-func (n *noted) end(value []byte) {
+func (n *noted) end(value []byte, owed owed) {
 	ix := n.ticket.Index()
+	owed.note(ix, n.o)
 	switch {
 	case ix == nil:
 	case value == nil:
@@ -417,6 +418,7 @@ func (n *noted) end(value []byte) {
 		ix.Publish(n.ticket, n.o.bucket.bid, n.o.Name, value)
 	}
 	if now := n.s.indexing.of(n.o.mp); now != nil && now != ix {
+		owed.note(now, n.o)
 		now.Settle(n.o.bucket.bid, n.o.Name, value)
 	}
 }
@@ -489,11 +491,12 @@ func (n *noted) look() {
 		}
 	}
 	var value []byte
+	var owed owed
 	if err == nil {
-		value, err = n.s.examine(n.o)
+		value, owed, err = n.s.examine(n.o)
 	}
 	if err == nil {
-		n.end(value)
+		n.end(value, owed)
 		return
 	}
 	n.s.log.Warn("the outcome of a change is not known to the listing index yet", "object", n.o.Cname(), "err", err)
@@ -510,11 +513,15 @@ func (n *noted) look() {
 }
 
 // examine returns the index's value for what an object's mountpath holds of its
-// current generation, nil for nothing. It is called under the name lock.
-func (s *Store) examine(o *object) ([]byte, error) {
+// current generation, nil for nothing, and what it owes. It is called under the
+// name lock.
+func (s *Store) examine(o *object) ([]byte, owed, error) {
 	e, err := s.here(o)
-	if err != nil || !e.found {
-		return nil, err
+	if err != nil {
+		return nil, owed{}, err
 	}
-	return appendValue(nil, &e.rec, o.mp.ID), nil
+	if !e.found {
+		return nil, o.bucket.owes(nil, ""), nil
+	}
+	return appendValue(nil, &e.rec, o.mp.ID), o.bucket.owes(&e.rec, o.mp.ID), nil
 }

@@ -330,14 +330,16 @@ func (x *examiner) name(name string, known []byte, publish bool) error {
 				return err
 			}
 		}
-		value, err := s.examine(o)
+		value, owed, err := s.examine(o)
 		if err != nil {
 			return err
 		}
 		switch {
 		case publish:
+			owed.note(x.m.ix, o)
 			x.m.ix.Settle(x.bucket.bid, name, value)
 		case !bytes.Equal(value, known):
+			owed.note(x.m.ix, o)
 			x.m.ix.Set(x.bucket.bid, name, value)
 		default:
 			return nil

@@ -42,6 +42,8 @@ type Store struct {
 	uploads     *uploadTable
 	untold      untold
 
+	pendingSignals pendingSignals
+
 	started   int64        // ns: files that are older are of earlier processes
 	openFlags atomic.Int32 // of reads; O_NOATIME until it is refused
 	applying  sync.Mutex   // one ApplyBMD at a time
@@ -76,6 +78,8 @@ func NewStore(o Options) *Store {
 		generations: newGenerations(),
 		uploads:     newUploadTable(),
 		untold:      untold{limit: maxUntold},
+
+		pendingSignals: newPendingSignals(),
 	}
 	s.access = newAccessTimes(s.system, s.log)
 	s.meta = newMetaCache(o.MetadataCache, o.MetadataAge)

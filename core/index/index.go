@@ -67,6 +67,7 @@ type Index struct {
 	unclean bool // the process before was killed: what it was doing was replayed
 
 	buckets  buckets
+	pending  pendingTable
 	replayed atomic.Int64 // names of earlier processes that are unsure
 
 	mu       sync.Mutex
@@ -159,6 +160,9 @@ func (x *Index) open(replay, powerLost bool) (err error) {
 	if err := x.loadBuckets(); err != nil {
 		return err
 	}
+	if err := x.loadPending(); err != nil {
+		return err
+	}
 	if !replay {
 		if err := x.clearJournal(); err != nil {
 			return err
@@ -231,6 +235,7 @@ func (x *Index) create(before *state) (err error) {
 	x.buckets.table = make(map[uint64]*bucketState)
 	x.buckets.unsure.Store(0)
 	x.replayed.Store(0)
+	x.pending.reset()
 	x.unclean = false
 	if x.db, err = x.openDB(x.state.Generation, false); err != nil {
 		return err
@@ -309,6 +314,9 @@ func (x *Index) loadBuckets() (err error) {
 			return fmt.Errorf("a key of %d bytes", len(key))
 		}
 		bid := bidOf(key)
+		if bid == pendingBID {
+			break
+		}
 		if isMark(key) {
 			x.buckets.setComplete(bid, true)
 		}

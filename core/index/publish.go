@@ -272,5 +272,6 @@ func (x *Index) DropBucket(bid uint64) {
 		return
 	}
 	_ = x.queue.DeleteRange(appendBID(nil, bid), appendPast(nil, bid, ""), nil)
+	x.forgetOwed(bid)
 	x.enqueued()
 }
