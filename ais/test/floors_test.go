@@ -45,6 +45,7 @@ var allowedEdges = map[string][]string{
 	"fs":        {"fs"},
 	"core":      {"core"},
 	"core/meta": {"core/meta"},
+	"xact":      {"xact"},
 	"transport": {"transport"},
 	"api":       {"api"},
 	"ais/node":  {"ais/node"},
@@ -97,7 +98,7 @@ func TestNoPackageImportsUpwards(t *testing.T) {
 // TestEngineKnowsNoHTTP: the engine can be embedded without a socket.
 func TestEngineKnowsNoHTTP(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "./fs/...", "./core/...", "./ais/metasync/...")
+	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "./fs/...", "./core/...", "./xact/...", "./ais/metasync/...")
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	if err != nil {
