@@ -73,7 +73,7 @@ func (s *Store) BeginAppend(ctx context.Context, key Key, body io.Reader, size, 
 	if err := key.CheckWritable(); err != nil {
 		return AppendHandle{}, err
 	}
-	if err := s.options.FS.OutOfSpace(); err != nil {
+	if err := o.room(0); err != nil {
 		return AppendHandle{}, err
 	}
 	if err := s.appends.admit(s); err != nil {
@@ -178,7 +178,7 @@ func (s *Store) Append(ctx context.Context, key Key, h AppendHandle, body io.Rea
 	if err != nil {
 		return AppendHandle{}, err
 	}
-	if err := s.options.FS.OutOfSpace(); err != nil {
+	if err := o.room(0); err != nil {
 		return AppendHandle{}, err
 	}
 	a, err := s.appends.hold(&o, h)

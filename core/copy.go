@@ -51,7 +51,7 @@ func (s *Store) Copy(ctx context.Context, from, to Key, moves bool) (Attrs, erro
 	if err := to.CheckWritable(); err != nil {
 		return Attrs{}, err
 	}
-	if err := s.options.FS.OutOfSpace(); err != nil {
+	if err := dst.room(0); err != nil {
 		return Attrs{}, err
 	}
 	for attempt := 0; ; attempt++ {
@@ -103,7 +103,7 @@ func (s *Store) PutCopy(ctx context.Context, key Key, body io.Reader, from Origi
 	if err := key.CheckWritable(); err != nil {
 		return Attrs{}, err
 	}
-	if err := s.options.FS.OutOfSpace(); err != nil {
+	if err := o.room(from.Size); err != nil {
 		return Attrs{}, err
 	}
 	w := s.writeOf(&o, &from)

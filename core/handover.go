@@ -193,7 +193,7 @@ func (s *Store) Take(ctx context.Context, key Key, body io.Reader, h *Handover) 
 	if err := ValidateCustom(h.Options.Custom); err != nil {
 		return Attrs{}, err
 	}
-	if err := s.options.FS.OutOfSpace(); err != nil {
+	if err := o.room(h.Options.Size); err != nil {
 		return Attrs{}, err
 	}
 	w := &write{s: s, object: o, opts: h.Options, sync: key.Props.SyncWrites(), origin: h.Origin, unsummed: !h.Summed}

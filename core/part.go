@@ -114,6 +114,7 @@ func (p *partFile) Write(data []byte) (int, error) {
 	p.mp.End(age)
 	p.rec.crc = crc32.Update(p.rec.crc, castagnoli, data[:n])
 	p.rec.size += int64(n)
+	p.mp.Wrote(int64(n))
 	if p.md5 != nil {
 		_, _ = p.md5.Write(data[:n]) // hashes never fail
 	}

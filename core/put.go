@@ -34,7 +34,7 @@ func (s *Store) Put(ctx context.Context, key Key, body io.Reader, opts PutOption
 	if err := checkPut(&o, &opts); err != nil {
 		return Attrs{}, err
 	}
-	if err := s.options.FS.OutOfSpace(); err != nil {
+	if err := o.room(opts.Size); err != nil {
 		return Attrs{}, err
 	}
 	w := s.writes.Get().(*write)

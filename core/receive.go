@@ -279,6 +279,7 @@ func (w *write) append(ctx context.Context, chunk []byte) error {
 	age := w.mp.Begin()
 	_, err := w.file.Write(chunk)
 	w.mp.Leave(age)
+	w.mp.Wrote(int64(len(chunk)))
 	return err
 }
 
@@ -337,6 +338,7 @@ func (w *write) materialize() error {
 		return nil
 	}
 	_, err := w.file.Write(w.data)
+	w.mp.Wrote(int64(len(w.data)))
 	return err
 }
 

@@ -64,7 +64,7 @@ func (s *Store) CreateUpload(ctx context.Context, key Key, opts CreateOptions) (
 	if err := ValidateCustom(opts.Custom); err != nil {
 		return "", err
 	}
-	if err := s.options.FS.OutOfSpace(); err != nil {
+	if err := o.room(0); err != nil {
 		return "", err
 	}
 	custom, err := mergeCustom(nil, opts.Custom)

@@ -46,14 +46,14 @@ func (s *Store) PutPart(ctx context.Context, key Key, id string, number int, bod
 		return Part{}, err
 	}
 	defer s.uploads.doneWith(u)
-	if err := s.options.FS.OutOfSpace(); err != nil {
-		return Part{}, err
-	}
 	p, err := s.newPartFile(ctx, &o, id, number, o.Props.SyncWrites())
 	if err != nil {
 		return Part{}, err
 	}
 	defer p.discard()
+	if err := p.mp.Room(opts.Size); err != nil {
+		return Part{}, err
+	}
 	if opts.MD5 {
 		p.md5 = newMD5()
 	}

@@ -18,12 +18,16 @@ type Options struct {
 
 	ConfDir string // folder of a further copy of the volume record, "" = none
 
-	System  System            // nil = Unix()
-	Sysfs   string            // where the kernel tells of block devices, "" = /sys
-	Logger  *slog.Logger      // nil = slog.Default()
-	Space   func() Watermarks // nil = DefaultWatermarks
-	OnEvent func(Event)       // nil = none; called while locks may be held: must neither block nor change anything here
-	Clock   func() time.Time  // nil = time.Now
+	System System            // nil = Unix()
+	Sysfs  string            // where the kernel tells of block devices, "" = /sys
+	Logger *slog.Logger      // nil = slog.Default()
+	Space  func() Watermarks // nil = DefaultWatermarks
+	// CapacityAge says how old figures of used space may become for decisions, at
+	// the high watermark (ten seconds at most) and below the low one; nil: ten
+	// seconds. It is asked each time.
+	CapacityAge func() (shortest, longest time.Duration)
+	OnEvent     func(Event)      // nil = none; called while locks may be held: must neither block nor change anything here
+	Clock       func() time.Time // nil = time.Now
 
 	// Health says when mountpaths are checked by themselves; nil: never. It
 	// is asked each time.
@@ -118,6 +122,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Space == nil {
 		o.Space = DefaultWatermarks
+	}
+	if o.CapacityAge == nil {
+		o.CapacityAge = func() (shortest, longest time.Duration) { return capacityMaxAge, capacityMaxAge }
 	}
 	if o.OnEvent == nil {
 		o.OnEvent = func(Event) {}

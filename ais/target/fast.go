@@ -250,11 +250,8 @@ func (t *Target) headFast(c *fastpath.Conn, q *fastRequest) fastpath.Outcome {
 // putFast is putObject.
 func (t *Target) putFast(c *fastpath.Conn, r *fastpath.Request, q *fastRequest) fastpath.Outcome {
 	req := &q.objectRequest
-	if t.fs.OutOfSpace() != nil {
-		return fastpath.Slow
-	}
 	opts, err := putOptions(&q.simple.Query, r.ContentLength, string(r.ChecksumType), string(r.ChecksumValue))
-	if err != nil {
+	if err != nil || t.store.Room(req.key, opts.Size) != nil {
 		return fastpath.Slow
 	}
 	if !c.BodyReady() {

@@ -24,7 +24,7 @@ func (t *Target) putObject(w http.ResponseWriter, r *http.Request, req *objectRe
 	if err := moreOptions(&opts, r.Header); err != nil {
 		return err
 	}
-	if err := t.fs.OutOfSpace(); err != nil {
+	if err := t.store.Room(req.key, opts.Size); err != nil {
 		return err
 	}
 	if err := t.staying(req.key); err != nil {

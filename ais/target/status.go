@@ -69,7 +69,7 @@ func (s *diskStatus) watch() {
 // Capacity implements node.StatusSource.
 func (s *diskStatus) Capacity() wire.Capacity {
 	s.watch()
-	have := s.disks.Capacity()
+	have := s.disks.RecentCapacity()
 	c := wire.Capacity{
 		TotalUsed: have.Used, TotalAvail: have.Avail,
 		PctMax: int32(have.PctMax), PctAvg: int32(have.PctAvg), PctMin: int32(have.PctMin),
@@ -136,7 +136,7 @@ func (s *diskStatus) Disks() map[string]wire.DiskStats { return s.metrics.Disks(
 // Alerts implements node.StatusSource. What an operator disabled is no fault.
 func (s *diskStatus) Alerts() wire.NodeFlags {
 	var flags wire.NodeFlags
-	capacity := s.disks.Capacity()
+	capacity := s.disks.RecentCapacity()
 	switch {
 	case capacity.OutOfSpace():
 		flags |= wire.NodeOOS | wire.NodeDiskOOS

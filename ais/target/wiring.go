@@ -177,6 +177,10 @@ func (t *Running) openDisks() (err error) {
 			space := &s.Config().Space
 			return fs.Watermarks{Cleanup: space.CleanupWM, Low: space.LowWM, High: space.HighWM, OutOfSpace: space.OutOfSpace}
 		},
+		CapacityAge: func() (shortest, longest time.Duration) {
+			c := s.Config()
+			return c.Periodic.StatsTime.D(), c.LRU.CapacityUpdTime.D()
+		},
 		OnEvent: func(e fs.Event) { t.diskEvent(logger, e) },
 		Health: func() fs.HealthPolicy {
 			conf := s.Config().FSHC
