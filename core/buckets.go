@@ -108,8 +108,10 @@ func (d *bucketDirs) mayHold(known *atomic.Int32, b wire.Bck, content string) bo
 
 // ApplyBMD makes the target's buckets those of the new bucket metadata: it
 // makes the directories of buckets that are there and moves those of buckets
-// (or earlier incarnations) that old had and new has not into trash. old may
-// be nil, at the start. It is idempotent and may be called with the same
+// (or earlier incarnations) that old had and new has not into trash. old is
+// nil at the start, and where new does not continue it: another history of the
+// cluster, or another cluster. Then buckets that new has not are closed, and
+// what is on the disks stays there: it may be all that is left of them. It is idempotent and may be called with the same
 // arguments again after an error; directories of buckets that neither document
 // names are left alone.
 //
@@ -134,12 +136,17 @@ func (s *Store) ApplyBMD(ctx context.Context, old, new *meta.BMD) error {
 		b.props.Store(entry.Props)
 		wanted[entry.Bck] = b
 	}
-	var leaving []wire.Bck
-	var destroyed []uint64 // their ids
+	var ending []*bucket
+	var leaving []wire.Bck // into trash
+	var destroyed []uint64 // ids
 	for bck, b := range before {
-		if wanted[bck] != b {
+		if wanted[bck] == b {
+			continue
+		}
+		ending = append(ending, b)
+		destroyed = append(destroyed, b.bid)
+		if old != nil {
 			leaving = append(leaving, bck)
-			destroyed = append(destroyed, b.bid)
 		}
 	}
 	for _, entry := range old.Buckets(nil) {
@@ -153,10 +160,8 @@ func (s *Store) ApplyBMD(ctx context.Context, old, new *meta.BMD) error {
 	}
 
 	s.buckets.Store(&staying)
-	for _, bck := range leaving {
-		if b := before[bck]; b != nil { // else this process never had it open
-			b.end()
-		}
+	for _, b := range ending {
+		b.end()
 	}
 	var errs []error
 	for _, bck := range leaving {

@@ -192,3 +192,51 @@ func TestDestroyInTwoAttempts(t *testing.T) {
 		t.Errorf("the bucket's directories are back: %v, %v", there, err)
 	}
 }
+
+// TestAnotherHistoryKeepsWhatIsOnTheDisks: metadata that does not continue what
+// this process had, without a bucket or with another one of the name, closes
+// the bucket and removes nothing.
+func TestAnotherHistoryKeepsWhatIsOnTheDisks(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := newRig(t, rigOptions{mountpaths: 2})
+	r.put("o", "of the old history")
+	onDisk := func() (found int) {
+		for _, dir := range r.dirs {
+			if data, err := os.ReadFile(filepath.Join(dir, "@ais/b1/%ob/o")); err == nil && string(data) == "of the old history" {
+				found++
+			}
+		}
+		return found
+	}
+	old, without := r.bmd, r.bmdWith()
+	for range 2 {
+		if err := r.store.ApplyBMD(ctx, nil, without); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := r.tryGet("o"); statusOf(err) != 404 || onDisk() != 1 {
+			t.Fatalf("GET: %v, and %d files are on the disks", err, onDisk())
+		}
+	}
+	if err := r.store.ApplyBMD(ctx, nil, old); err != nil {
+		t.Fatal(err)
+	}
+	if content, _, _ := r.get("o"); content != "of the old history" {
+		t.Fatalf("back in the old history: %q", content)
+	}
+	props := r.props.Clone()
+	props.BID++
+	r.props, r.bmd = props, r.bmdWith(props)
+	for _, before := range []*meta.BMD{nil, r.bmd} {
+		if err := r.store.ApplyBMD(ctx, before, r.bmd); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, found := r.get("o"); found || onDisk() != 1 {
+			t.Fatalf("another bucket of the name has the object: %v, and %d files are on the disks", found, onDisk())
+		}
+	}
+	r.put("o", "new")
+	if content, _, _ := r.get("o"); content != "new" || onDisk() != 0 {
+		t.Errorf("%q, and %d files of the old history", content, onDisk())
+	}
+}
