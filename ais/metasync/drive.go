@@ -138,6 +138,7 @@ func (a *Agent) publishStatus() {
 		Joined: m.join.state == joined && m.hasServed(), Primary: m.primary(), Leader: m.leaderHint().ID, Term: m.term(), Index: m.effective,
 		Voter: m.rlog.voter(m.identity.RaftID) && !m.detached, Settled: m.settled(), Stale: m.stale(), Fenced: m.fencedWhy(), Down: m.downNodes,
 		LastContact: m.alive.answered, Stalled: m.stalled(),
+		givenUp: m.givenUp,
 	}
 	if m.leaderless() > 0 && m.identity.UUID != "" {
 		s.NoLeaderSince = m.leaderSeen

@@ -72,6 +72,7 @@ type machine struct {
 
 	history    history
 	origin     Origin
+	givenUp    []givenUp // oldest first; a published slice is not changed
 	join       joining
 	alive      keepaliveState
 	admission  admission
@@ -197,7 +198,7 @@ func newMachine(o machineOptions, st *stored) (*machine, error) {
 	if m.identity.RaftID == 0 {
 		m.identity.NodeID, m.identity.RaftID = o.self.ID, o.newID()
 	}
-	m.origin = o.origin
+	m.origin, m.givenUp = o.origin, st.givenUp
 	m.begin(&o)
 	if err := m.restore(st); err != nil {
 		return nil, err
@@ -242,6 +243,7 @@ func (m *machine) tick(now time.Time) {
 		return
 	}
 	m.tickJoin()
+	m.settleGivenUp()
 	m.tickKeepalive()
 	m.tickPull()
 	m.tickLookout()

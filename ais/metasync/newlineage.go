@@ -59,6 +59,15 @@ func (m *machine) newLineage(f *forcing, best *collectReply) error {
 	return err
 }
 
+// bucketLeap is by how much the version of the bucket metadata grows with a
+// new lineage. Bucket ids are made of it (see meta.BMDPatch): the nodes that do
+// not take part may have made buckets by ids that are not known here, and so
+// may another half of the cluster that is restarted by force. No bucket of one
+// history must be taken for one of another.
+func bucketLeap(lineage string) int64 {
+	return int64(1+hrw.Digest(lineage)&(1<<20-1)) << 20 //nolint:gosec // at most 2^40
+}
+
 // firstOfLineage is the view that a lineage begins with: this node is the only
 // voter and, if it is a proxy, the primary; who answered stands at its present
 // addresses, who did not keeps its place.
@@ -92,6 +101,14 @@ func (m *machine) firstOfLineage(from *meta.View, f *forcing, next identity, pla
 		if kind == meta.KindSmap {
 			change.To = change.From + versionLeap
 		}
+		cmd.Changes = append(cmd.Changes, change)
+	}
+	if from.BMD != nil {
+		change, err := meta.NewChange(from, meta.KindBMD, &meta.BMDPatch{})
+		if err != nil {
+			return nil, err
+		}
+		change.To = change.From + bucketLeap(next.Lineage)
 		cmd.Changes = append(cmd.Changes, change)
 	}
 	slices.SortFunc(cmd.Changes, func(a, b meta.Change) int { return strings.Compare(a.Kind, b.Kind) })

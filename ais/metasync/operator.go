@@ -49,12 +49,13 @@ const (
 // and join the named cluster and lineage. It returns when the node was
 // admitted, or after a while; the node goes on trying then.
 func (a *Agent) Rejoin(ctx context.Context, uuid, lineage string) (*wire.Rejoined, error) {
+	before := a.latest.Load()
 	if _, err := a.request(ctx, func(m *machine, token uint64) { m.rejoin(token, uuid, lineage) }); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, rejoinWait)
 	defer cancel()
-	for !a.Joined() {
+	for !a.Joined() || !a.settledGivenUp() {
 		if a.pause(ctx, rejoinPoll) != nil {
 			break
 		}
@@ -63,5 +64,17 @@ func (a *Agent) Rejoin(ctx context.Context, uuid, lineage string) (*wire.Rejoine
 	if smap := a.View().Smap; done.Joined && smap != nil {
 		done.SmapVersion = smap.Version
 	}
+	for _, g := range a.GivenUp() {
+		if g.Joined == lineage && g.Lineage == before.Lineage && g.UUID == before.UUID {
+			done.GivenUp = &g
+		}
+	}
 	return done, nil
+}
+
+// settledGivenUp tells that everything that was given up has been compared
+// with what was joined instead.
+func (a *Agent) settledGivenUp() bool {
+	list := a.status.Load().givenUp
+	return len(list) == 0 || list[len(list)-1].Into != ""
 }

@@ -8,7 +8,8 @@ import (
 
 // rejoin makes this node forget its cluster, but neither its id nor its data,
 // and join the cluster and lineage that an operator names. It is one write:
-// after a crash the node is as it was, or on its way.
+// after a crash the node is as it was, or on its way. The documents that it
+// forgets are kept aside, see keepDocuments.
 func (m *machine) rejoin(token uint64, uuid, lineage string) {
 	if err := m.mayRejoin(uuid, lineage); err != nil {
 		m.reply(reply{token: token, err: err})
@@ -28,6 +29,10 @@ func (m *machine) rejoin(token uint64, uuid, lineage string) {
 		Want: &wanted{UUID: uuid, Lineage: lineage, Why: "an operator has this node rejoin", URLs: m.askable()},
 	}
 	m.log.Warn("rejoins by an operator's command", "uuid", uuid, "lineage", lineage, "was", m.identity.UUID, "of lineage", m.identity.Lineage)
+	if err := m.keepDocuments(); err != nil {
+		m.reply(reply{token: token, err: err})
+		return
+	}
 	if err := m.rebirth(&stored{identity: next}, errFenced(m.self, "an operator has this node rejoin")); err != nil {
 		m.out.fatal = err
 		return

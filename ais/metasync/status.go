@@ -31,6 +31,7 @@ type Status struct {
 	// NoLeaderSince is since when nobody leads the cluster as far as this node
 	// knows, zero if somebody does.
 	NoLeaderSince time.Time
+	givenUp       []givenUp // see Agent.GivenUp
 	// LastContact is when a primary last answered this node.
 	LastContact time.Time
 }

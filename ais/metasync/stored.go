@@ -11,7 +11,8 @@ import (
 )
 
 // Buckets of the storage. The keys of entries and of pushed commands are log
-// indexes, all other buckets have one value under key 0.
+// indexes, those of histories that were given up are counted; all other buckets
+// have one value under key 0.
 const (
 	bucketIdentity = "identity"  // identity, JSON
 	bucketHard     = "hardstate" // raftpb.HardState
@@ -19,6 +20,7 @@ const (
 	bucketEntries  = "entries"   // raftpb.Entry
 	bucketView     = "view"      // meta.View that pushes made, whole
 	bucketPushed   = "pushed"    // delta: commands that came after it
+	bucketGivenUp  = "givenup"   // givenUp, by an ascending number
 )
 
 // identity is what a node is for its cluster, for ever.
@@ -43,13 +45,14 @@ type stored struct {
 	entries  []*raftpb.Entry
 	view     *meta.View
 	pushed   []delta
+	givenUp  []givenUp
 }
 
 // load reads everything that a node has stored.
 func load(storage Storage) (*stored, error) {
 	s := &stored{}
 	err := storage.Load(func(bucket string, key uint64, value []byte) error {
-		if err := s.take(bucket, value); err != nil {
+		if err := s.take(bucket, key, value); err != nil {
 			return fmt.Errorf("%s %d: %w", bucket, key, err)
 		}
 		return nil
@@ -60,7 +63,7 @@ func load(storage Storage) (*stored, error) {
 	return s, nil
 }
 
-func (s *stored) take(bucket string, value []byte) error {
+func (s *stored) take(bucket string, key uint64, value []byte) error {
 	switch bucket {
 	case bucketIdentity:
 		return json.Unmarshal(value, &s.identity)
@@ -81,6 +84,9 @@ func (s *stored) take(bucket string, value []byte) error {
 	case bucketPushed:
 		s.pushed = append(s.pushed, delta{})
 		return json.Unmarshal(value, &s.pushed[len(s.pushed)-1])
+	case bucketGivenUp:
+		s.givenUp = append(s.givenUp, givenUp{key: key})
+		return json.Unmarshal(value, &s.givenUp[len(s.givenUp)-1])
 	default:
 		return fmt.Errorf("unknown bucket (written by a newer version of the program?)")
 	}

@@ -17,6 +17,9 @@ type Operated interface {
 	// Rejoin makes the node forget its cluster, keep its id and data, and join
 	// the named cluster and lineage.
 	Rejoin(ctx context.Context, uuid, lineage string) (*wire.Rejoined, error)
+	// GivenUp are the histories that the node has given up by Rejoin, as far as
+	// they have what no other has.
+	GivenUp() []wire.GivenUp
 }
 
 // registerOperator puts the actions in place that bring a node back.
@@ -125,6 +128,9 @@ func (n *Node) writeLineage(w http.ResponseWriter, r *http.Request) error {
 				info.Voters = append(info.Voters, member.NodeID)
 			}
 		}
+	}
+	if cp, err := n.operated(); err == nil {
+		info.GivenUp = cp.GivenUp()
 	}
 	return WriteJSON(w, r, &info)
 }

@@ -30,6 +30,10 @@ func (o *operatedControl) Rejoin(_ context.Context, uuid, lineage string) (*wire
 	return &wire.Rejoined{UUID: uuid, Lineage: lineage, Joined: true, SmapVersion: 9}, nil
 }
 
+func (o *operatedControl) GivenUp() []wire.GivenUp {
+	return []wire.GivenUp{{UUID: "A", Lineage: "older", Joined: "newer", Buckets: []wire.GivenUpBucket{{Name: "ais://b"}}}}
+}
+
 func TestOperatorActions(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -1,5 +1,7 @@
 package wire
 
+import "encoding/json"
+
 // Actions of an operator on one node, PUT /v1/daemon.
 const (
 	ActForceRestart = "force-restart"
@@ -33,6 +35,26 @@ type Rejoined struct {
 	Joined      bool   `json:"joined"`                // the cluster has admitted the node
 	SmapVersion int64  `json:"smap_version,string"`   // 0 before that
 	Waiting     string `json:"waiting_for,omitempty"` // what for, before that
+	// GivenUp is what the node knew and the cluster it joined does not have;
+	// nil if there is no such thing.
+	GivenUp *GivenUp `json:"given_up,omitempty"`
+}
+
+// GivenUp is a history of a cluster that a node has given up for another one,
+// with what is in no other.
+type GivenUp struct {
+	UUID    string          `json:"uuid"`
+	Lineage string          `json:"lineage"`
+	Joined  string          `json:"joined"`  // the lineage that the node joined instead
+	Buckets []GivenUpBucket `json:"buckets"` // that are not in the lineage joined
+}
+
+// GivenUpBucket is a bucket whose objects are on the disks of nodes that gave
+// it up, and in no bucket of the cluster.
+type GivenUpBucket struct {
+	Name  string          `json:"name"`  // e.g. "ais://photos"
+	Taken bool            `json:"taken"` // the cluster has another bucket of this name now
+	Props json.RawMessage `json:"props"` // as they were
 }
 
 // WhatLineage asks a node to which history of its cluster it belongs.
@@ -45,4 +67,7 @@ type LineageInfo struct {
 	Ancestors []string `json:"ancestors"`        // lineages that it has replaced, oldest first
 	Voters    []string `json:"voters,omitempty"` // ids of the nodes that vote, as far as this node is told
 	Fenced    string   `json:"fenced,omitempty"` // why the node may not serve
+	// GivenUp are the histories that the node has given up, oldest first, as
+	// far as they have what no other has.
+	GivenUp []GivenUp `json:"given_up,omitempty"`
 }
