@@ -76,7 +76,7 @@ test: build ## all tests, Go and Python; installs what they need
 test-short: ## unit tests only
 	$(GO) test -short -timeout 10m ./...
 
-simulate: ## thousands of seeded histories of the control plane, 3 minutes
+simulate: ## more than a thousand seeded histories of the control plane, 3 minutes
 	GO=$(GO) .ci/simulate
 
 test-long: build ## what takes longer than CI should: crash loops, soak, large objects, simulation

@@ -60,6 +60,12 @@ type inProcess struct {
 
 func startInProcess(t *testing.T, proxies, targets int, m *standIn) *inProcess {
 	t.Helper()
+	return startInProcessWithout(t, proxies, targets, 0, m)
+}
+
+// startInProcessWithout leaves the last few targets to the test.
+func startInProcessWithout(t *testing.T, proxies, targets, later int, m *standIn) *inProcess {
+	t.Helper()
 	c := &inProcess{
 		cluster: newCluster(t, proxies, targets),
 		proxyOf: map[*playground.Node]*proxy.Running{}, targetOf: map[*playground.Node]*target.Running{},
@@ -67,46 +73,60 @@ func startInProcess(t *testing.T, proxies, targets int, m *standIn) *inProcess {
 	if err := c.WriteConfiguration(); err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range c.nodes {
-		settings, err := startup.Load(startup.Options{
-			Role: n.Role, ClusterFile: n.ClusterFile(), LocalFile: n.LocalFile(), Getenv: func(string) string { return "" }, Stderr: io.Discard,
-		})
+	now := c.nodes[:len(c.nodes)-later]
+	for _, n := range now {
+		c.launch(n, m)
+	}
+	for _, n := range now {
+		c.awaitMember(n, len(now))
+	}
+	return c
+}
+
+// launch starts a node in this process, until the end of the test.
+func (c *inProcess) launch(n *playground.Node, m *standIn) {
+	t := c.t
+	t.Helper()
+	settings, err := startup.Load(startup.Options{
+		Role: n.Role, ClusterFile: n.ClusterFile(), LocalFile: n.LocalFile(), Getenv: func(string) string { return "" }, Stderr: io.Discard,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stop func() error
+	if n.Role == playground.Proxy {
+		p, err := proxy.Start(settings)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var stop func() error
-		if n.Role == playground.Proxy {
-			p, err := proxy.Start(settings)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p.Role.Membership().SetMover(m)
-			c.proxyOf[n], stop = p, p.Stop
-		} else {
-			tgt, err := target.Start(settings)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.targetOf[n], stop = tgt, tgt.Stop
+		p.Role.Membership().SetMover(m)
+		c.proxyOf[n], stop = p, p.Stop
+	} else {
+		tgt, err := target.Start(settings)
+		if err != nil {
+			t.Fatal(err)
 		}
-		t.Cleanup(func() {
-			if err := stop(); err != nil {
-				t.Error(err)
-			}
-		})
+		c.targetOf[n], stop = tgt, tgt.Stop
 	}
-	for _, n := range c.nodes {
-		c.eventually(n.Name()+" is ready", func() error {
-			if a := call(t, http.MethodGet, n.URL()+"/v1/health?readiness=true", ""); a.status != http.StatusOK {
-				return fmt.Errorf("status %d: %s", a.status, a.body)
-			}
-			if nodes, _ := c.members(n); len(nodes) != proxies+targets {
-				return fmt.Errorf("it sees %d nodes", len(nodes))
-			}
-			return nil
-		})
-	}
-	return c
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// awaitMember waits until a node is ready and sees so many nodes.
+func (c *inProcess) awaitMember(n *playground.Node, members int) {
+	c.t.Helper()
+	c.eventually(n.Name()+" is ready", func() error {
+		if a := call(c.t, http.MethodGet, n.URL()+"/v1/health?readiness=true", ""); a.status != http.StatusOK {
+			return fmt.Errorf("status %d: %s", a.status, a.body)
+		}
+		if nodes, _ := c.members(n); len(nodes) != members {
+			return fmt.Errorf("it sees %d nodes", len(nodes))
+		}
+		return nil
+	})
 }
 
 // TestMembershipBusy: one operation at a time, and none while data moves. A

@@ -44,6 +44,10 @@ func TestPartitionedPrimaryRefusesChangesAndTheMajorityGoesOn(t *testing.T) {
 		}
 		if a.status == http.StatusServiceUnavailable {
 			refused = a
+			// An election timeout is at most 2 s; the rest is a busy machine's.
+			if took := time.Since(cutAt); took > 6*time.Second {
+				t.Errorf("the minority refused %v after the cut", took)
+			}
 			t.Logf("refused %v after the cut, within %v: %s", began.Sub(cutAt).Round(time.Millisecond), time.Since(began).Round(time.Millisecond), a.body)
 			break
 		}
