@@ -31,11 +31,12 @@ type chunkWriter struct {
 	home     *fs.Mountpath // where the manifest was written
 
 	// Of a PUT:
-	put  bool
-	kept bool      // the object has its name: nothing is to be removed
-	size int64     // of a chunk
-	part *partFile // the chunk that is being written
-	left int64     // bytes that it still takes
+	put   bool
+	kept  bool      // the object has its name: nothing is to be removed
+	size  int64     // of a chunk
+	sizes []int64   // of all chunks, if they have to be these
+	part  *partFile // the chunk that is being written
+	left  int64     // bytes that it still takes
 }
 
 // chunkRef is what the record says of the chunks.
@@ -56,7 +57,7 @@ func (w *write) fileSize() int64 {
 
 // monolithic is the greatest size of one file.
 func (w *write) monolithic() int64 {
-	if limit := int64(w.Props.Chunks.MaxMonolithicSize); limit > 0 {
+	if limit := int64(w.Props.Chunks.MaxMonolithicSize); limit > 0 && w.moved == nil {
 		return limit
 	}
 	return math.MaxInt64
@@ -146,7 +147,9 @@ func (w *write) nextChunk(ctx context.Context) error {
 	var err error
 	c.part, err = w.s.newPartFile(ctx, &w.object, c.upload, len(c.chunks)+1, w.sync)
 	c.left = c.size
-	if w.opts.Size < 0 {
+	if c.sizes != nil {
+		c.left = c.sizes[len(c.chunks)]
+	} else if w.opts.Size < 0 {
 		c.left = max(c.size, w.size/growth)
 	}
 	return err
@@ -178,6 +181,11 @@ func (w *write) endChunk(ctx context.Context) error {
 // them lies on a mountpath that has left meanwhile.
 func (w *write) endChunks(ctx context.Context) error {
 	c := w.chunks
+	for c.part == nil || len(c.chunks)+1 < len(c.sizes) { // the last ones are empty
+		if err := w.nextChunk(ctx); err != nil {
+			return err
+		}
+	}
 	if err := w.endChunk(ctx); err != nil {
 		return err
 	}

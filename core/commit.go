@@ -304,6 +304,9 @@ func (s *Store) end(t Ticket) error {
 
 // nextRecord is the record of this write over what the name holds now.
 func (w *write) nextRecord(now *existing) (record, error) {
+	if w.moved != nil {
+		return w.movedRecord(now), nil
+	}
 	at := w.s.options.Clock().UnixNano()
 	rec := record{
 		kind: w.kind(), size: w.size, bid: w.Props.BID, checksum: w.sum, mtime: at, atime: at, chunks: w.chunkRef(),

@@ -175,6 +175,23 @@ func TestPowerIsLostDuringCalls(t *testing.T) {
 			_, err := c.store.Put(ctx, c.key("o"), strings.NewReader("next"), PutOptions{Size: 4, Keep: KeepVersion})
 			return err
 		}, []string{"o"}},
+		{"a generation arrives", func(c *callCrash) { put(c, "o", "content", "old") }, func(c *callCrash) error {
+			return arrive(c.store, c.key("o"), sentOf(c.props, "new content", 1, KV{"k", "new"}))
+		}, []string{"o"}},
+		{"a generation with a sidecar arrives", func(*callCrash) {}, func(c *callCrash) error {
+			return arrive(c.store, c.key("a//b"), sentOf(c.props, "new content", 1, KV{"k", large}))
+		}, []string{"a//b"}},
+		{"an older version arrives", version, func(c *callCrash) error {
+			g := sentOf(c.props, "older", -1, KV{"k", large})
+			g.head.former, g.head.rec.flags = true, flagVersioned
+			return arrive(c.store, c.key("o"), g)
+		}, []string{"o"}},
+		{"a generation in chunks arrives", func(c *callCrash) { put(c, "o", "content", "old") }, func(c *callCrash) error {
+			return arrive(c.store, c.key("o"), sentOf(c.props, "new content", 1, KV{"k", "new"}).inChunks(4, 0, 7))
+		}, []string{"o"}},
+		{"a name leaves", func(c *callCrash) { put(c, "o", "content", large) }, func(c *callCrash) error {
+			return depart(c.store, c.key("o"))
+		}, []string{"o"}},
 		{"a PUT of what is there", func(c *callCrash) { put(c, "o", "content", large+"value") }, func(c *callCrash) error {
 			sum, err := cksum.Of(cksum.XXHash2, []byte("content"))
 			if err == nil {

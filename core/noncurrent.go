@@ -148,6 +148,8 @@ func (w *write) keeps(replaced *record) bool {
 	switch {
 	case replaced == nil || replaced.kind == KindTombstone:
 		return false
+	case w.moved != nil && replaced.stamp == w.moved.rec.stamp:
+		return false // another record of the same generation
 	case w.opts.Keep == KeepNull:
 		return replaced.flags&flagVersioned != 0
 	}

@@ -43,11 +43,12 @@ type write struct {
 	s *Store
 	object
 	opts      PutOptions
-	tombstone bool    // nothing is stored but that the name was deleted
-	marker    bool    // the same, as a version of the name
-	spare     bool    // there was no space for a work file, see fileOf
-	origin    *Origin // what is taken over from the object that this is a copy of; nil: it is none
-	unsummed  bool    // the checksum in opts is not the client's: the body was to be stored whatever the name holds
+	tombstone bool      // nothing is stored but that the name was deleted
+	marker    bool      // the same, as a version of the name
+	spare     bool      // there was no space for a work file, see fileOf
+	origin    *Origin   // what is taken over from the object that this is a copy of; nil: it is none
+	moved     *arriving // a generation that comes from another target as it is; nil: it is none
+	unsummed  bool      // the checksum in opts is not the client's: the body was to be stored whatever the name holds
 
 	earlier earlierState
 	handed  bool // another target has committed it

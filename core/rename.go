@@ -96,7 +96,9 @@ func (w *write) rename(ctx context.Context, now *existing, rec *record) (path st
 		}
 		// Another name took the place since we looked: p and p/q.
 		rec.place, rec.name = PlaceEscaped, w.Name
-		rec.stamp = w.s.stamp(rec.stamp)
+		if w.moved == nil {
+			rec.stamp = w.s.stamp(rec.stamp)
+		}
 		if err := w.attach(ctx, rec, w.sync); err != nil {
 			return "", err
 		}

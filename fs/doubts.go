@@ -1,6 +1,10 @@
 package fs
 
 import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -101,4 +105,27 @@ func (fsys *Filesystem) Doubtful(dir string) bool {
 	defer d.mu.Unlock()
 	_, yes := d.dirs[dir]
 	return yes || d.all
+}
+
+// SettleDoubts flushes all doubtful directories: what is missing in them when it
+// begins stays missing after a loss of power. Errors are those of Flush.
+func (fsys *Filesystem) SettleDoubts(ctx context.Context) error {
+	d := &fsys.doubts
+	if d.count.Load() == 0 {
+		return nil
+	}
+	d.mu.Lock()
+	dirs, all, mark := slices.Collect(maps.Keys(d.dirs)), d.all, d.adds
+	d.mu.Unlock()
+	if !all {
+		return fsys.Flush(ctx, FlushRequest{Dirs: dirs})
+	}
+	if fsys.syncfs == nil {
+		return fmt.Errorf("%w: more directories than can be kept were changed, and the filesystem cannot be flushed as a whole", ErrFlushFailed)
+	}
+	if err := fsys.system.Syncfs(fsys.syncfs); err != nil {
+		return fmt.Errorf("%w: %w", ErrFlushFailed, err)
+	}
+	d.settleAll(mark)
+	return nil
 }
