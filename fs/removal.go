@@ -293,14 +293,22 @@ func holdsObjects(system System, path string) (bool, error) {
 		return false, fmt.Errorf("buckets of %s: %w", path, err)
 	}
 	for _, dir := range dirs {
-		for _, content := range holdingContents {
-			err := findFile(system, dir+"/"+content)
-			if errors.Is(err, errFound) {
-				return true, nil
-			}
-			if err != nil {
-				return false, err
-			}
+		if holds, err := holdsIn(system, dir); holds || err != nil {
+			return holds, err
+		}
+	}
+	return false, nil
+}
+
+// holdsIn is holdsObjects of the directory of one bucket.
+func holdsIn(system System, dir string) (bool, error) {
+	for _, content := range holdingContents {
+		err := findFile(system, dir+"/"+content)
+		if errors.Is(err, errFound) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
 		}
 	}
 	return false, nil

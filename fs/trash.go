@@ -190,6 +190,12 @@ func (mp *Mountpath) emptyTrash(ctx context.Context) (removed bool, err error) {
 	}
 	var failed []error
 	for _, base := range bases {
+		if base.name == retainedDir {
+			some, err := mp.emptyRetained(ctx)
+			removed = removed || some
+			failed = append(failed, err)
+			continue
+		}
 		removed = true
 		if err := removeTree(ctx, mp.system, trash+"/"+base.name); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
 			failed = append(failed, err)
