@@ -40,6 +40,24 @@ type Spec struct {
 	Request string `json:"request,omitempty"`
 }
 
+// StartArgs are the arguments (Spec.Args) of a job that a client has started by
+// the generic call.
+type StartArgs struct {
+	Name    string     `json:"name,omitempty"`    // rebalance: prefix; blob-download: object
+	Buckets []wire.Bck `json:"buckets,omitempty"` // beside Spec.Bck; none: all
+	Flags   uint32     `json:"flags,omitempty"`
+	Force   bool       `json:"force,omitempty"`
+}
+
+// Bits of StartArgs.Flags.
+const (
+	FlagZeroSize      uint32 = 1 << iota // cleanup removes objects of no bytes
+	FlagLatest                           // latest version
+	FlagSync                             // synchronize
+	FlagKeepMisplaced                    // cleanup keeps misplaced objects
+	FlagCleanup                          // rebalance only removes what is misplaced
+)
+
 // Concerns tells that a target takes part.
 func (s *Spec) Concerns(nodeID string) bool {
 	for _, id := range s.Targets {
@@ -104,9 +122,9 @@ type Env struct {
 type Peers interface {
 	// Owner is the target that owns a name now, which may be this one.
 	Owner(bck wire.Bck, name string) (*meta.Snode, error)
-	// Put has the owner of a name, which is another target, commit an object
-	// that this target holds, under another key: content, custom keys, and
-	// checksum are kept.
+	// Put has the owner of a name, which may be this target, commit a copy of an object
+	// that this target owns: content, checksum, and custom keys are kept. It
+	// returns the attributes of the source.
 	Put(ctx context.Context, from, to core.Key) (core.Attrs, error)
 	// Delete has the owner of a name, which may be this target, delete it.
 	Delete(ctx context.Context, key core.Key) error

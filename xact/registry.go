@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -37,6 +38,7 @@ type Registry struct {
 	swept   time.Time           // when those that ended long ago were dropped
 	closed  bool
 	running sync.WaitGroup
+	active  atomic.Int64 // that run
 }
 
 // Options are what a Registry is made of.
@@ -51,23 +53,21 @@ type Options struct {
 }
 
 // NewRegistry makes the registry of a target, and sets the environment's Start.
-func NewRegistry(o Options) (*Registry, error) {
+// Of several registrations of one kind the last counts.
+func NewRegistry(o Options) *Registry {
 	r := &Registry{
 		env: o.Env, regs: map[string]Registration{}, timing: defaultTiming(),
 		onEnd: o.OnEnd, jobID: o.JobID, jobs: map[string]*Xaction{},
 	}
 	for _, reg := range o.Registrations {
-		if _, ok := FindKind(reg.Kind); !ok {
-			return nil, errInvalidKind(reg.Kind)
-		}
-		if _, twice := r.regs[reg.Kind]; twice {
-			return nil, fmt.Errorf("job kind %q is registered twice", reg.Kind)
-		}
 		r.regs[reg.Kind] = reg
 	}
 	o.Env.Start = r.StartLocal
-	return r, nil
+	return r
 }
+
+// Active is how many jobs do something here.
+func (r *Registry) Active() int { return int(r.active.Load()) }
 
 // Built tells that jobs of a kind can be started.
 func (r *Registry) Built(kind string) bool {
@@ -199,6 +199,7 @@ func (r *Registry) start(ctx context.Context, spec *Spec) (x *Xaction, again boo
 	r.jobs[spec.ID] = x
 	r.ended = slices.DeleteFunc(r.ended, func(e *Xaction) bool { return e == have })
 	r.running.Add(1)
+	r.active.Add(1)
 	go r.run(x)
 	return x, false, nil
 }
@@ -219,6 +220,7 @@ func (x *Xaction) continues(old *Xaction) {
 
 func (r *Registry) run(x *Xaction) {
 	defer r.running.Done()
+	defer r.active.Add(-1)
 	x.env.Logger.Info("job starts", "job", x.String(), "bucket", x.spec.Bck.String(), "args", x.spec.Control)
 	x.run()
 	snap := x.Snap()
@@ -229,8 +231,9 @@ func (r *Registry) run(x *Xaction) {
 		r.ended = append(r.ended, x)
 	}
 	r.forget(time.Now())
+	stopping := r.closed // the primary finds out what is to be started again
 	r.mu.Unlock()
-	if r.onEnd != nil {
+	if r.onEnd != nil && !stopping {
 		r.onEnd(x)
 	}
 }

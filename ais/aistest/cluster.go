@@ -6,9 +6,11 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/aistore-go/aistore/ais/jobs"
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/ais/proxy"
 	"github.com/aistore-go/aistore/ais/target"
@@ -18,6 +20,7 @@ import (
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/memsys"
+	"github.com/aistore-go/aistore/xact"
 )
 
 // Options is what a cluster is made of; zero fields take their defaults.
@@ -31,6 +34,7 @@ type Options struct {
 	System     fs.System         // of the targets' disks, default: the real one
 	Space      fs.Watermarks     // default 100: the machine's own fill level must not matter
 	Disks      func(*fs.Options) // changes the options of the targets' mountpaths; may be nil
+	Jobs       []xact.Registration
 }
 
 // Cluster is a running cluster. It ends with the test.
@@ -43,9 +47,10 @@ type Cluster struct {
 // Node is one node of a cluster.
 type Node struct {
 	*node.Node
-	Store *core.Store // of a target
-	Disks *fs.Manager // of a target
-	Paths []string    // mountpaths of a target
+	Store *core.Store  // of a target
+	Disks *fs.Manager  // of a target
+	Paths []string     // mountpaths of a target
+	Jobs  *jobs.Engine // of a proxy
 
 	control *member
 	guard   *hookedGuard // of a target
@@ -170,9 +175,23 @@ func startProxy(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster, 
 	n := newNode(tb, o, conf, meta.RoleProxy, id)
 	n.control = all.join(all.member(id), nil)
 	n.SetControl(n.control)
-	proxy.New(n.Node, n.control, o.Logger).Register()
+	role := proxy.New(n.Node, n.control, o.Logger)
+	role.Register()
+	n.runJobs(tb, role.Jobs())
 	n.MarkStarted()
 	return n
+}
+
+// runJobs watches jobs until the test ends, while the node is the primary.
+func (n *Node) runJobs(tb testing.TB, engine *jobs.Engine) {
+	n.Jobs = engine
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { engine.Run(ctx) })
+	tb.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
 }
 
 func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster, id string) *Node {
@@ -221,7 +240,7 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 		role.Applied(before, after)
 		return n.Store.ApplyBMD(context.Background(), before.BMD, after.BMD)
 	})
-	role = target.New(target.Options{Node: n.Node, Control: n.control, Store: n.Store, FS: disks, Memory: memory, Logger: o.Logger})
+	role = target.New(target.Options{Node: n.Node, Control: n.control, Store: n.Store, FS: disks, Memory: memory, Logger: o.Logger, Jobs: o.Jobs})
 	tb.Cleanup(role.Close)
 	n.SetControl(n.control)
 	role.Register()

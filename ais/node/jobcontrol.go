@@ -1,11 +1,16 @@
 package node
 
 import (
+	"context"
+	"encoding/json"
 	"net/http"
 
+	"github.com/aistore-go/aistore/ais/jobs"
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/xact"
 )
 
 // jobArgs is the value of the actions that start and stop jobs. The rest of
@@ -22,10 +27,6 @@ type jobArgs struct {
 	OnlyRunning bool       `json:"OnlyRunning"`
 }
 
-// rebalanceCleanup is the bit of jobArgs.Flags for a rebalance that only
-// removes what is in a wrong place.
-const rebalanceCleanup = 16
-
 // maxJobBuckets bounds the list of buckets of one job.
 const maxJobBuckets = 10_000
 
@@ -40,20 +41,20 @@ func readJobArgs(msg *ActMsg) (*jobArgs, error) {
 	return args, nil
 }
 
-// startJob answers the action "start": everything is checked, and a job that
-// could be started is 501, as none is built.
-func (n *Node) startJob(_ http.ResponseWriter, _ *http.Request, msg *ActMsg) error {
+// startJob answers the action "start" with the id of the job. Kinds that are
+// not built are 501.
+func (n *Node) startJob(w http.ResponseWriter, r *http.Request, msg *ActMsg) error {
 	args, err := readJobArgs(msg)
 	if err != nil {
 		return err
 	}
-	kind := findJobKind(args.Kind)
-	if kind == nil {
+	kind, ok := xact.FindKind(args.Kind)
+	if !ok {
 		return apierr.BadRequest("invalid xaction (job) kind %.64q", args.Kind)
 	}
 	hasBucket := args.Bck != nil && args.Bck.Name != ""
-	if kind.bucket && kind.start == startable && !hasBucket {
-		return apierr.BadRequest("xaction %q requires a bucket to start", kind.name)
+	if kind.Scope == xact.ScopeBucket && kind.Start == xact.StartGeneric && !hasBucket {
+		return apierr.BadRequest("xaction %q requires a bucket to start", kind.Name)
 	}
 	if err := n.checkJobBucket(args.Bck); err != nil {
 		return err
@@ -63,43 +64,103 @@ func (n *Node) startJob(_ http.ResponseWriter, _ *http.Request, msg *ActMsg) err
 			return err
 		}
 	}
-	switch kind.start {
-	case startedByItsCall:
-		return apierr.BadRequest("initiating %q must be done via a separate documented API", kind.name)
-	case startedByPut:
-		return apierr.BadRequest("cannot start %q: it is driven by PUT requests", kind.name)
-	case startable:
-		if err := n.mayStart(kind, args, msg.Name, hasBucket); err != nil {
+	switch kind.Start {
+	case xact.StartByCall:
+		return apierr.BadRequest("initiating %q must be done via a separate documented API", kind.Name)
+	case xact.StartByPut:
+		return apierr.BadRequest("cannot start %q: it is driven by PUT requests", kind.Name)
+	case xact.StartGeneric:
+		if err := n.mayStart(kind.Name, args, msg.Name, hasBucket); err != nil {
 			return err
 		}
 	}
-	return apierr.NotImplemented("job %q is not built yet", kind.name)
+	engine := n.jobs.Load()
+	if engine == nil || kind.Start == xact.StartNever {
+		return apierr.NotImplemented("job %q is not built yet", kind.Name)
+	}
+	spec, with, err := n.jobSpec(kind, args, msg.Name)
+	if err != nil {
+		return err
+	}
+	id, err := engine.Start(r.Context(), spec, with)
+	if err != nil {
+		return err
+	}
+	return WriteText(w, r, id)
+}
+
+// jobSpec is what a job is to do that the generic call starts.
+func (n *Node) jobSpec(kind xact.Kind, args *jobArgs, name string) (*xact.Spec, jobs.With, error) {
+	start := xact.StartArgs{Name: name, Flags: args.Flags, Force: args.Force}
+	bmd := n.View().BMD
+	for _, bck := range args.Buckets {
+		bck, err := canonical(bck)
+		if err != nil {
+			return nil, nil, err
+		}
+		start.Buckets = append(start.Buckets, bck)
+	}
+	spec := &xact.Spec{Kind: kind.Name}
+	if args.Bck != nil && args.Bck.Name != "" {
+		var err error
+		if spec.Bck, err = canonical(*args.Bck); err != nil {
+			return nil, nil, err
+		}
+		if props, ok := bmd.Get(spec.Bck); ok {
+			spec.BID = props.BID
+		}
+		spec.Control = spec.Bck.String()
+	}
+	if name != "" {
+		spec.Control += " " + name
+	}
+	var err error
+	if spec.Args, err = json.Marshal(&start); err != nil {
+		return nil, nil, err
+	}
+	switch kind.Name {
+	case xact.KindResilver:
+		spec.Targets = []string{args.NodeID}
+	case xact.KindRebalance:
+		return spec, nextRebalance, nil
+	}
+	return spec, nil, nil
+}
+
+// nextRebalance gives a rebalance the next number.
+func nextRebalance(v *meta.View, spec *xact.Spec) ([]meta.Change, error) {
+	change, err := meta.NewChange(v, meta.KindRMD, &meta.RMDPatch{})
+	spec.ID = meta.RebalanceID(v.RMD.Ver() + 1)
+	return []meta.Change{change}, err
 }
 
 // mayStart checks what is particular to a kind.
-func (n *Node) mayStart(kind *jobKind, args *jobArgs, prefix string, hasBucket bool) error {
+func (n *Node) mayStart(kind string, args *jobArgs, prefix string, hasBucket bool) error {
 	smap := n.View().Smap
-	switch kind.name {
-	case "resilver":
+	switch kind {
+	case xact.KindResilver:
 		if args.NodeID == "" {
 			return apierr.NotImplemented("resilver of all targets at a time is not built: name one target (DaemonID)")
 		}
 		if smap.Tmap[args.NodeID] == nil {
-			return apierr.BadRequest("cannot start %q: node %q not present in Smap v%d", kind.name, clip(args.NodeID), smap.Version)
+			return apierr.BadRequest("cannot start %q: node %q not present in Smap v%d", kind, clip(args.NodeID), smap.Version)
 		}
-	case jobRebalance:
-		cleanup := args.Flags&rebalanceCleanup != 0
+	case xact.KindRebalance:
+		cleanup := args.Flags&xact.FlagCleanup != 0
 		switch op := n.View().Operations.Now(); {
 		case op != nil:
 			return apierr.New(http.StatusConflict, wire.CodeBusy, "%s %q is currently busy (%s of %v is under way), please try again",
-				n.name, jobRebalance, op.Action, op.Nodes)
+				n.name, kind, op.Action, op.Nodes)
 		case prefix != "" && !hasBucket:
-			return apierr.BadRequest("cannot start %q: prefix %.64q needs a bucket", kind.name, prefix)
+			return apierr.BadRequest("cannot start %q: prefix %.64q needs a bucket", kind, prefix)
 		case len(smap.Tmap) < 2, cleanup && smap.CountTargets() < 2:
 			return apierr.New(http.StatusBadRequest, wire.CodeNotEnoughTargets, "cannot start %q: not enough targets (%d active of %d, need 2)",
-				kind.name, smap.CountTargets(), len(smap.Tmap))
+				kind, smap.CountTargets(), len(smap.Tmap))
 		case !cleanup && !n.Config().Rebalance.Enabled:
-			return apierr.BadRequest("cannot start %q: it is disabled (rebalance.enabled)", kind.name)
+			return apierr.BadRequest("cannot start %q: it is disabled (rebalance.enabled)", kind)
+		}
+		if smap.CountTargets() < 2 {
+			n.logger.Warn("a rebalance with fewer than two active targets", "active", smap.CountTargets())
 		}
 	}
 	return nil
@@ -107,16 +168,16 @@ func (n *Node) mayStart(kind *jobKind, args *jobArgs, prefix string, hasBucket b
 
 // stopJob answers the action "stop". A job that is not known has ended, so
 // there is nothing to stop; what cannot be stopped is refused.
-func (n *Node) stopJob(w http.ResponseWriter, _ *http.Request, msg *ActMsg) error {
+func (n *Node) stopJob(w http.ResponseWriter, r *http.Request, msg *ActMsg) error {
 	args, err := readJobArgs(msg)
 	if err != nil {
 		return err
 	}
-	kind := findJobKind(args.Kind)
+	kind, ok := xact.FindKind(args.Kind)
 	switch {
 	case args.ID == "" && args.Kind == "":
 		return apierr.BadRequest("action %q: neither id nor kind of the job is given", msg.Action)
-	case args.Kind != "" && kind == nil:
+	case args.Kind != "" && !ok:
 		return apierr.BadRequest("invalid xaction (job) kind %.64q", args.Kind)
 	case args.ID != "" && !validJobID(args.ID):
 		return apierr.BadRequest("invalid job id %q", clip(args.ID))
@@ -124,12 +185,33 @@ func (n *Node) stopJob(w http.ResponseWriter, _ *http.Request, msg *ActMsg) erro
 	if err := n.checkJobBucket(args.Bck); err != nil {
 		return err
 	}
-	if op := n.View().Operations.Now(); op != nil && op.Rebalance != 0 {
+	if op := n.View().Operations.Now(); op != nil && op.Rebalance != 0 && !args.Force {
 		id := meta.RebalanceID(op.Rebalance)
-		if args.ID == id || args.ID == "" && kind.name == jobRebalance {
+		if args.ID == id || args.ID == "" && kind.Name == xact.KindRebalance {
 			return apierr.BadRequest("cannot stop rebalance[%s]: %s of %v goes on when it has ended", id, op.Action, op.Nodes)
+		}
+	}
+	if engine := n.jobs.Load(); engine != nil {
+		var bck wire.Bck
+		if args.Bck != nil && args.Bck.Name != "" {
+			if bck, err = canonical(*args.Bck); err != nil {
+				return err
+			}
+		}
+		// A client that goes away has stopped the job all the same.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), n.limits.ControlTimeout)
+		defer cancel()
+		if err := engine.Stop(ctx, args.ID, kind.Name, bck); err != nil {
+			return err
 		}
 	}
 	w.WriteHeader(http.StatusOK)
 	return nil
+}
+
+// canonical is a bucket with the canonical name of its provider.
+func canonical(bck wire.Bck) (wire.Bck, error) {
+	var err error
+	bck.Provider, err = naming.Provider(bck.Provider)
+	return bck, err
 }

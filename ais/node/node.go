@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aistore-go/aistore/ais/jobs"
 	"github.com/aistore-go/aistore/ais/node/fastpath"
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/config"
@@ -138,6 +139,7 @@ type Node struct {
 	background background
 
 	control atomic.Pointer[ControlPlane]
+	jobs    atomic.Pointer[jobs.Engine]
 	status  atomic.Pointer[StatusSource]
 	clear   atomic.Pointer[func(context.Context, *wire.Bck) error]
 	routes  atomic.Pointer[routeTables]

@@ -165,6 +165,11 @@ func newTestNode(t testing.TB, role, id string, change func(*Options)) *testNode
 	}
 	tn := &testNode{Node: n, cp: &fakeControl{}, log: log}
 	n.SetControl(tn.cp)
+	if role == meta.RoleTarget { // without jobs
+		n.Intra(wire.PathXactions, []string{http.MethodGet}, func(http.ResponseWriter, *http.Request) error {
+			return apierr.New(http.StatusNotFound, "", "no jobs")
+		})
+	}
 	done := make(chan error, 1)
 	go func() { done <- n.Serve(context.Background()) }()
 	t.Cleanup(func() {

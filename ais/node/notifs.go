@@ -1,9 +1,9 @@
 package node
 
 import (
-	"encoding/json"
 	"net/http"
 
+	"github.com/aistore-go/aistore/ais/jobs"
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/query"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -24,9 +24,8 @@ type notification struct {
 	IsIdle  bool   `json:"is_idle"`
 }
 
-// notifs answers /v1/notifs/{progress,finished} on proxies. A report about a
-// job that is not known, and none is known here, is taken and dropped: the
-// sender does not look at the answer.
+// notifs answers /v1/notifs/{progress,finished} on proxies. The primary looks
+// at its jobs then; what the report says it asks the targets themselves.
 func (n *Node) notifs(w http.ResponseWriter, r *http.Request) error {
 	items := ItemsBelow(r, wire.PathNotifs)
 	if len(items) != 1 || items[0] != "progress" && items[0] != "finished" {
@@ -43,7 +42,9 @@ func (n *Node) notifs(w http.ResponseWriter, r *http.Request) error {
 	if !validJobID(note.JobID) {
 		return apierr.BadRequest("notification about an invalid job id %q", clip(note.JobID))
 	}
-	n.logger.Debug("notification about a job that is not known", "job", clip(note.JobID), "from", clip(note.NodeID))
+	if engine := n.jobs.Load(); engine != nil && n.isPrimary() {
+		engine.Notify()
+	}
 	w.WriteHeader(http.StatusOK)
 	return nil
 }
@@ -52,10 +53,11 @@ func (n *Node) notifs(w http.ResponseWriter, r *http.Request) error {
 const whatBundle = "ic_bundle"
 
 // informationCenter answers /v1/ic on proxies: the member's map and the jobs
-// that it watches, which are none.
+// that the cluster has records of. Every job with a record is watched by the
+// primary, so nobody has to ask for that.
 func (n *Node) informationCenter(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodPost {
-		return apierr.NotImplemented("watching jobs by %s is not built yet", wire.PathIC)
+		return apierr.NotImplemented("watching jobs by %s is not built: the primary watches all", wire.PathIC)
 	}
 	q, err := query.Parse(r.URL.RawQuery)
 	if err != nil {
@@ -69,11 +71,19 @@ func (n *Node) informationCenter(w http.ResponseWriter, r *http.Request) error {
 		return apierr.BadRequest("%s is not a member of the information center", n.name)
 	}
 	type table struct {
-		Running  []json.RawMessage `json:"running"`
-		Finished []json.RawMessage `json:"finished"`
+		Running  []jobs.Status `json:"running"`
+		Finished []jobs.Status `json:"finished"`
+	}
+	t := table{[]jobs.Status{}, []jobs.Status{}}
+	for _, job := range n.knownJobs(&jobSelector{}) {
+		if job.EndTime == 0 {
+			t.Running = append(t.Running, job)
+		} else {
+			t.Finished = append(t.Finished, job)
+		}
 	}
 	return WriteJSON(w, r, &struct {
 		Smap      *meta.Smap `json:"smap"`
 		Ownership table      `json:"ownership_table"`
-	}{smap, table{[]json.RawMessage{}, []json.RawMessage{}}})
+	}{smap, t})
 }

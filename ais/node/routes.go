@@ -41,6 +41,7 @@ func (n *Node) registerOwnRoutes() {
 		public(wire.PathCluster, readDo, n.cluster, http.MethodDelete)
 		intra(wire.PathCluster, all, n.clusterIntra)
 		public(wire.PathTokens, []string{http.MethodDelete, http.MethodPost}, n.tokens)
+		n.Intra(wire.PathXactions, []string{http.MethodPost}, n.localJobID)
 		n.Intra(wire.PathNotifs, []string{http.MethodPost}, n.notifs)
 		n.Intra(wire.PathIC, []string{http.MethodGet, http.MethodPost}, n.informationCenter)
 	} else {

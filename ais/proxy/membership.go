@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"net/http"
+	"sync"
 
+	"github.com/aistore-go/aistore/ais/jobs"
 	"github.com/aistore-go/aistore/ais/membership"
 	"github.com/aistore-go/aistore/ais/metasync"
 	"github.com/aistore-go/aistore/ais/node"
@@ -20,18 +22,19 @@ func (p *Proxy) newMembership() *membership.Engine {
 // Membership returns what carries out membership operations on this node.
 func (p *Proxy) Membership() *membership.Engine { return p.membership }
 
-// RunMembership carries out membership operations while this node is the
-// primary, until stop is called.
+// Jobs returns what starts and watches jobs on this node.
+func (p *Proxy) Jobs() *jobs.Engine { return p.jobs }
+
+// RunMembership carries out membership operations and watches jobs while this
+// node is the primary, until stop is called.
 func (p *Proxy) RunMembership() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		p.membership.Run(ctx)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { p.membership.Run(ctx) })
+	running.Go(func() { p.jobs.Run(ctx) })
 	return func() {
 		cancel()
-		<-done
+		running.Wait()
 	}
 }
 

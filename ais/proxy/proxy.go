@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/aistore-go/aistore/ais/jobs"
 	"github.com/aistore-go/aistore/ais/membership"
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/cmn/metrics"
@@ -17,6 +18,7 @@ type Proxy struct {
 	logger  *slog.Logger
 
 	membership *membership.Engine
+	jobs       *jobs.Engine
 	rates      rateLimits
 	pages      sync.Pool // of *[]byte, for bodies of pages of names
 }
@@ -25,5 +27,9 @@ type Proxy struct {
 func New(n *node.Node, control node.ControlPlane, logger *slog.Logger) *Proxy {
 	p := &Proxy{node: n, control: control, metrics: n.Metrics(), logger: logger}
 	p.membership = p.newMembership()
+	p.jobs = jobs.New(jobs.Options{
+		Node: n.Name(), Control: control, Targets: node.JobTargets{Node: n}, Config: n.Config, Logger: logger,
+	})
+	n.SetJobs(p.jobs)
 	return p
 }

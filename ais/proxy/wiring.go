@@ -88,6 +88,9 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		}
 		p.Node.Applied(after)
 		p.Role.membership.Notify()
+		if after.Smap != before.Smap {
+			p.Role.jobs.Notify()
+		}
 		return nil
 	})
 	p.Node.SetControl(p.Agent)

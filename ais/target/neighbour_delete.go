@@ -41,6 +41,7 @@ func (t *Target) remove(ctx context.Context, key core.Key) error {
 // becomes settled, tombstones go, in the background: nobody holds an older
 // object any more.
 func (t *Target) Applied(before, after *meta.View) {
+	t.jobs.Applied(after)
 	if before.Placement.Settled() || !after.Placement.Settled() || after.BMD == nil {
 		return
 	}
@@ -53,6 +54,7 @@ func (t *Target) Applied(before, after *meta.View) {
 
 // Close ends what runs in the background.
 func (t *Target) Close() {
+	t.jobs.Close(errStopping)
 	t.cancel()
 	t.sweeps.Wait()
 }

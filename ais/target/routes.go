@@ -30,6 +30,7 @@ func (t *Target) Register() {
 	} {
 		n.Public(path, nil, node.NotBuilt(what))
 	}
+	n.Intra(wire.PathXactions, []string{http.MethodGet, http.MethodPut}, t.jobCalls)
 	n.Intra(wire.PathHeld, []string{http.MethodGet}, t.held)
 	n.Public(wire.PathETL, nil, func(http.ResponseWriter, *http.Request) error { return objreq.ErrETL() })
 	n.Intra(wire.PathIntra, []string{http.MethodGet, http.MethodHead, http.MethodPost}, t.intra)

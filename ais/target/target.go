@@ -10,6 +10,7 @@ import (
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/memsys"
+	"github.com/aistore-go/aistore/xact"
 )
 
 // Target is the target's part of a node: its handlers and what they call.
@@ -22,6 +23,8 @@ type Target struct {
 	metrics *metrics.Registry
 	logger  *slog.Logger
 	markers markerCheck
+	jobs    *xact.Registry
+	load    *load
 	windows sync.Pool // of *[]byte, for windows of lists
 
 	ctx    context.Context // of what runs in the background
@@ -37,6 +40,7 @@ type Options struct {
 	FS      *fs.Manager
 	Memory  *memsys.Pool
 	Logger  *slog.Logger
+	Jobs    []xact.Registration // beside those that are built; for tests
 }
 
 // New returns the target's part of a node; see Register. Close ends it.
@@ -46,6 +50,7 @@ func New(o Options) *Target {
 		metrics: o.Node.Metrics(), logger: o.Logger,
 	}
 	o.Store.UsePeers(t)
+	t.jobs = t.newJobs(o.Jobs)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
 }

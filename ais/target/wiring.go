@@ -135,6 +135,11 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		s.Every(func(*config.Cluster) time.Duration { return appendSweep }, func() { t.Store.DropAppends(appendIdle) }),
 		t.role.collectGarbage(s),
 		s.LogStats(t.log, t.metrics),
+		s.Every(func(*config.Cluster) time.Duration { return loadPause }, func() {
+			if t.role.jobs.Active() > 0 {
+				t.role.load.look()
+			}
+		}),
 		s.Every(func(*config.Cluster) time.Duration { return min(s.Config().Memsys.HousekeepTime.D(), memoryLook) }, func() { pressure.Look() }),
 	}
 	t.Node.MarkStarted()

@@ -26,6 +26,7 @@ var floors = map[string]int{
 	"backend":        60,
 	"xact":           70,
 	"ext":            80,
+	"ais/jobs":       85,
 	"ais/node":       90,
 	"ais/metasync":   90,
 	"ais/s3":         90,

@@ -79,6 +79,14 @@ func (r *Registry) Failed(op Op, bck wire.Bck, status int) {
 	r.add(r.buckets.get(bck), ops[op].failed, 1)
 }
 
+// Served is how many operations have been done for users, without listings.
+func (r *Registry) Served() (n int64) {
+	for _, op := range []Op{Get, Put, Head, Delete} {
+		n += r.value(ops[op].count)
+	}
+	return n
+}
+
 // FailedMissing counts a GET of an object that does not exist as failed, for a
 // bucket that wants it (bucket feature Count-Object-NotFound-Stats).
 func (r *Registry) FailedMissing(bck wire.Bck) { r.add(r.buckets.get(bck), ops[Get].failed, 1) }

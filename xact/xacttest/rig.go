@@ -93,9 +93,7 @@ func New(tb testing.TB, o Options, jobs ...xact.Registration) *Rig {
 		NodeID: "t1", Store: r.Store, Disks: r.Disks, Logger: logger, Metrics: metrics.New(meta.RoleTarget, "t1"), Load: o.Load, Peers: o.Peers,
 		View: func() *meta.View { return r.View }, Config: func() *config.Cluster { return r.Config },
 	}
-	if r.Registry, err = xact.NewRegistry(xact.Options{Env: r.Env, Registrations: jobs, JobID: o.JobID}); err != nil {
-		tb.Fatal(err)
-	}
+	r.Registry = xact.NewRegistry(xact.Options{Env: r.Env, Registrations: jobs, JobID: o.JobID})
 	tb.Cleanup(r.close)
 	return r
 }

@@ -1,0 +1,455 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/cmn/feature"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/xact"
+)
+
+const (
+	// conflictPatience is how long a start waits for a job that is in its way.
+	conflictPatience = 5 * time.Second
+	// conflictPause is the pause between its attempts.
+	conflictPause = 250 * time.Millisecond
+	// callTime bounds one call of one target.
+	callTime = 10 * time.Second
+	// commitTime bounds a commit that no request waits for.
+	commitTime = 20 * time.Second
+	// fanOut is how many targets are called at a time.
+	fanOut = 32
+	// startTime bounds the start of a job on the targets once its record is
+	// written: a client that goes away does not leave it half started.
+	startTime = 15 * time.Second
+)
+
+// Options are what an Engine is made of.
+type Options struct {
+	Node    string // "p[id]", for messages
+	Control Control
+	Targets Targets
+	Config  func() *config.Cluster
+	Logger  *slog.Logger
+	Now     func() time.Time // nil: time.Now
+}
+
+// Engine starts, stops, and watches jobs on the primary. Its methods may be
+// called from any goroutine.
+type Engine struct {
+	o    Options
+	wake chan struct{}
+
+	starting sync.Mutex // held from the check of coexistence until the record is written
+
+	mu       sync.Mutex
+	onEnd    map[string]OnEnd                // by kind
+	inFlight map[string]int                  // jobs that are being started, by id
+	silent   map[string]map[string]time.Time // by job and target: since when it does not answer
+	local    map[localKey]localID
+}
+
+type localKey struct {
+	kind string
+	bck  wire.Bck
+}
+
+type localID struct {
+	id   string
+	last time.Time
+}
+
+// New makes an engine; Run makes it watch.
+func New(o Options) *Engine {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Engine{
+		o: o, wake: make(chan struct{}, 1), onEnd: map[string]OnEnd{}, inFlight: map[string]int{},
+		silent: map[string]map[string]time.Time{}, local: map[localKey]localID{},
+	}
+}
+
+// OnEnd sets what is committed together with the end of every job of a kind.
+func (e *Engine) OnEnd(kind string, f OnEnd) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.onEnd[kind] = f
+}
+
+// Notify tells that a job may have ended somewhere, or that the documents have
+// changed. It does not block.
+func (e *Engine) Notify() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Start starts a job on the targets, and returns its id when it is there on
+// all of them. It makes the spec's id if there is none. The request's command
+// id (meta.CommandID) makes it safe to repeat. with may be nil.
+//
+// The id is that of another job if that runs and does the same. Errors: 400 bad
+// arguments or already running, 404 no such bucket, 409 limited coexistence,
+// after some patience, 501 not built, 503 a target does not answer.
+func (e *Engine) Start(ctx context.Context, spec *xact.Spec, with With) (id string, err error) {
+	kind, ok := xact.FindKind(spec.Kind)
+	if !ok {
+		return "", apierr.BadRequest("invalid xaction (job) kind %.64q", spec.Kind)
+	}
+	request := meta.CommandID(ctx)
+	if request == "" {
+		request = meta.NewJobID()
+	}
+	s := *spec
+	s.Kind, s.Request = kind.Name, request
+	if s.Started == 0 {
+		s.Started = e.o.Now().UnixNano()
+	}
+	for deadline := e.o.Now().Add(conflictPatience); ; {
+		record, retry, err := e.tryStart(ctx, &s, with)
+		switch {
+		case err == nil:
+			return e.begin(ctx, kind, record)
+		case !retry || e.o.Now().After(deadline):
+			return "", err
+		}
+		select {
+		case <-ctx.Done():
+			return "", err
+		case <-time.After(conflictPause):
+		}
+	}
+}
+
+// started is a job whose record is written.
+type started struct {
+	*Record
+	joined bool // it was there before
+	spec   *xact.Spec
+}
+
+// tryStart checks a job and writes its record. retry: a moment later it may succeed.
+func (e *Engine) tryStart(ctx context.Context, spec *xact.Spec, with With) (_ *started, retry bool, err error) {
+	e.starting.Lock()
+	defer e.starting.Unlock()
+	view := e.o.Control.View()
+	for _, r := range All(view) {
+		if r.Spec.Request == spec.Request || spec.ID != "" && r.Spec.ID == spec.ID {
+			return &started{Record: r, joined: true, spec: r.Spec}, false, nil // a request that is repeated
+		}
+	}
+	ignore := e.o.Config().Features&feature.IgnoreLimitedCoexistence != 0
+	v := xact.Coexist(e.o.Node, spec, e.active(view), ignore)
+	if v.Err != nil {
+		return nil, v.Retry, v.Err
+	}
+	if v.Join != nil {
+		if r := Find(view, v.Join.ID); r != nil {
+			joined := *spec
+			joined.ID, joined.Started = r.Spec.ID, r.Spec.Started
+			return &started{Record: r, joined: true, spec: &joined}, false, nil
+		}
+	}
+	targets, err := e.targetsOf(view, spec)
+	if err != nil {
+		return nil, false, err
+	}
+	if spec.ID == "" {
+		spec.ID = meta.NewJobID()
+	}
+	if err := e.each(ctx, targets, func(ctx context.Context, sn *meta.Snode) error {
+		return e.o.Targets.Prepare(ctx, sn, spec)
+	}); err != nil {
+		return nil, apierr.CodeOf(err) == wire.CodeLimitedCoexistence, err
+	}
+	var record *Record
+	_, err = e.o.Control.Commit(ctx, "start "+spec.Kind, func(v *meta.View) ([]meta.Change, error) {
+		if record != nil {
+			e.hold(record.Spec.ID, 0)
+		}
+		s := *spec
+		record = &Record{Spec: &s}
+		var changes []meta.Change
+		if with != nil {
+			if changes, err = with(v, &s); err != nil {
+				return nil, err
+			}
+		}
+		for _, sn := range targets {
+			record.Targets = append(record.Targets, sn.ID)
+		}
+		e.hold(s.ID, +1)
+		change, err := put(v, record, e.o.Now())
+		return append(changes, change), err
+	})
+	switch {
+	case err != nil && record != nil:
+		e.hold(record.Spec.ID, 0)
+		return nil, false, err
+	case err != nil:
+		return nil, false, err
+	case record == nil: // the commit of an earlier attempt at this request
+		for _, r := range All(e.o.Control.View()) {
+			if r.Spec.Request == spec.Request {
+				return &started{Record: r, joined: true, spec: r.Spec}, false, nil
+			}
+		}
+		return nil, true, apierr.Unavailable(time.Second, "%s: the record of %s is not in effect yet", e.o.Node, spec.Kind)
+	}
+	return &started{Record: record, spec: record.Spec}, false, nil
+}
+
+// hold marks a job that is being started, so that it is not missed on targets; 0: not any more.
+func (e *Engine) hold(id string, n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n == 0 {
+		delete(e.inFlight, id)
+		return
+	}
+	e.inFlight[id] = n
+}
+
+// active are the jobs that run, for the rules of coexistence.
+func (e *Engine) active(view *meta.View) (active []xact.Active) {
+	for _, r := range All(view) {
+		if !r.Running() {
+			break
+		}
+		if r.Cause != "" {
+			continue // on its way out; targets wait for it
+		}
+		kind, _ := xact.FindKind(r.Spec.Kind)
+		// Whether an idle kind has work is known to targets, which check too.
+		active = append(active, xact.Active{Spec: r.Spec, Idle: kind.Idle})
+	}
+	return active
+}
+
+// targetsOf are the targets that take part in a job.
+func (e *Engine) targetsOf(view *meta.View, spec *xact.Spec) (targets []*meta.Snode, err error) {
+	if view.Smap == nil {
+		return nil, apierr.Unavailable(time.Second, "%s: the cluster is starting", e.o.Node)
+	}
+	for _, sn := range view.Smap.ActiveTargets() {
+		if spec.Concerns(sn.ID) {
+			targets = append(targets, sn)
+		}
+	}
+	if len(targets) == 0 {
+		return nil, apierr.New(apierr.StatusServiceUnavailable, wire.CodeNotEnoughTargets, "cannot start %q: no targets", spec.Kind)
+	}
+	return targets, nil
+}
+
+// begin starts a job whose record is written.
+func (e *Engine) begin(ctx context.Context, kind xact.Kind, job *started) (id string, err error) {
+	defer e.Notify()
+	defer e.hold(job.Spec.ID, 0)
+	if !job.Running() || job.joined && !kind.Idle && job.Cause != "" {
+		return job.Spec.ID, nil
+	}
+	if job.joined && !kind.Idle && job.Spec.Request != job.spec.Request {
+		return job.Spec.ID, nil // the job that runs does the same
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTime)
+	defer cancel()
+	targets := e.nodes(job.Record)
+	err = e.each(ctx, targets, func(ctx context.Context, sn *meta.Snode) error {
+		return e.o.Targets.Start(ctx, sn, job.spec)
+	})
+	if err == nil {
+		return job.Spec.ID, nil
+	}
+	if kind.Resumes && apierr.StatusOf(err) == apierr.StatusServiceUnavailable {
+		return job.Spec.ID, nil // it is started where it is missing, see watch
+	}
+	e.o.Logger.Warn("a job could not be started", "job", job.Spec.Name(), "err", err)
+	if !job.joined {
+		err = errors.Join(err, e.abort(ctx, job.Spec.ID, "not started: "+err.Error()))
+	}
+	return "", err
+}
+
+// nodes are the targets of a job that are in service.
+func (e *Engine) nodes(r *Record) (targets []*meta.Snode) {
+	smap := e.o.Control.View().Smap
+	for _, id := range r.Targets {
+		if sn := smap.Tmap[id]; sn != nil && sn.Active() {
+			targets = append(targets, sn)
+		}
+	}
+	return targets
+}
+
+// each calls several targets at a time, all of them even if one fails. The
+// error is one with a status: the worst that a client can do something about.
+func (e *Engine) each(ctx context.Context, targets []*meta.Snode, call func(context.Context, *meta.Snode) error) error {
+	var mu sync.Mutex
+	var failed []error
+	var group errgroup.Group
+	group.SetLimit(fanOut)
+	for _, sn := range targets {
+		group.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, callTime)
+			defer cancel()
+			if err := call(ctx, sn); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = append(failed, onTarget(sn, err))
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // the calls keep their errors in failed
+	if len(failed) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(failed, func(a, b error) int { return apierr.StatusOf(a) - apierr.StatusOf(b) })
+	return failed[0]
+}
+
+// onTarget is the error of a call of a target: its own, or 503.
+func onTarget(sn *meta.Snode, err error) error {
+	var typed *apierr.Error
+	if errors.As(err, &typed) && typed.Status > 0 {
+		return typed
+	}
+	u := apierr.Unavailable(time.Second, "%s does not answer: %v", sn, err)
+	u.Cause = err
+	return u
+}
+
+// Stop aborts one job, or all running ones of a kind (on a bucket, if that has
+// a name) for a user. What is not known or has ended is left alone. The jobs
+// do nothing any more when it returns, unless they take very long.
+func (e *Engine) Stop(ctx context.Context, id, kind string, bck wire.Bck) error {
+	var ids []string
+	for _, r := range All(e.o.Control.View()) {
+		k, _ := xact.FindKind(r.Spec.Kind)
+		switch {
+		case !r.Running(), id != "" && r.Spec.ID != id:
+		case id == "" && (kind != "" && r.Spec.Kind != kind || bck.Name != "" && k.Scope == xact.ScopeBucket && r.Spec.Bck != bck):
+		default:
+			ids = append(ids, r.Spec.ID)
+		}
+	}
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, e.abort(ctx, id, xact.ErrUserAbort.Error()))
+	}
+	// Jobs that targets have started by themselves have no record.
+	stop := &Stop{Kind: kind, Bck: bck, Cause: xact.ErrUserAbort.Error()}
+	if id != "" {
+		stop = &Stop{IDs: []string{id}, Cause: stop.Cause}
+	}
+	smap := e.o.Control.View().Smap
+	errs = append(errs, e.each(ctx, e.upOf(smap.ActiveTargets()), func(ctx context.Context, sn *meta.Snode) error {
+		return e.o.Targets.Stop(ctx, sn, stop)
+	}))
+	e.Notify()
+	return errors.Join(errs...)
+}
+
+// upOf leaves out targets that are known not to answer: they lose their jobs
+// in any case.
+func (e *Engine) upOf(targets []*meta.Snode) []*meta.Snode {
+	return slices.DeleteFunc(slices.Clone(targets), func(sn *meta.Snode) bool { return e.o.Control.IsDown(sn.ID) })
+}
+
+// Abort aborts a job everywhere, with a cause for people.
+func (e *Engine) Abort(ctx context.Context, id, cause string) error { return e.abort(ctx, id, cause) }
+
+// abort ends a job: its record first, so that it does not come back, then on
+// the targets.
+func (e *Engine) abort(ctx context.Context, id, cause string) error {
+	record := Find(e.o.Control.View(), id)
+	if record == nil || !record.Running() {
+		return nil
+	}
+	if err := e.end(ctx, id, func(r *Record) {
+		r.Cause, r.Ended = cause, e.o.Now().UnixNano()
+	}); err != nil {
+		return err
+	}
+	stop := &Stop{IDs: []string{id}, Cause: cause}
+	return e.each(ctx, e.upOf(e.nodes(record)), func(ctx context.Context, sn *meta.Snode) error {
+		return e.o.Targets.Stop(ctx, sn, stop)
+	})
+}
+
+// end writes down that a job has ended, unless somebody was faster. The
+// arguments are dropped: nobody needs them any more.
+func (e *Engine) end(ctx context.Context, id string, change func(*Record)) error {
+	// A commit of its own, whichever request leads to it.
+	ctx = meta.WithCommandID(ctx, "")
+	_, err := e.o.Control.Commit(ctx, "end job", func(v *meta.View) ([]meta.Change, error) {
+		r := Find(v, id)
+		if r == nil || !r.Running() {
+			return nil, nil
+		}
+		e.mu.Lock()
+		onEnd := e.onEnd[r.Spec.Kind]
+		e.mu.Unlock()
+		change(r)
+		var changes []meta.Change
+		if onEnd != nil {
+			var err error
+			if changes, err = onEnd(v, r); err != nil {
+				return nil, fmt.Errorf("end of %s: %w", r.Spec.Name(), err)
+			}
+		}
+		s := *r.Spec
+		s.Args = nil
+		r.Spec, r.Over = &s, nil
+		c, err := put(v, r, e.o.Now())
+		return append(changes, c), err
+	})
+	if err == nil {
+		e.mu.Lock()
+		delete(e.silent, id)
+		e.mu.Unlock()
+	}
+	return err
+}
+
+// Statuses are the records that a selector selects: the running ones first,
+// then the newest.
+func (e *Engine) Statuses(id, kind string, bck wire.Bck, onlyRunning bool) (all []Status) {
+	for _, r := range All(e.o.Control.View()) {
+		k, _ := xact.FindKind(r.Spec.Kind)
+		switch {
+		case id != "" && r.Spec.ID != id, kind != "" && r.Spec.Kind != kind, onlyRunning && !r.Running():
+		case bck.Name != "" && k.Scope == xact.ScopeBucket && r.Spec.Bck != bck:
+		default:
+			all = append(all, r.status())
+		}
+	}
+	return all
+}
+
+// joinErrors makes one text of those of several targets.
+func joinErrors(texts map[string]string) string {
+	var all []string
+	for id, text := range texts {
+		if text != "" && !slices.Contains(all, text) {
+			all = append(all, "t["+id+"]: "+text)
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, "; ")
+}

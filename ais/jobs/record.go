@@ -1,0 +1,111 @@
+package jobs
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/xact"
+)
+
+// Record is what the cluster remembers of a job.
+type Record struct {
+	Spec    *xact.Spec `json:"spec"`
+	Targets []string   `json:"targets"` // that take part
+	// Cause: why the job is, or was, aborted on all targets; "" if it was not.
+	Cause string `json:"cause,omitempty"`
+	Ended int64  `json:"ended,string,omitempty"` // ns since the epoch, 0: it runs
+	Error string `json:"err,omitempty"`
+	// Over are targets that ended the job a while ago, and with what.
+	Over map[string]Outcome `json:"over,omitempty"`
+}
+
+// Outcome is how a job ended on a target.
+type Outcome struct {
+	Ended int64  `json:"ended,string"` // ns since the epoch
+	Error string `json:"err,omitempty"`
+}
+
+const (
+	// keepRecords is how long a job is known after its end.
+	keepRecords = 2 * time.Hour
+	// maxRecords bounds how many jobs that have ended are known; the oldest go first.
+	maxRecords = 4096
+)
+
+// Status is what clients are told of a job.
+type Status struct {
+	Kind    string `json:"kind"`
+	UUID    string `json:"uuid"`
+	Error   string `json:"err"`
+	EndTime int64  `json:"end_time"` // ns since the epoch, 0: it runs
+	Aborted bool   `json:"aborted"`
+}
+
+func (r *Record) status() Status {
+	s := Status{Kind: r.Spec.Kind, UUID: r.Spec.ID, Error: r.Error, EndTime: r.Ended, Aborted: r.Cause != ""}
+	if s.Error == "" && r.Cause != "" {
+		s.Error = r.Spec.Name() + " aborted: " + r.Cause
+	}
+	return s
+}
+
+// Running tells that the job has not ended.
+func (r *Record) Running() bool { return r.Ended == 0 }
+
+// Find returns the record of a job, nil if there is none.
+func Find(v *meta.View, id string) *Record {
+	data, ok := v.Jobs.Get(id)
+	if !ok {
+		return nil
+	}
+	r := &Record{}
+	if err := json.Unmarshal(data, r); err != nil || r.Spec == nil {
+		return nil
+	}
+	return r
+}
+
+// All returns all records: those that run first, then the newest.
+func All(v *meta.View) []*Record {
+	if v.Jobs == nil {
+		return nil
+	}
+	all := make([]*Record, 0, len(v.Jobs.Entries))
+	for id := range v.Jobs.Entries {
+		if r := Find(v, id); r != nil {
+			all = append(all, r)
+		}
+	}
+	slices.SortFunc(all, func(a, b *Record) int {
+		if a.Running() != b.Running() {
+			if a.Running() {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(b.Ended, a.Ended), cmp.Compare(b.Spec.Started, a.Spec.Started), cmp.Compare(a.Spec.ID, b.Spec.ID))
+	})
+	return all
+}
+
+// put is the change that writes a record, and drops those that are too old.
+func put(v *meta.View, r *Record, now time.Time) (meta.Change, error) {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return meta.Change{}, err
+	}
+	patch := &meta.TablePatch{Put: map[string]json.RawMessage{r.Spec.ID: data}}
+	ended := 0
+	for _, old := range All(v) { // the newest first
+		if old.Running() {
+			continue
+		}
+		if ended++; ended >= maxRecords || now.Sub(time.Unix(0, old.Ended)) > keepRecords {
+			patch.Del = append(patch.Del, old.Spec.ID)
+		}
+	}
+	return meta.NewChange(v, meta.KindJobs, patch)
+}

@@ -1,0 +1,156 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/aistore-go/aistore/ais/jobs"
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/transport/rpc"
+	"github.com/aistore-go/aistore/xact"
+)
+
+// Actions of PUT /v1/xactions, which the primary sends to targets. The value of
+// the first two is an xact.Spec, that of "stop" a jobs.Stop.
+const (
+	ActPrepareJob = "prepare"
+	ActStartJob   = "start"
+	ActStopJob    = "stop"
+)
+
+// WhatJobReport asks a target for jobs by id and for all that run; see
+// JobReport.
+const WhatJobReport = "report"
+
+// JobReport is the body of the question WhatJobReport.
+type JobReport struct {
+	IDs []string `json:"ids"`
+}
+
+// LocalJob is the body of a target's question for the id of a job that it
+// starts by itself: POST /v1/xactions to the primary, answered with the text.
+type LocalJob struct {
+	Kind string   `json:"kind"`
+	Bck  wire.Bck `json:"bck"`
+}
+
+// JobTargets reaches the jobs of targets over the network.
+type JobTargets struct{ Node *Node }
+
+var _ jobs.Targets = JobTargets{}
+
+// Prepare implements jobs.Targets.
+func (t JobTargets) Prepare(ctx context.Context, sn *meta.Snode, spec *xact.Spec) error {
+	return t.put(ctx, sn, ActPrepareJob, spec)
+}
+
+// Start implements jobs.Targets.
+func (t JobTargets) Start(ctx context.Context, sn *meta.Snode, spec *xact.Spec) error {
+	return t.put(ctx, sn, ActStartJob, spec)
+}
+
+// Stop implements jobs.Targets.
+func (t JobTargets) Stop(ctx context.Context, sn *meta.Snode, stop *jobs.Stop) error {
+	return t.put(ctx, sn, ActStopJob, stop)
+}
+
+// Report implements jobs.Targets.
+func (t JobTargets) Report(ctx context.Context, sn *meta.Snode, ids []string) (snaps []*wire.Snap, err error) {
+	answer, err := t.Node.askJobs(ctx, sn, WhatJobReport, &JobReport{IDs: ids})
+	if err != nil {
+		return nil, err
+	}
+	return snaps, json.Unmarshal(answer, &snaps)
+}
+
+func (t JobTargets) put(ctx context.Context, sn *meta.Snode, action string, value any) error {
+	body, err := json.Marshal(&wire.ActMsg{Action: action, Value: value})
+	if err != nil {
+		return err
+	}
+	_, _, err = t.Node.rpc.Request(ctx, rpc.Control, http.MethodPut, sn.IntraControl.URL+wire.PathXactions, wire.ContentJSON, body)
+	return err
+}
+
+// askJobs puts one question to one target.
+func (n *Node) askJobs(ctx context.Context, sn *meta.Snode, what string, question any) ([]byte, error) {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return nil, err
+	}
+	url := sn.IntraControl.URL + wire.PathXactions + "?" + wire.QueryWhat + "=" + what
+	answer, _, err := n.rpc.Request(ctx, rpc.Control, http.MethodGet, url, wire.ContentJSON, body)
+	return answer, err
+}
+
+// SetJobs hands over what starts and watches jobs on the primary.
+func (n *Node) SetJobs(e *jobs.Engine) { n.jobs.Store(e) }
+
+// JobID asks the primary for the id of a job that this target starts by itself.
+func (n *Node) JobID(ctx context.Context, kind string, bck wire.Bck) (string, error) {
+	smap := n.View().Smap
+	if smap == nil || smap.Primary == nil {
+		return "", errNoPrimary
+	}
+	body, err := json.Marshal(&LocalJob{Kind: kind, Bck: bck})
+	if err != nil {
+		return "", err
+	}
+	answer, _, err := n.rpc.Request(ctx, rpc.Control, http.MethodPost, smap.Primary.IntraControl.URL+wire.PathXactions, wire.ContentJSON, body)
+	if err != nil {
+		return "", err
+	}
+	if id := string(answer); validJobID(id) {
+		return id, nil
+	}
+	return "", apierr.New(http.StatusBadGateway, "", "%s: invalid job id %q from the primary", n.name, clip(string(answer)))
+}
+
+// localJobID answers JobID on the primary.
+func (n *Node) localJobID(w http.ResponseWriter, r *http.Request) error {
+	body, err := readBodyWithin(w, r, maxJobQuery, n.limits.ControlTimeout)
+	if err != nil {
+		return err
+	}
+	var question LocalJob
+	if err := decodeJSON(body, &question, false); err != nil {
+		return apierr.BadRequest("failed to unmarshal the question for a job id: %v", err)
+	}
+	engine := n.jobs.Load()
+	kind, ok := xact.FindKind(question.Kind)
+	switch {
+	case !ok:
+		return apierr.BadRequest("invalid xaction (job) kind %.64q", question.Kind)
+	case engine == nil || !n.isPrimary():
+		return n.errNotPrimary("cannot give a job its id")
+	}
+	return WriteText(w, r, engine.LocalID(r.Context(), kind.Name, question.Bck))
+}
+
+// JobEnded tells the primary that a job has ended on this target. It does not
+// wait: the primary also looks by itself.
+func (n *Node) JobEnded(snap *wire.Snap) {
+	message, err := json.Marshal(snap)
+	if err != nil {
+		n.logger.Warn("the end of a job is not told", "job", snap.ID, "err", err)
+		return
+	}
+	body, err := json.Marshal(&notification{
+		JobID: snap.ID, NodeID: n.id, Kind: snap.Kind, Error: snap.Error, Message: message, Aborted: snap.Aborted, IsIdle: snap.IsIdle,
+	})
+	smap := n.View().Smap
+	if err != nil || smap == nil || smap.Primary == nil {
+		return
+	}
+	url := smap.Primary.IntraControl.URL + wire.PathNotifs + "/finished"
+	n.background.run(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, broadcastTime)
+		defer cancel()
+		if _, _, err := n.rpc.Request(ctx, rpc.Control, http.MethodPost, url, wire.ContentJSON, body); err != nil {
+			n.logger.Debug("the primary is not told of the end of a job", "job", snap.ID, "err", err)
+		}
+	})
+}
