@@ -200,7 +200,8 @@ func (c *chunkedContent) check(ctx context.Context, start, length int64) error {
 // kind of info is zero if there is none.
 func (c *chunkedContent) find(want *chunk) (path string, mp *fsys.Mountpath, info fsys.FileInfo, err error) {
 	all := c.s.options.FS.Available().All()
-	for _, here := range [...]bool{true, false} {
+	// The second time for a chunk that is moved to where it was looked for before.
+	for _, here := range [...]bool{true, false, true} {
 		for _, mp = range all {
 			if (mp.ID == want.mp) != here {
 				continue
@@ -225,20 +226,25 @@ func (c *chunkedContent) find(want *chunk) (path string, mp *fsys.Mountpath, inf
 
 // openChunk opens a chunk other than the first, and tells where it lies.
 func (c *chunkedContent) openChunk(i int) (fsys.File, *fsys.Mountpath, error) {
-	path, mp, info, err := c.find(&c.manifest.chunks[i])
-	if err != nil {
-		return nil, nil, err
+	for attempt := 0; ; attempt++ {
+		path, mp, info, err := c.find(&c.manifest.chunks[i])
+		if err != nil {
+			return nil, nil, err
+		}
+		if info.Kind != fsys.KindFile {
+			return nil, nil, c.truncated(i, -1)
+		}
+		age, err := mp.Enter()
+		if err != nil {
+			return nil, nil, err
+		}
+		f, err := c.s.openFile(path)
+		mp.Leave(age)
+		if attempt < maxRelocations && isNotExist(err) {
+			continue // it was moved to another mountpath
+		}
+		return f, mp, err
 	}
-	if info.Kind != fsys.KindFile {
-		return nil, nil, c.truncated(i, -1)
-	}
-	age, err := mp.Enter()
-	if err != nil {
-		return nil, nil, err
-	}
-	defer mp.Leave(age)
-	f, err := c.s.openFile(path)
-	return f, mp, err
 }
 
 // truncated is the 500 of a chunk that is missing (has is negative) or has a

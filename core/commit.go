@@ -245,6 +245,7 @@ func (w *write) unchanged(ctx context.Context, now *existing) (Attrs, error) {
 		if err != nil {
 			return Attrs{}, err
 		}
+		w.s.removeStale(ctx, &w.object, now, w.mp, w.sync)
 		w.s.access.touch(w.digest, now.path, at, attrs.Atime)
 		attrs.Atime = at
 		return attrs, nil
@@ -329,6 +330,7 @@ func (w *write) nextRecord(now *existing) (record, error) {
 	} else if w.sameAsEarlier(now, custom) {
 		rec.version = w.earlier.Attrs.Version
 	}
+	rec.copies = w.plannedCopies(rec.kind)
 	switch {
 	case now.found:
 		rec.place = now.rec.place // an existing name stays where it is

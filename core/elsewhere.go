@@ -167,7 +167,7 @@ func (s *Store) openElsewhere(ctx context.Context, o *object, here candidate, bu
 // removeElsewhere removes what a write has superseded on other mountpaths. A
 // failure leaves an older generation that nobody reads as long as the newer one
 // is there; the next write or delete tries again.
-func (s *Store) removeElsewhere(ctx context.Context, now *existing) {
+func (s *Store) removeElsewhere(ctx context.Context, o *object, stamp Stamp, now *existing) {
 	if len(now.others) == 0 {
 		return
 	}
@@ -175,9 +175,15 @@ func (s *Store) removeElsewhere(ctx context.Context, now *existing) {
 	defer s.indexing.moving.RUnlock()
 	s.indexing.moves.Add(1)
 	for i := range now.others {
-		if err := s.removeOther(ctx, &now.others[i], false); err != nil {
-			s.log.Warn("an older generation stays on another mountpath", "object", now.others[i].at.Cname(),
-				"mountpath", now.others[i].at.mp.Path, "err", err)
+		other := &now.others[i]
+		// A copy would be the object once more if the disk of the new one were lost.
+		durable := len(other.rec.copies) > 0 && other.at.Props.SyncWrites()
+		if err := s.removeOther(ctx, other, durable); err != nil {
+			s.log.Warn("an older generation stays on another mountpath", "object", other.at.Cname(),
+				"mountpath", other.at.mp.Path, "err", err)
+			if len(other.rec.copies) > 0 {
+				s.oweCopies(o, stamp)
+			}
 		}
 	}
 }

@@ -163,6 +163,9 @@ func (s *indexStream) fill(name string, digest uint64, v *entryValue, e *Entry) 
 	e.show(want, &Attrs{
 		Size: v.size, Checksum: v.checksum, Version: v.version, Custom: v.custom, Mountpath: s.mp, Copies: 1 + v.copies, Mtime: v.mtime,
 	})
+	if want&ListCopies != 0 && v.copies > 0 && s.ix.AnyOwed() {
+		e.Attrs.Copies = s.instances(name, digest, v)
+	}
 	if want&ListAtime != 0 {
 		e.Attrs.Atime = s.atime(name, digest, v)
 	}
@@ -187,6 +190,27 @@ func (s *indexStream) path(name string, v *entryValue) string {
 		return o.escapedPath()
 	}
 	return o.plain
+}
+
+// instances counts the files of a name whose copies may not be made yet.
+func (s *indexStream) instances(name string, digest uint64, v *entryValue) int {
+	owes, err := s.ix.Owes(s.l.ctx, WorkCopies, s.l.bucket.bid, name)
+	if err != nil || !owes {
+		return 1 + v.copies
+	}
+	o := object{Key: Key{Bck: s.l.bucket.bck, Props: s.l.bucket.props.Load(), Name: name}, bucket: s.l.bucket, set: s.l.set, digest: digest}
+	o.move(s.mp)
+	n := 1
+	for _, mp := range s.l.all {
+		if mp == s.mp {
+			continue
+		}
+		at := o.on(mp)
+		if e, err := s.l.s.here(&at); err == nil && e.found && e.rec.stamp == v.stamp {
+			n++
+		}
+	}
+	return min(n, 1+v.copies)
 }
 
 // atime is the last access: as it is known in memory, else as the file says.

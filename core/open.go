@@ -113,6 +113,10 @@ func (s *Store) Head(ctx context.Context, key Key) (Attrs, error) {
 		return Attrs{}, err
 	}
 	attrs = c.attrs(s, &o)
+	if attrs.Copies > 1 {
+		at := o.on(c.mp)
+		attrs.Copies = s.instances(ctx, &at, &c.rec)
+	}
 	if err := c.file.Close(); err != nil {
 		return Attrs{}, o.mp.IOError("HEAD "+key.Cname(), err)
 	}
@@ -198,7 +202,7 @@ func (s *Store) openWhole(ctx context.Context, o *object, validate, content bool
 			if err := s.takeAside(ctx, &at, &c); err != nil {
 				return candidate{}, err
 			}
-			if attempt > 0 || !s.restore(ctx, o) {
+			if attempt > o.Props.Mirror.Copies || attempt > 0 && !o.Props.Mirror.Enabled || !s.restore(ctx, o) {
 				return candidate{}, c.damage
 			}
 		case c.file == nil:
@@ -221,11 +225,20 @@ func (s *Store) openOnce(ctx context.Context, o *object, hold bool) (c candidate
 	}
 	buf := s.memory.Get(recordBuffer)
 	defer buf.Free()
-	if c, err = s.openHere(o, buf.Bytes()); err != nil {
+	c, err = s.openHere(o, buf.Bytes())
+	switch {
+	case err == nil && c.rank() == 2, !o.Props.Mirror.Enabled || ctx.Err() != nil:
+	default:
+		return s.openCopy(ctx, o, c, err, buf.Bytes())
+	}
+	if err != nil {
 		return c, err
 	}
 	if !o.set.Unsettled {
 		s.remember(o, &c)
+		if len(c.rec.copies) > 0 && c.rank() == 2 {
+			c = s.openBalanced(ctx, o, c, buf.Bytes())
+		}
 		return c, nil
 	}
 	if c.rank() > 0 && !o.set.MayBeStale(o.mp) {

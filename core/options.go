@@ -20,7 +20,12 @@ type Options struct {
 	// Guard lets writes and deletes take effect; nil lets all.
 	Guard Guard
 
-	Ports  Ports
+	Ports Ports
+
+	// SpreadReads tells whether reads of objects with copies go to the mountpath
+	// that has the least to do; nil: no. It must neither block nor allocate.
+	SpreadReads func() bool
+
 	Memory *memsys.Pool // buffers; nil: the store makes its own
 	Logger *slog.Logger // nil: slog.Default
 

@@ -96,6 +96,7 @@ func (s *Store) setCustom(ctx context.Context, o *object, custom []KV, replace b
 	if err != nil {
 		return attrs, earlier, p.mp.IOError("PATCH "+o.Cname(), err)
 	}
+	s.removeStale(context.WithoutCancel(ctx), o, &now, p.mp, p.sync)
 	return attrs, earlier, nil
 }
 
@@ -110,6 +111,7 @@ type patch struct {
 	path     string
 	old, rec record
 	sync     bool
+	keep     bool // the stamp stays: no more changes than where copies lie
 
 	file    fsys.File
 	sidecar string // path of the new record's body, "" if it needs none
@@ -138,7 +140,9 @@ func (p *patch) write(ctx context.Context) (err error) {
 	if err := p.s.dropSecondName(ctx, &p.object, p.old.stamp, p.sync); err != nil {
 		return err
 	}
-	if next := p.s.stamp(p.old.written()); p.old.flags&flagVersioned != 0 {
+	if next := p.s.stamp(p.old.written()); p.keep {
+		// as it is
+	} else if p.old.flags&flagVersioned != 0 {
 		p.rec.revision = next // the stamp is the version's id
 	} else {
 		p.rec.stamp = next

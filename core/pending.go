@@ -174,6 +174,12 @@ func (s *Store) owesNow(ctx context.Context, work Work, o *object) bool {
 	return owes || err != nil
 }
 
+// pendingCopies tells that names on a mountpath owe copies, or may.
+func (s *Store) pendingCopies(mp *fsys.Mountpath) bool {
+	ix := s.indexing.of(mp)
+	return ix != nil && ix.AnyOwed()
+}
+
 // PendingStats is how much work of a kind is pending on all mountpaths.
 type PendingStats struct {
 	Count  int64     // names; an upper bound if there are more than 64 Ki on a mountpath

@@ -53,7 +53,7 @@ func (e *existing) keepChunks(rec *record) {
 
 // current looks at all places of a name. It reads records, not content.
 func (s *Store) current(o *object) (e existing, err error) {
-	if e, err = s.here(o); err == nil && o.set.Unsettled {
+	if e, err = s.here(o); err == nil && (o.set.Unsettled || o.mayHaveCopies(&e)) {
 		e.others, err = s.others(o)
 	}
 	return e, err

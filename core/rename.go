@@ -62,7 +62,7 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 	}
 	now.keepChunks(rec)
 	w.s.removeGeneration(&w.object, now)
-	w.s.removeElsewhere(ctx, now)
+	w.s.removeElsewhere(ctx, &w.object, rec.stamp, now)
 	if rec.flags&flagVersioned == 0 {
 		w.removeNulls(ctx, rec)
 	}

@@ -25,6 +25,10 @@ func (s *Store) openWarm(ctx context.Context, key *Key, r *Reader) bool {
 		s.unlockWarm(mp, digest)
 		return false
 	}
+	if len(e.rec.copies) > 0 && s.balanced(mp, &e.rec) != mp {
+		s.unlockWarm(mp, digest)
+		return false
+	}
 	age := mp.Begin()
 	f, err := s.reopenFile(r.spare, e.path, e.file.dev)
 	if err != nil {
@@ -57,6 +61,9 @@ func (s *Store) headWarm(ctx context.Context, key *Key, attrs *Attrs) bool {
 	defer s.unlockWarm(mp, digest)
 	e := s.meta.get(s.bucket(key.Bck, key.Props), mp, key.Name, digest, s.options.Clock().UnixNano())
 	if e == nil {
+		return false
+	}
+	if len(e.rec.copies) > 0 && s.pendingCopies(mp) {
 		return false
 	}
 	age := mp.Begin()

@@ -131,6 +131,18 @@ func (p *pendingTable) holds(key []byte) (holds, sure bool) {
 	return false, true
 }
 
+// any tells that anything is pending, of any kind.
+func (p *pendingTable) any() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.beyond {
+		if n > 0 {
+			return true
+		}
+	}
+	return len(p.tracked) > 0
+}
+
 // drained is called when a whole pass has found no entry of a kind: what was
 // counted without being known is none.
 func (p *pendingTable) drained(work Work) {
@@ -245,6 +257,9 @@ func (x *Index) Owes(ctx context.Context, work Work, bid uint64, name string) (b
 	_, found, err := x.owed(ctx, key)
 	return found, err
 }
+
+// AnyOwed tells that there may be names that owe work.
+func (x *Index) AnyOwed() bool { return x.pending.any() }
 
 // OwedAfter returns up to limit names that owe work of a kind, in the order of
 // bucket ids and names, beyond one (with the name "": from the first of its

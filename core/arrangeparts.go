@@ -1,0 +1,388 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aistore-go/aistore/fs"
+)
+
+// rest moves what belongs to the name beside its current generation, which is at
+// its place: noncurrent versions, manifests, chunks, and the parts of uploads.
+func (r *arrangement) rest(ctx context.Context) error {
+	s := r.s
+	if len(r.set.All()) == 1 {
+		return nil
+	}
+	if err := s.lock(ctx, &r.object, false); err != nil {
+		return err
+	}
+	all, err := s.belongings(&r.object)
+	s.unlock(&r.object, false)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		b := &all[i]
+		home := r.mp
+		if b.Kind == BelongsChunk {
+			home = chunkOwner(r.set, &r.object, b.Upload, b.Number)
+		}
+		if b.Mountpath == home {
+			continue
+		}
+		var err error
+		switch b.Kind {
+		case BelongsVersion:
+			err = r.moveVersion(ctx, b)
+		case BelongsManifest:
+			err = r.moveManifest(ctx, b, manifestPath(r.mp, &r.object, b.Upload))
+		case BelongsUpload:
+			err = r.moveManifest(ctx, b, uploadPath(r.mp, &r.object, b.Upload))
+		case BelongsChunk:
+			err = r.moveChunk(ctx, b, home)
+		case BelongsVersionName:
+			err = r.dropVersionsName(b)
+		case BelongsDamaged:
+			err = r.setOtherAside(ctx, b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moveVersion moves a noncurrent version.
+func (r *arrangement) moveVersion(ctx context.Context, b *Belonging) error {
+	s := r.s
+	if b.Damage != nil {
+		return r.setOtherAside(ctx, b)
+	}
+	v := noncurrent{at: r.on(b.Mountpath), path: b.Path}
+	var src source
+	err := r.shared(ctx, b.Mountpath, func() error {
+		found, err := s.loadVersion(&v, b.Stamp)
+		if err == nil && (!found || v.damage != nil) {
+			err = errMoving
+		}
+		if err == nil {
+			src, err = s.openSource(b.Mountpath, b.Path, &v.rec)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = src.file.Close() }() // was only read
+	if v.rec.kind == KindChunked {
+		if err := s.carryManifest(ctx, &v.at, &r.object, v.rec.chunks.upload); err != nil {
+			return err
+		}
+		s.generations.hold(v.rec.chunks.upload)
+		defer s.generations.release(v.rec.chunks.upload)
+	}
+	rec := v.rec
+	w, err := s.transplant(ctx, &r.object, &src, &rec, true)
+	defer w.discard()
+	if err != nil {
+		return err
+	}
+	err = r.locked(ctx, func(*existing) error {
+		there := noncurrent{at: v.at, path: b.Path}
+		if err := s.acquire(ctx, b.Mountpath); err != nil {
+			return err
+		}
+		defer b.Mountpath.Release()
+		if found, err := s.loadVersion(&there, b.Stamp); err != nil || !found || there.rec.written() != v.rec.written() {
+			return errors.Join(errMoving, err)
+		}
+		ctx := context.WithoutCancel(ctx)
+		if err := w.plantVersion(ctx, &rec); err != nil {
+			return err
+		}
+		if err := s.unlinkVersion(ctx, &v.at, b.Path, b.Stamp, true); err != nil {
+			return err
+		}
+		if v.rec.sidecar {
+			s.unlinkGarbage(&v.at, sidecarPath(b.Mountpath, &v.at, v.rec.written()))
+		}
+		return nil
+	})
+	if err == nil {
+		r.did.Moved++
+		r.did.Bytes += src.info.Size
+	}
+	return err
+}
+
+// plantVersion gives a transplanted file the name of a noncurrent version. The
+// exclusive lock and a slot of the mountpath are held.
+func (w *write) plantVersion(ctx context.Context, rec *record) error {
+	if err := w.enter(); err != nil {
+		return err
+	}
+	defer w.bucket.gate.RUnlock()
+	if !w.noted.holds(&w.object) {
+		w.noted.cancel()
+		var err error
+		if w.noted, err = w.s.note(ctx, &w.object, true); err != nil {
+			return err
+		}
+	}
+	noted := &w.noted
+	noted.versions = true
+	defer noted.settle()
+	dir := w.versionsDir()
+	if err := w.s.nameVersions(ctx, &w.object, dir, true); err != nil {
+		return err
+	}
+	w.dirs.versions.Store(holdsSome)
+	if err := w.s.renameInto(w.mp, w.work, w.versionPath(rec.stamp)); err != nil {
+		return err
+	}
+	w.named()
+	if err := w.mp.Filesystem().Flush(ctx, fs.FlushRequest{Dirs: []string{dir}}); err != nil {
+		return err
+	}
+	noted.setVersion(rec)
+	noted.look() // the current generation is as it was
+	return nil
+}
+
+// dropVersionsName removes the file that names a directory in which no version is
+// left.
+func (r *arrangement) dropVersionsName(b *Belonging) error {
+	return r.s.withSlot(b.Mountpath, nil, func() error {
+		names, err := r.s.namesIn(b.Mountpath, filepath.Dir(b.Path), nil)
+		if err != nil || len(names) != 1 {
+			return err // another pass comes, or a version that cannot be read stays
+		}
+		return r.s.unlinkIfThere(b.Path)
+	})
+}
+
+// setOtherAside moves a file to quarantine whose record cannot be read.
+func (r *arrangement) setOtherAside(ctx context.Context, b *Belonging) error {
+	at := r.on(b.Mountpath)
+	return r.locked(ctx, func(*existing) error {
+		return r.s.withSlot(b.Mountpath, r.mp, func() error {
+			if _, err := r.s.system.Stat(b.Path); isNotExist(err) {
+				return nil
+			}
+			_, err := r.s.quarantine(&at, b.Path, b.Damage)
+			return err
+		})
+	})
+}
+
+// shared runs a look at files of a mountpath under the shared name lock.
+func (r *arrangement) shared(ctx context.Context, mp *fs.Mountpath, look func() error) error {
+	if err := r.s.locks.lock(ctx, r.digest, false); err != nil {
+		return err
+	}
+	defer r.s.locks.unlock(r.digest, false)
+	if err := r.s.acquire(ctx, mp); err != nil {
+		return err
+	}
+	defer mp.Release()
+	return look()
+}
+
+// carryManifest copies the manifest of an upload id to the mountpath to which the
+// file that refers to it goes. One that is lost is made again by readers.
+func (s *Store) carryManifest(ctx context.Context, from, to *object, upload string) error {
+	var file []byte
+	err := s.withSlot(from.mp, nil, func() (err error) {
+		file, err = s.readSmall(from.mp, manifestPath(from.mp, from, upload), maxManifest)
+		return err
+	})
+	if isNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.writeManifest(ctx, to, manifestPath(to.mp, to, upload), file, true)
+}
+
+// moveManifest moves a manifest, or the file of an upload, to a path on the
+// mountpath of the name.
+func (r *arrangement) moveManifest(ctx context.Context, b *Belonging, path string) error {
+	s := r.s
+	gate := s.uploads.gateOf(b.Upload)
+	if err := gate.enter(ctx, true); err != nil { // nobody ends the upload meanwhile
+		return err
+	}
+	defer gate.leave(true)
+	var file []byte
+	err := s.withSlot(b.Mountpath, nil, func() (err error) {
+		file, err = s.readSmall(b.Mountpath, b.Path, maxManifest)
+		return err
+	})
+	if isNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	there := false
+	err = s.withSlot(r.mp, nil, func() error {
+		_, err := s.system.Stat(path)
+		if there = err == nil; isNotExist(err) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !there {
+		if err := s.writeManifest(ctx, &r.object, path, file, true); err != nil {
+			return err
+		}
+		r.did.Moved++
+	}
+	return s.removeMoved(ctx, b)
+}
+
+// removeMoved removes a file that lies elsewhere by now, durably.
+func (s *Store) removeMoved(ctx context.Context, b *Belonging) error {
+	return s.withSlot(b.Mountpath, nil, func() error {
+		if err := s.unlinkIfThere(b.Path); err != nil {
+			return b.Mountpath.IOError("remove "+b.Path, err)
+		}
+		return b.Mountpath.Filesystem().Flush(context.WithoutCancel(ctx), fs.FlushRequest{Dirs: []string{filepath.Dir(b.Path)}})
+	})
+}
+
+// moveChunk moves a chunk, or a part of an upload, to another mountpath. Readers
+// look for it on all of them.
+func (r *arrangement) moveChunk(ctx context.Context, b *Belonging, home *fs.Mountpath) error {
+	s := r.s
+	s.generations.hold(b.Upload) // whoever removes it does so when it is moved
+	defer s.generations.release(b.Upload)
+	src, err := r.openChunk(ctx, b)
+	if isNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = src.file.Close() }() // was only read
+	w := &write{s: s, object: r.on(home), sync: true, size: src.info.Size, tag: "move"}
+	w.opts.Size = src.info.Size
+	defer w.discard()
+	if err := w.create(ctx); err != nil {
+		return err
+	}
+	check, err := partCheck(src.file)
+	if err != nil {
+		return err
+	}
+	if err := w.copyVerified(ctx, &src, check); err != nil {
+		return err
+	}
+	err = w.onDisk(ctx, func() error {
+		if err := s.copyPartRecord(src.file, w.file); err != nil {
+			return err
+		}
+		return home.Filesystem().Flush(context.WithoutCancel(ctx), fs.FlushRequest{Files: []fs.File{w.file}, Bytes: w.size})
+	})
+	if err == nil {
+		err = w.close()
+	}
+	if err != nil {
+		return err
+	}
+	return r.switchChunk(ctx, b, w, &src)
+}
+
+func (r *arrangement) openChunk(ctx context.Context, b *Belonging) (src source, err error) {
+	if err := r.s.acquire(ctx, b.Mountpath); err != nil {
+		return src, err
+	}
+	defer b.Mountpath.Release()
+	return r.s.openSource(b.Mountpath, b.Path, &record{})
+}
+
+// switchChunk gives the copy of a chunk its name, and takes that of the source, as
+// one step for whoever adds parts to the upload, completes or aborts it.
+func (r *arrangement) switchChunk(ctx context.Context, b *Belonging, w *write, src *source) error {
+	s := r.s
+	gate := s.uploads.gateOf(b.Upload)
+	if err := gate.enter(ctx, true); err != nil {
+		return err
+	}
+	defer gate.leave(true)
+	path := chunkPath(w.mp, &w.object, b.Upload, b.Number)
+	newer := false
+	err := w.onDisk(ctx, func() error {
+		info, err := s.system.Stat(b.Path)
+		if isNotExist(err) {
+			return unix.ENOENT
+		}
+		if err != nil {
+			return err
+		}
+		if info.Inode != src.info.Inode || info.Mtime != src.info.Mtime {
+			return errMoving // another part of that number
+		}
+		was, _, err := s.readPart(b.Path)
+		if err != nil {
+			return err
+		}
+		there, ok, err := s.readPart(path)
+		if err != nil {
+			return err
+		}
+		if newer = ok && there.clock >= was.clock; newer {
+			return nil // it came again, or was moved before a crash
+		}
+		if err := w.enter(); err != nil {
+			return err
+		}
+		defer w.bucket.gate.RUnlock()
+		if err := s.renameInto(w.mp, w.work, path); err != nil {
+			return err
+		}
+		w.named()
+		return w.mp.Filesystem().Flush(context.WithoutCancel(ctx), fs.FlushRequest{Dirs: []string{filepath.Dir(path)}})
+	})
+	if isNotExist(err) {
+		return nil // it was removed
+	}
+	if err != nil {
+		return err
+	}
+	s.uploads.moved(b.Upload, b.Number, b.Mountpath, w.mp)
+	if err := s.removeMoved(ctx, b); err != nil {
+		return err
+	}
+	if !newer {
+		r.did.Moved++
+		r.did.Bytes += src.info.Size
+	}
+	return nil
+}
+
+// moved tells that a part lies on another mountpath now. The exclusive gate of the
+// upload is held.
+func (t *uploadTable) moved(id string, number int, from, to *fs.Mountpath) {
+	t.mu.Lock()
+	u := t.byID[id]
+	t.mu.Unlock()
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if p := u.parts[number]; p != nil && p.mp == from {
+		next := *p
+		next.mp = to
+		u.parts[number] = &next
+	}
+}
