@@ -77,6 +77,7 @@ func (w *write) commitOnce(ctx context.Context) (Attrs, error) {
 		prepared = false
 	}
 	w.owe()
+	w.replaces = now.newest() != nil
 	err = w.place(flushing, &now, &rec)
 	if over := w.s.end(ticket); err == nil {
 		err = over
@@ -239,6 +240,7 @@ func (w *write) unchanged(ctx context.Context, now *existing) (Attrs, error) {
 	w.owe()
 	if w.origin == nil {
 		at := w.s.options.Clock().UnixNano()
+		w.amends = now.rec.written()
 		p := patch{s: w.s, object: w.object, path: now.path, old: now.rec, rec: now.rec, sync: w.sync}
 		p.rec.mtime = at
 		attrs, err := p.run(ctx, ticket)
@@ -348,8 +350,8 @@ func (s *Store) committed(o *object, attrs *Attrs) {
 	if c := s.options.Ports.Copies; c != nil {
 		c.Committed(o.Key, *attrs)
 	}
-	if c := s.options.Ports.Slices; c != nil {
-		c.Committed(o.Key, *attrs)
+	if s.sliced(o) {
+		s.options.Ports.Slices.Committed(o.Key, *attrs)
 	}
 }
 

@@ -37,19 +37,32 @@ func (s *Store) delete(ctx context.Context, key Key, stamp Stamp) error {
 	if err := o.CheckWritable(); err != nil {
 		return err
 	}
-	if err := s.lock(ctx, &o, true); err != nil {
+	after, err := s.deleteOnce(ctx, &o, stamp)
+	if after.IsZero() {
 		return err
 	}
-	defer s.unlock(&o, true)
-	ticket, err := s.begin(&o)
+	return s.deleteSlices(ctx, &o, after, err)
+}
+
+// deleteOnce deletes what is here of a name. after is set if what other targets
+// hold of it is to be deleted, too: a stamp greater than that of what was here.
+func (s *Store) deleteOnce(ctx context.Context, o *object, stamp Stamp) (after Stamp, err error) {
+	if err := s.lock(ctx, o, true); err != nil {
+		return after, err
+	}
+	defer s.unlock(o, true)
+	ticket, err := s.begin(o)
 	if err != nil {
-		return err
+		return after, err
 	}
-	err = s.deleteLocked(ctx, &o, stamp)
+	if s.sliced(o) {
+		after = s.deletionStamp(o, stamp)
+	}
+	err = s.deleteLocked(ctx, o, stamp)
 	if over := s.end(ticket); over != nil {
-		return over // also instead of "doesn't exist": somebody else may own the name by now
+		return Stamp{}, over // also instead of "doesn't exist": somebody else may own the name by now
 	}
-	return err
+	return after, err
 }
 
 // deleteLocked is Delete under the exclusive lock and under the guard.

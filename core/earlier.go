@@ -32,6 +32,8 @@ type earlierState struct {
 	unsettled bool   // there may be some
 	left      bool   // somebody may still have something older, see supersede
 	epoch     uint64 // of the placement under which it is so
+
+	amends Stamp // the generation whose metadata a PATCH has changed
 }
 
 // newerThan tells that an earlier owner holds something newer than what is here.
@@ -155,7 +157,10 @@ func (w *write) commitAsOwner(ctx context.Context) (Attrs, error) {
 		}
 		switch {
 		case err == nil:
-			return attrs, w.supersede(ctx, attrs.Stamp)
+			if err := w.supersede(ctx, attrs.Stamp); err != nil {
+				return attrs, err
+			}
+			return attrs, w.protect(ctx, &attrs)
 		case errors.Is(err, errUnverified):
 			if err := w.verifyStored(ctx); err != nil {
 				return Attrs{}, err

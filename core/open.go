@@ -206,7 +206,9 @@ func (s *Store) openWhole(ctx context.Context, o *object, validate, content bool
 				return candidate{}, c.damage
 			}
 		case c.file == nil:
-			return candidate{}, s.notFound(o.Key)
+			if err := s.restoreLost(ctx, o, attempt); err != nil {
+				return candidate{}, err
+			}
 		default:
 			return c, nil
 		}
@@ -371,7 +373,7 @@ func (s *Store) restore(ctx context.Context, o *object) bool {
 	if c := s.options.Ports.Copies; c != nil && c.Restore(ctx, o.Key) == nil {
 		return true
 	}
-	if c := s.options.Ports.Slices; c != nil && c.Restore(ctx, o.Key) == nil {
+	if s.sliced(o) && s.options.Ports.Slices.Restore(ctx, o.Key) == nil {
 		return true
 	}
 	if s.options.Ports.Remote == nil || !o.Props.IsRemote(o.Bck) {

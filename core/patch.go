@@ -48,6 +48,9 @@ func (s *Store) SetCustom(ctx context.Context, key Key, custom []KV, replace boo
 	if err == nil && earlier.Told {
 		_, err = s.tell(ctx, &o, attrs.Stamp, earlier.epoch)
 	}
+	if err == nil && s.sliced(&o) {
+		err = s.options.Ports.Slices.Amended(context.WithoutCancel(ctx), key, earlier.amends, attrs)
+	}
 	if err != nil {
 		return Attrs{}, err
 	}
@@ -92,6 +95,7 @@ func (s *Store) setCustom(ctx context.Context, o *object, custom []KV, replace b
 		return attrs, earlier, err
 	}
 	earlier = s.owing(o.digest, p.old.written())
+	earlier.amends = p.old.written()
 	attrs, err = p.run(context.WithoutCancel(ctx), ticket)
 	if err != nil {
 		return attrs, earlier, p.mp.IOError("PATCH "+o.Cname(), err)

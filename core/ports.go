@@ -28,11 +28,28 @@ type Copies interface {
 	Committed(key Key, attrs Attrs)
 }
 
-// Slices keeps an object as data and parity slices on other targets. The
-// contract of both methods is that of Copies.
+// Slices keeps an object as data and parity slices, or as replicas, on other
+// targets. It is asked for objects of buckets with erasure coding only. The
+// contract of Restore and Committed is that of Copies; Restore is also called
+// for a name of which nothing is here.
+//
+// Errors of Restore: 404 it is certain that the object is nowhere; 503 it may be,
+// or is, where it cannot be reached now; 500 too little of it is left.
 type Slices interface {
 	Restore(ctx context.Context, key Key) error
 	Committed(key Key, attrs Attrs)
+
+	// Replaced has everybody who can be reached give up the generations of a name
+	// that are older than a stamp, before the write or the delete that made it is
+	// acknowledged. known: this target held what was replaced. It is called under no
+	// name lock. newer is the greatest stamp that was found to exceed it, else zero;
+	// had: somebody held something older.
+	Replaced(ctx context.Context, key Key, stamp Stamp, deleted, known bool) (had bool, newer Stamp, err error)
+	// Amended tells them of a change of metadata alone, before it is acknowledged.
+	Amended(ctx context.Context, key Key, from Stamp, attrs Attrs) error
+	// Protect returns when the loss of this target would lose nothing of a
+	// generation.
+	Protect(ctx context.Context, key Key, attrs Attrs) error
 }
 
 // Remote is the backend of a remote bucket. Every method is called without a
@@ -76,3 +93,6 @@ type Peers interface {
 
 // UsePeers sets the port Peers. It must be called before the first operation.
 func (s *Store) UsePeers(p Peers) { s.options.Ports.Peers = p }
+
+// UseSlices sets the port Slices. It must be called before the first operation.
+func (s *Store) UseSlices(p Slices) { s.options.Ports.Slices = p }

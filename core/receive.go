@@ -50,6 +50,9 @@ type write struct {
 	moved     *arriving // a generation that comes from another target as it is; nil: it is none
 	unsummed  bool      // the checksum in opts is not the client's: the body was to be stored whatever the name holds
 
+	amends   Stamp // the generation whose metadata alone have changed; zero: none
+	replaces bool  // this target held what the write has replaced
+
 	earlier earlierState
 	handed  bool // another target has committed it
 
