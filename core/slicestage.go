@@ -207,7 +207,7 @@ func (w *sliceWrite) onDisk(ctx context.Context, operation func() error) error {
 func (w *sliceWrite) write(data []byte) error {
 	age := w.mp.Begin()
 	n, err := w.file.Write(data)
-	w.mp.Leave(age)
+	w.mp.End(age)
 	w.size += int64(n)
 	return err
 }
