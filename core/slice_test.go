@@ -129,10 +129,10 @@ func TestSliceSteps(t *testing.T) {
 		if err != nil || len(all) != 1 || all[0].Object.Version != "3" || len(all[0].Object.Custom) != 1 || all[0].Object.Size != int64(2*len(large)) {
 			t.Errorf("%+v, %v", all, err)
 		}
-		if v, err := s.MarkSlices(ctx, key, stampAt(19), SliceSuperseded); err != nil || v.Done || v.Newest != stampAt(20) {
+		if v, err := s.MarkSlices(ctx, key, stampAt(19), SliceSuperseded, true); err != nil || v.Done || v.Newest != stampAt(20) {
 			t.Errorf("an older mark: %+v, %v", v, err)
 		}
-		if v, err := s.MarkSlices(ctx, key, stampAt(30), SliceDeleted); err != nil || !v.Done || !v.Had {
+		if v, err := s.MarkSlices(ctx, key, stampAt(30), SliceDeleted, true); err != nil || !v.Done || !v.Had {
 			t.Errorf("a mark: %+v, %v", v, err)
 		}
 		r.restart()
@@ -148,6 +148,9 @@ func TestSliceSteps(t *testing.T) {
 		}
 		if err := s.ForgetMark(ctx, key, stampAt(30)); err != nil || held(t, s, key) != "" {
 			t.Errorf("%v", err)
+		}
+		if v, err := s.MarkSlices(ctx, key, stampAt(35), SliceDeleted, false); err != nil || !v.Done || held(t, s, key) != "" {
+			t.Errorf("a mark on nothing: %+v, %v", v, err)
 		}
 		keep(t, s, key, 1, 40, nil)
 		if got, err := readSliceOf(s, key, 1, 40); err != nil || len(got) != 0 {
@@ -354,7 +357,7 @@ func TestPowerIsLostDuringSliceSteps(t *testing.T) {
 			return err
 		},
 		"mark": func(c *callCrash) error {
-			_, err := c.store.MarkSlices(ctx, c.key("o"), stampAt(20), SliceSuperseded)
+			_, err := c.store.MarkSlices(ctx, c.key("o"), stampAt(20), SliceSuperseded, true)
 			return err
 		},
 		"amend":           amend("new"),

@@ -13,12 +13,14 @@ import (
 // MarkSlices gives up all generations of a name that are older than a stamp, and
 // leaves a mark with it: they are superseded, or the name was deleted. It
 // is on stable storage when it returns, if the bucket's writes are. If something
-// as new or newer is held nothing is done, which is no error: Newest tells.
-func (s *Store) MarkSlices(ctx context.Context, key Key, stamp Stamp, state SliceState) (v SliceVerdict, err error) {
+// as new or newer is held nothing is done, which is no error: Newest tells. Unless
+// always is set, nothing is left where nothing is held.
+func (s *Store) MarkSlices(ctx context.Context, key Key, stamp Stamp, state SliceState, always bool) (v SliceVerdict, err error) {
 	if state != SliceSuperseded && state != SliceDeleted || stamp.IsZero() {
 		return v, apierr.BadRequest("invalid mark %d of %s (expecting %d or %d)", state, key.Cname(), SliceSuperseded, SliceDeleted)
 	}
 	return v, s.withSlices(ctx, key, func(o *object, held []heldSlice) error {
+		s.fences.raise(o.digest, stamp)
 		if newest := newestSlice(held); newest != nil {
 			v.Newest, v.State = newest.Stamp, newest.State
 			v.Had = !newest.IsMark()
@@ -26,6 +28,10 @@ func (s *Store) MarkSlices(ctx context.Context, key Key, stamp Stamp, state Slic
 				v.Done = newest.Stamp == stamp
 				return nil
 			}
+		}
+		if len(held) == 0 && !always {
+			v.Done = true
+			return nil
 		}
 		sl := Slice{Name: o.Name, State: state, Stamp: stamp, Object: Attrs{BID: o.Props.BID}}
 		frame, _ := sl.frames(0)
@@ -117,6 +123,7 @@ func (s *Store) DropSlice(ctx context.Context, key Key, stamp Stamp, n int) erro
 func (s *Store) AmendSlice(ctx context.Context, key Key, from Stamp, attrs *Attrs) (v SliceVerdict, err error) {
 	to := attrs.LastChange()
 	return v, s.withSlices(ctx, key, func(o *object, held []heldSlice) error {
+		s.fences.raise(o.digest, to)
 		for i := range held {
 			h := &held[i]
 			if v.Newest.Compare(h.Stamp) < 0 {

@@ -94,7 +94,12 @@ func (s *Store) deleteSlices(ctx context.Context, o *object, after Stamp, local 
 		return err
 	case newer.Compare(after) > 0:
 		return s.overtaken(o, newer)
-	case missing && !had:
+	}
+	// Somebody may have rebuilt it before the holders were told.
+	if err := s.RemoveOlder(ctx, o.Key, after); err != nil {
+		return err
+	}
+	if missing && !had {
 		return local
 	}
 	return nil

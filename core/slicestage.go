@@ -52,6 +52,8 @@ func (s *Store) StageSlice(ctx context.Context, key Key, sl *Slice, body io.Read
 	}
 	w := sliceWrite{s: s, object: o, sl: *sl, sync: o.Props.SyncWrites()}
 	defer w.discard()
+	fence := s.fences.begin(o.digest)
+	defer s.fences.end(o.digest)
 	if stop, err := w.look(ctx, &v); stop || err != nil {
 		return v, err
 	}
@@ -68,6 +70,10 @@ func (s *Store) StageSlice(ctx context.Context, key Key, sl *Slice, body io.Read
 	held, err := s.heldSlices(&w.object, true)
 	if err != nil || w.judge(held, &v) {
 		return v, err
+	}
+	if newest, refused := s.fences.refuses(fence, sl.Stamp); refused {
+		v.Newest, v.State = newest, SliceSuperseded
+		return v, nil
 	}
 	if w.mp != w.home {
 		return v, apierr.Unavailable(time.Second, "%s: the mountpaths of %s have changed", w.Cname(), s.nodeName)

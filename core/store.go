@@ -41,6 +41,7 @@ type Store struct {
 	inPlace     inPlace // chunked objects that are damaged
 	uploads     *uploadTable
 	untold      untold
+	fences      sliceFences
 
 	pendingSignals pendingSignals
 

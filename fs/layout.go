@@ -17,12 +17,12 @@ const (
 	ContentChunk    = "%ch" // chunks of chunked objects
 	ContentManifest = "%ut" // manifests of chunked objects and uploads
 	ContentVersion  = "%ov" // noncurrent versions and delete markers
-	ContentSlice    = "%ec" // slices and replicas of other targets' objects
+	ContentSlice    = "%ec" // slices and replicas of other targets' objects, made with the first
 )
 
 // contentTypes are made with a bucket.
 var contentTypes = [...]string{
-	ContentObject, ContentEscaped, ContentWork, ContentSidecar, ContentChunk, ContentManifest, ContentVersion, ContentSlice,
+	ContentObject, ContentEscaped, ContentWork, ContentSidecar, ContentChunk, ContentManifest, ContentVersion,
 }
 
 // Entries of a mountpath's root that are not buckets.

@@ -1,0 +1,130 @@
+package ec
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/core"
+)
+
+// Committed implements core.Slices: what is to be done is in the pending set.
+func (e *Engine) Committed(core.Key, core.Attrs) {}
+
+// Protect implements core.Slices. If the object is overwritten meanwhile, it is
+// the newer generation that is protected.
+func (e *Engine) Protect(ctx context.Context, key core.Key, _ core.Attrs) error {
+	const attempts = 4
+	for attempt := 1; ; attempt++ {
+		_, err := e.ProtectObject(ctx, key, TrustNote)
+		if err == nil || ctx.Err() != nil || attempt == attempts || !errors.Is(err, errChanged) && !errors.Is(err, context.Canceled) {
+			return err
+		}
+	}
+}
+
+// Replaced implements core.Slices.
+func (e *Engine) Replaced(ctx context.Context, key core.Key, stamp core.Stamp, deleted, _ bool) (had bool, newer core.Stamp, err error) {
+	state := core.SliceSuperseded
+	if deleted {
+		state = core.SliceDeleted
+	}
+	e.endProtect(key)
+	had, newer, unknown, err := e.tell(ctx, key, stamp, state, false)
+	if err != nil {
+		return had, newer, err
+	}
+	if unknown > 0 && (had || deleted) {
+		// For those that could not be told, a mark is left with all others.
+		var more bool
+		if more, newer, _, err = e.tell(ctx, key, stamp, state, true); err != nil {
+			return had, newer, err
+		}
+		had = had || more
+	}
+	if deleted {
+		// Whoever began before the marks were there may not have seen them; what
+		// he rebuilds the caller removes.
+		e.awaitRestore(ctx, key)
+	}
+	return had, newer, nil
+}
+
+// tell marks what all targets hold of a name that can be reached. had is set if any of
+// them held something older; unknown is how many could not be told.
+func (e *Engine) tell(ctx context.Context, key core.Key, stamp core.Stamp, state core.SliceState, always bool) (had bool, newer core.Stamp, unknown int, err error) {
+	ids := e.cluster.Everybody()
+	verdicts := make([]core.SliceVerdict, len(ids))
+	errs := e.toAll(ctx, ids, func(ctx context.Context, i int, id string) (err error) {
+		verdicts[i], err = e.mark(ctx, id, key, stamp, state, always)
+		return err
+	})
+	for i := range ids {
+		v := &verdicts[i]
+		if errs[i] != nil {
+			unknown++
+			e.logger.Debug("a target is not told that slices are superseded", "object", key.Cname(), "target", ids[i], "err", errs[i])
+			if e.here(ids[i]) {
+				err = errs[i]
+			}
+			continue
+		}
+		had = had || v.Had && v.Newest.Compare(stamp) < 0
+		if v.Newest.Compare(stamp) > 0 && v.Newest.Compare(newer) > 0 {
+			newer = v.Newest
+		}
+	}
+	return had, newer, unknown, err
+}
+
+// markAll is tell for whom it is an error if a target that answers fails.
+func (e *Engine) markAll(ctx context.Context, key core.Key, stamp core.Stamp, state core.SliceState, always bool) error {
+	_, newer, _, err := e.tell(ctx, key, stamp, state, always)
+	if err == nil && newer.Compare(stamp) > 0 {
+		err = errChanged
+	}
+	return err
+}
+
+// forgetAll removes the marks with a stamp: everybody was told.
+func (e *Engine) forgetAll(ctx context.Context, key core.Key, stamp core.Stamp) error {
+	return errors.Join(e.toAll(ctx, e.cluster.Everybody(), func(ctx context.Context, _ int, id string) error {
+		return e.forget(ctx, id, key, stamp)
+	})...)
+}
+
+// Amended implements core.Slices. Who cannot be told has an older generation,
+// which is replaced when the object is protected again.
+func (e *Engine) Amended(ctx context.Context, key core.Key, from core.Stamp, attrs core.Attrs) error {
+	e.endProtect(key)
+	newest := core.Stamp{}
+	ids := e.cluster.Everybody()
+	amended := make([]bool, len(ids))
+	errs := e.toAll(ctx, ids, func(ctx context.Context, i int, id string) error {
+		var v core.SliceVerdict
+		var err error
+		if e.here(id) {
+			v, err = e.local.Amend(ctx, key, from, &attrs)
+		} else {
+			v, err = e.holders.Amend(ctx, id, key, from, &attrs)
+		}
+		amended[i] = v.Done
+		if err == nil && v.Newest.Compare(attrs.LastChange()) > 0 {
+			e.mu.Lock()
+			if v.Newest.Compare(newest) > 0 {
+				newest = v.Newest
+			}
+			e.mu.Unlock()
+		}
+		return err
+	})
+	if newest.Compare(attrs.LastChange()) > 0 {
+		return apierr.Unavailable(retryAfter, "%s: other targets hold a newer generation of it", key.Cname())
+	}
+	for i, err := range errs {
+		if err != nil {
+			e.logger.Debug("a target is not told of new metadata", "object", key.Cname(), "target", ids[i], "err", err)
+		}
+	}
+	return nil
+}
