@@ -419,6 +419,30 @@ func inMaintenance(n *meta.Snode) *meta.Snode {
 	return changed
 }
 
+// TestSecondChangeOfThePrimary at a time is refused, and does not disturb the
+// first.
+func TestSecondChangeOfThePrimary(t *testing.T) {
+	s := newTestSim(t, 372, 3, 2)
+	s.startAll()
+	s.settleVoters(5)
+	var others []*simNode
+	for _, n := range s.nodes[:3] {
+		if n != s.primary() {
+			others = append(others, n)
+		}
+	}
+	var first, second error
+	answers := 0
+	s.changePrimary(others[0].self.ID, func(err error) { first, answers = err, answers+1 })
+	s.changePrimary(others[1].self.ID, func(err error) { second, answers = err, answers+1 })
+	s.until("both are answered", 10*time.Second, func() bool { return answers == 2 })
+	if first != nil || apierr.StatusOf(second) != 503 || !mentions(second, "is being changed already") {
+		t.Errorf("the first: %v; the second: %v, want 503", first, second)
+	}
+	s.until("the first takes place", 10*time.Second, func() bool { return s.primary() == others[0] && s.converged() })
+	s.checkEnd()
+}
+
 // TestSetPrimaryToADeadNode is given up, and leaves nothing behind.
 func TestSetPrimaryToADeadNode(t *testing.T) {
 	s := newTestSim(t, 372, 3, 2)
