@@ -257,7 +257,8 @@ func (m *machine) noteQuiesced(p *peer, e *envelope, version int64) {
 // senseless says why a pending map should not come into force, "" if it should.
 func (m *machine) senseless(p *meta.PendingMap) string {
 	smap := m.view().Smap
-	if !slices.Equal(meta.NextTargets(smap, &p.Patch), p.Targets) || !meta.MovesOwnership(smap, &p.Patch) {
+	ids, capacities := meta.NextPlaces(smap, &p.Patch)
+	if !slices.Equal(ids, p.Targets) || !slices.Equal(capacities, p.Capacities) || !meta.MovesOwnership(smap, &p.Patch) {
 		return "the map has changed otherwise"
 	}
 	switch p.Action {

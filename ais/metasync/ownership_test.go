@@ -2,10 +2,12 @@ package metasync
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
@@ -399,6 +401,85 @@ func joinAfterFailover(t *testing.T, report testing.TB, seed uint64, bug mutatio
 	s.pass(5 * time.Second)
 }
 
+// weigh has the targets own names by other capacities, if a change of owners
+// can begin now.
+func (s *sim) weigh(rng *rand.Rand) {
+	p := s.primary()
+	if p == nil {
+		return
+	}
+	patch := meta.SmapPatch{Unweighted: rng.IntN(5) == 0}
+	if !patch.Unweighted {
+		patch.Capacities = map[string]uint64{}
+		for _, node := range p.m.view().Smap.Nodes() {
+			if node.Role == meta.RoleTarget {
+				patch.Capacities[node.ID] = 1 + rng.Uint64N(20)
+			}
+		}
+	}
+	p.input(func(m *machine) {
+		m.changeOwnership("weigh", func(v *meta.View) ([]meta.Change, error) {
+			return BeginTransition(v, &meta.PendingMap{Action: "weigh", Patch: patch})
+		}, func(error) {}) // one may be under way
+	})
+}
+
+// TestCapacitiesChangeInTwoSteps: while capacities change under writes no name
+// has two targets that may commit, and the shares are those of the capacities.
+func TestCapacitiesChangeInTwoSteps(t *testing.T) {
+	s := newTestSim(t, 230, 3, 4)
+	s.startWriting()
+	s.settleVoters(5)
+	rng := rand.New(rand.NewPCG(230, 1))
+	changes, last := 0, s.primary().inView.Placement.Ver()
+	for range 12 {
+		s.weigh(rng)
+		if rng.IntN(3) == 0 {
+			s.primary().kill()
+		}
+		s.pass(s.random(8 * time.Second))
+		for _, n := range s.nodes {
+			if n.m == nil {
+				n.start()
+			}
+		}
+		s.until("it is in force everywhere", 100*time.Second, func() bool { return s.quiet() && s.leased() })
+		if now := s.primary().inView.Placement.Ver(); now > last {
+			changes, last = changes+1, now
+		}
+	}
+	if changes < 6 {
+		t.Errorf("capacities have changed %d times: this tests little", changes)
+	}
+	smap := s.primary().inView.Smap
+	patch := &meta.SmapPatch{Capacities: map[string]uint64{}}
+	for i, node := range smap.ActiveTargets() {
+		patch.Capacities[node.ID] = 1 + uint64(9*min(i, 1))
+	}
+	s.primary().input(func(m *machine) {
+		m.changeOwnership("weigh", func(v *meta.View) ([]meta.Change, error) {
+			return BeginTransition(v, &meta.PendingMap{Action: "weigh", Patch: *patch})
+		}, func(err error) {
+			if err != nil {
+				s.fatalf("%v", err)
+			}
+		})
+	})
+	s.until("the last ones are in force", 100*time.Second, func() bool {
+		return s.quiet() && s.leased() && s.primary().inView.Smap.ActiveTargets()[1].Capacity == 10
+	})
+	first := 0
+	for i := range 10_000 {
+		if owner, err := s.primary().inView.Smap.Owner(hrw.Mix(uint64(i))); err == nil && owner == s.primary().inView.Smap.ActiveTargets()[0] {
+			first++
+		}
+	}
+	if first < 250 || first > 400 { // a 31st
+		t.Errorf("a target of capacity 1 among three of 10 owns %d of 10000 names", first)
+	}
+	s.checkEnd()
+}
+
 func ownershipHistory(t *testing.T, report testing.TB, seed uint64, bug mutation) {
 	t.Helper()
 	s := newTestSim(t, 5000+seed, 0, 0)
@@ -416,7 +497,11 @@ func ownershipHistory(t *testing.T, report testing.TB, seed uint64, bug mutation
 	s.applyDelay = s.random(80 * time.Millisecond)
 	s.loss = s.rng.Float64() * 0.05
 	joiners := 0
+	others := rand.New(rand.NewPCG(seed, 1)) // so that histories without capacities are what they were
 	for range 14 {
+		if seed%4 == 3 && others.IntN(3) > 0 {
+			s.weigh(others)
+		}
 		n := s.nodes[s.rng.IntN(len(s.nodes))]
 		switch s.rng.IntN(9) {
 		case 0, 1:

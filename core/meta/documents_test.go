@@ -98,8 +98,7 @@ func TestPlacementRemembersEarlierOwnersUntilItIsSettled(t *testing.T) {
 	found := map[string]bool{}
 	for i := range 100 {
 		digest := hrw.Digest(fmt.Sprint(i))
-		last := &v.Placement.Sets[2]
-		now := ownerAmong(last.Targets, last.digests, digest)
+		now := v.Placement.Sets[2].owner(digest)
 		for _, id := range v.Placement.AppendEarlierOwners(nil, digest) {
 			if id == now {
 				t.Fatalf("name %d: its owner %s counts as an earlier one", i, now)

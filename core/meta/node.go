@@ -47,6 +47,9 @@ type Snode struct {
 	Flags        uint64    `json:"flags"`
 	Digest       uint64    `json:"id_digest"` // hrw.Digest(ID)
 	VerifyingKey []byte    `json:"verifying_key,omitempty"`
+	// Capacity of a target, in proportion to which it owns names; 0: capacities
+	// do not count in this cluster.
+	Capacity uint64 `json:"capacity,omitempty"`
 }
 
 // NewSnode returns a node with its digest.

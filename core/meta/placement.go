@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
-	"github.com/aistore-go/aistore/cmn/hrw"
 )
 
 // Placement is the history of the sets of active targets since the last one
@@ -23,12 +22,25 @@ type Placement struct {
 type TargetSet struct {
 	Epoch   int64    `json:"epoch,string"` // version of the placement with which it came into force
 	Targets []string `json:"targets"`      // ids, ascending
+	// Capacities of Targets, left out if they make no difference.
+	Capacities []uint64 `json:"capacities,omitempty"`
 
 	digests []uint64 // of Targets
 }
 
+// owner is Smap.Owner of the set, "" if it is empty.
+func (s *TargetSet) owner(unameDigest uint64) string {
+	return ownerAmong(s.Targets, s.digests, s.Capacities, unameDigest)
+}
+
+// same tells that all names have the same owners in both sets.
+func (s *TargetSet) same(o *TargetSet) bool {
+	return slices.Equal(s.Targets, o.Targets) && slices.Equal(s.Capacities, o.Capacities)
+}
+
 // PlacementPatch puts a new set into force (Targets, may be empty but not
-// nil), and forgets all earlier ones if Settle.
+// nil; their capacities are those of the map), and forgets all earlier ones if
+// Settle.
 type PlacementPatch struct {
 	Targets []string `json:"targets"`
 	Settle  bool     `json:"settle,omitempty"`
@@ -70,11 +82,7 @@ func (p *Placement) UnmarshalJSON(data []byte) error {
 
 func (p *Placement) freeze() {
 	for i := range p.Sets {
-		set := &p.Sets[i]
-		set.digests = make([]uint64, len(set.Targets))
-		for j, id := range set.Targets {
-			set.digests[j] = hrw.Digest(id)
-		}
+		p.Sets[i].digests = digestsOf(p.Sets[i].Targets)
 	}
 }
 
@@ -89,12 +97,10 @@ func (p *Placement) AppendEarlierOwners(dst []string, unameDigest uint64) []stri
 	if p.Settled() {
 		return dst
 	}
-	last := &p.Sets[len(p.Sets)-1]
-	now := ownerAmong(last.Targets, last.digests, unameDigest)
+	now := p.Sets[len(p.Sets)-1].owner(unameDigest)
 	start := len(dst)
 	for i := len(p.Sets) - 2; i >= 0; i-- {
-		set := &p.Sets[i]
-		id := ownerAmong(set.Targets, set.digests, unameDigest)
+		id := p.Sets[i].owner(unameDigest)
 		if id != "" && id != now && !slices.Contains(dst[start:], id) {
 			dst = append(dst, id)
 		}
@@ -115,12 +121,14 @@ func applyPlacement(v *View, patch []byte, version int64) (*Placement, error) {
 	if p.Targets == nil || !slices.IsSorted(p.Targets) {
 		return nil, apierr.BadRequest("invalid placement: its targets are missing or not in order")
 	}
+	now := TargetSet{Epoch: version, Targets: p.Targets, Capacities: v.Smap.capacitiesOf(p.Targets)}
 	next := &Placement{Version: version}
 	if v.Placement != nil && !p.Settle {
 		next.Older = v.Placement.Older
-		for _, set := range v.Placement.Sets {
-			if len(set.Targets) > 0 && !slices.Equal(set.Targets, p.Targets) {
-				next.Sets = append(next.Sets, TargetSet{Epoch: set.Epoch, Targets: set.Targets})
+		for i := range v.Placement.Sets {
+			set := &v.Placement.Sets[i]
+			if len(set.Targets) > 0 && !set.same(&now) {
+				next.Sets = append(next.Sets, TargetSet{Epoch: set.Epoch, Targets: set.Targets, Capacities: set.Capacities})
 			}
 		}
 	}
@@ -130,7 +138,7 @@ func applyPlacement(v *View, patch []byte, version int64) (*Placement, error) {
 		}
 		next.Sets = next.Sets[over:]
 	}
-	next.Sets = append(next.Sets, TargetSet{Epoch: version, Targets: p.Targets})
+	next.Sets = append(next.Sets, now)
 	next.freeze()
 	return next, nil
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
-	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/cmn/wire"
 )
 
@@ -24,6 +23,8 @@ type Smap struct {
 	nodes   []*Snode // all nodes as Nodes has them, nil before Freeze
 	targets []*Snode // active targets by ascending id
 	digests []uint64 // of targets
+	// capacities of targets, nil if they make no difference
+	capacities []uint64
 }
 
 // TimeLayout is the form of Smap.Created, in UTC.
@@ -120,12 +121,15 @@ func (s *Smap) validate() error {
 // before s is published; s and its nodes must not change afterwards.
 func (s *Smap) Freeze() *Smap {
 	s.targets, s.digests = make([]*Snode, 0, len(s.Tmap)), make([]uint64, 0, len(s.Tmap))
+	var capacities []uint64
 	for _, id := range sortedIDs(s.Tmap) {
 		if node := s.Tmap[id]; node.Active() {
 			s.targets = append(s.targets, node)
 			s.digests = append(s.digests, node.Digest)
+			capacities = append(capacities, max(1, node.Capacity))
 		}
 	}
+	s.capacities = normal(capacities)
 	s.nodes = s.inOrder()
 	return s
 }
@@ -194,19 +198,14 @@ func (s *Smap) IsPrimary(id string) bool { return s != nil && s.Primary != nil &
 
 // Owner returns the target that owns the name with a digest (hrw.Digest of
 // its uname): the active target of the highest weight; of equal weights the
-// one with the lowest id. It neither allocates nor locks. Without active
+// one with the lowest id. If the targets have capacities that differ, it is the
+// first by hrw.Before. It neither allocates nor locks. Without active
 // targets the error is ErrNoNodes, 400.
 func (s *Smap) Owner(unameDigest uint64) (*Snode, error) {
 	if s == nil || len(s.targets) == 0 {
 		return nil, noTargets()
 	}
-	best, highest := 0, hrw.Weight(s.digests[0], unameDigest)
-	for i := 1; i < len(s.digests); i++ {
-		if weight := hrw.Weight(s.digests[i], unameDigest); weight > highest {
-			best, highest = i, weight
-		}
-	}
-	return s.targets[best], nil
+	return s.targets[winner(s.digests, s.capacities, unameDigest)], nil
 }
 
 func noTargets() error {
@@ -232,13 +231,19 @@ func (s *Smap) Successor(except string) *Snode {
 	return next
 }
 
-// SmapPatch changes a cluster map: first Del, then Put, then Primary. UUID,
-// Lineage and Created found a cluster: they are given with the first version
-// and with no other. A primary cannot be deleted without naming another.
+// SmapPatch changes a cluster map: first Del, then Put, then Primary, then
+// capacities. UUID, Lineage and Created found a cluster: they are given with the
+// first version and with no other. A primary cannot be deleted without naming
+// another. Put changes no capacities: a target that is in the map keeps its own.
 type SmapPatch struct {
 	Put     []*Snode `json:"put,omitempty"`     // added or replaced, by id
 	Del     []string `json:"del,omitempty"`     // ids; unknown ones are ignored
 	Primary string   `json:"primary,omitempty"` // id; "" leaves it
+
+	// Capacities of all targets, by id; empty leaves them. Unweighted takes
+	// them away.
+	Capacities map[string]uint64 `json:"capacities,omitempty"`
+	Unweighted bool              `json:"unweighted,omitempty"`
 
 	UUID    string `json:"uuid,omitempty"`
 	Lineage string `json:"lineage,omitempty"`
@@ -268,8 +273,11 @@ func (p *SmapPatch) apply(s *Smap, version int64) (*Smap, error) {
 		if node.Role == RoleProxy {
 			next.Pmap[node.ID] = node
 		} else {
-			next.Tmap[node.ID] = node
+			next.Tmap[node.ID] = node.withCapacity(p.capacityOf(s, node))
 		}
+	}
+	if err := p.weigh(next); err != nil {
+		return nil, err
 	}
 	primary := p.Primary
 	if primary == "" && next.Primary != nil {

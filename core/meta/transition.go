@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
-	"github.com/aistore-go/aistore/cmn/hrw"
 )
 
 // Transition is a change of the cluster map that gives names to other
@@ -25,6 +24,10 @@ type PendingMap struct {
 	Targets   []string  `json:"targets"`             // active targets after it, ascending
 	Rebalance bool      `json:"rebalance,omitempty"` // data has to move: RMD grows with the map
 	Operation string    `json:"operation,omitempty"` // id of the membership operation that asked for it
+
+	// Capacities of Targets, left out if they make no difference; they follow
+	// from the map and Patch.
+	Capacities []uint64 `json:"capacities,omitempty"`
 
 	digests []uint64 // of Targets
 }
@@ -70,28 +73,18 @@ func (t *Transition) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-func (p *PendingMap) freeze() {
-	p.digests = make([]uint64, len(p.Targets))
-	for i, id := range p.Targets {
-		p.digests[i] = hrw.Digest(id)
-	}
-}
+func (p *PendingMap) freeze() { p.digests = digestsOf(p.Targets) }
 
 // Owner returns the id of the target that owns the name with a digest once
 // the pending map is in force, "" if there are no targets then. It neither
 // allocates nor locks.
 func (p *PendingMap) Owner(unameDigest uint64) string {
-	return ownerAmong(p.Targets, p.digests, unameDigest)
+	return ownerAmong(p.Targets, p.digests, p.Capacities, unameDigest)
 }
 
 // ownerAmong is Smap.Owner of a set of ids in ascending order.
-func ownerAmong(ids []string, digests []uint64, unameDigest uint64) string {
-	best, highest := -1, uint64(0)
-	for i, digest := range digests {
-		if weight := hrw.Weight(digest, unameDigest); best < 0 || weight > highest {
-			best, highest = i, weight
-		}
-	}
+func ownerAmong(ids []string, digests, capacities []uint64, unameDigest uint64) string {
+	best := winner(digests, capacities, unameDigest)
 	if best < 0 {
 		return ""
 	}
@@ -101,34 +94,19 @@ func ownerAmong(ids []string, digests []uint64, unameDigest uint64) string {
 // NextTargets returns the ids of the active targets after a patch of the map,
 // ascending.
 func NextTargets(s *Smap, p *SmapPatch) []string {
-	active := map[string]bool{}
-	for _, node := range s.ActiveTargets() {
-		active[node.ID] = true
-	}
-	for _, id := range p.Del {
-		delete(active, id)
-	}
-	for _, node := range p.Put {
-		if node.Role == RoleTarget && node.Active() {
-			active[node.ID] = true
-		} else {
-			delete(active, node.ID)
-		}
-	}
-	ids := make([]string, 0, len(active))
-	for id := range active {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
+	ids, _ := NextPlaces(s, p)
 	return ids
 }
 
 // MovesOwnership tells that a patch of the map changes the set of active
-// targets, and with it who owns which name.
+// targets, or their capacities, and with it who owns which name.
 func MovesOwnership(s *Smap, p *SmapPatch) bool {
-	next := NextTargets(s, p)
+	ids, capacities := NextPlaces(s, p)
 	now := s.ActiveTargets()
-	return len(next) != len(now) || !slices.EqualFunc(next, now, func(id string, n *Snode) bool { return n.ID == id })
+	if len(ids) != len(now) || !slices.EqualFunc(ids, now, func(id string, n *Snode) bool { return n.ID == id }) {
+		return true
+	}
+	return s != nil && !slices.Equal(capacities, s.capacities)
 }
 
 func applyTransition(v *View, patch []byte, version int64) (*Transition, error) {
@@ -146,6 +124,11 @@ func applyTransition(v *View, patch []byte, version int64) (*Transition, error) 
 	if !slices.IsSorted(next.Pending.Targets) {
 		return nil, apierr.BadRequest("invalid transition: its targets are not in order")
 	}
-	next.Pending.freeze()
+	pending := *next.Pending
+	if ids, capacities := NextPlaces(v.Smap, &pending.Patch); slices.Equal(ids, pending.Targets) {
+		pending.Capacities = capacities
+	}
+	pending.freeze()
+	next.Pending = &pending
 	return next, nil
 }

@@ -44,17 +44,8 @@ func Owner(smap *meta.Smap, bck wire.Bck, object string) (*meta.Snode, error) {
 
 // NextLive returns, of the targets that are not down, the one that would own
 // the name if the others did not exist; nil if all are down.
-func NextLive(smap *meta.Smap, bck wire.Bck, object string, isDown func(id string) bool) (next *meta.Snode) {
-	digest, highest := hrw.Digest(bck.Uname(object)), uint64(0)
-	for _, target := range smap.ActiveTargets() {
-		if isDown(target.ID) {
-			continue
-		}
-		if weight := hrw.Weight(target.Digest, digest); next == nil || weight > highest {
-			next, highest = target, weight
-		}
-	}
-	return next
+func NextLive(smap *meta.Smap, bck wire.Bck, object string, isDown func(id string) bool) *meta.Snode {
+	return smap.OwnerExcept(hrw.Digest(bck.Uname(object)), isDown)
 }
 
 // Request is what is redirected.
