@@ -46,6 +46,7 @@ func (p *Proxy) registerMembership() {
 	} {
 		n.HandleClusterAction(action, true, p.changeMembership)
 	}
+	n.HandleClusterAction(wire.ActWeighTargets, true, p.weighTargets)
 	n.HandleClusterAction(wire.ActShutdown, true, p.shutdownCluster)
 	n.HandleClusterAction(wire.ActDecommission, true, p.decommissionCluster)
 	n.HandleClusterItem(wire.ItemProxy, []string{http.MethodPut}, true, p.setPrimary)

@@ -94,8 +94,11 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	t.Node.SetStatusSource(disks)
 	t.host = startup.Listen(t.Node)
 	seeds, _ := s.Seeds(t.Node.Snode())
+	self := t.Node.Snode().Clone()
+	capacity := t.disks.Capacity()
+	self.Capacity = max(1, (capacity.Used+capacity.Avail)>>30) // GiB; counts where the cluster weighs its targets
 	t.Agent, err = metasync.New(metasync.Options{
-		Self: t.Node.Snode(), Network: t.Node.RPC().Network(), Storage: t.state, Logger: t.log.Logger("cluster"),
+		Self: self, Network: t.Node.RPC().Network(), Storage: t.state, Logger: t.log.Logger("cluster"),
 		InitialConfig: s.Cluster, Seeds: seeds, OnKeepalive: t.metrics.Keepalive,
 		Trust: keyring, Signer: keyring.Signer(),
 		Timeouts: metasync.TimesOf(s.Config(), meta.RoleTarget),

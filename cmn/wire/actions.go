@@ -59,6 +59,7 @@ const (
 	ActShutdownNode     = "shutdown-node"
 	ActDecommissionNode = "decommission-node"
 	ActRemoveUnsafe     = "rm-unsafe"
+	ActWeighTargets     = "weigh-targets" // ours
 
 	ActMountpathAttach  = "attach-mp"
 	ActMountpathEnable  = "enable-mp"

@@ -11,9 +11,9 @@ import (
 // them names in proportion, see package hrw. Without capacities, and with equal
 // ones, the owners are those that clients compute by themselves.
 
-// maxCapacity bounds a capacity; the unit of Snode.Capacity is the operator's
+// MaxCapacity bounds a capacity; the unit of Snode.Capacity is the operator's
 // (GiB, where the cluster finds it out by itself).
-const maxCapacity = 1 << 40
+const MaxCapacity = 1 << 40
 
 // Weighted tells that targets own names in proportion to their capacities, so
 // that clients cannot compute owners from the ids of targets alone.
@@ -189,7 +189,7 @@ func (p *SmapPatch) capacityOf(s *Smap, node *Snode) uint64 {
 	case !s.hasCapacities():
 		return 0
 	case node.Capacity > 0:
-		return min(node.Capacity, maxCapacity)
+		return min(node.Capacity, MaxCapacity)
 	}
 	sum := uint64(0)
 	for _, target := range s.Tmap {
@@ -206,8 +206,8 @@ func (p *SmapPatch) weigh(next *Smap) error {
 		return apierr.BadRequest("invalid capacities: a map has them or not")
 	}
 	for id, capacity := range p.Capacities {
-		if capacity == 0 || capacity > maxCapacity {
-			return apierr.BadRequest("invalid capacity %d of %s: expecting 1 to %d", capacity, NodeName(RoleTarget, id), uint64(maxCapacity))
+		if capacity == 0 || capacity > MaxCapacity {
+			return apierr.BadRequest("invalid capacity %d of %s: expecting 1 to %d", capacity, NodeName(RoleTarget, id), uint64(MaxCapacity))
 		}
 	}
 	for id, node := range next.Tmap {
