@@ -12,6 +12,7 @@ import (
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
+	"github.com/aistore-go/aistore/transport"
 )
 
 // Spec is what a job is to do: made once, the same on every target, and stored
@@ -111,6 +112,7 @@ type Env struct {
 	Metrics *metrics.Registry
 	Peers   Peers
 	Load    Load // nil: jobs never hold back
+	Streams *transport.Endpoint
 
 	// Start starts a job of a local kind on this target, or returns the one
 	// that runs: the same kind on the same bucket. It is set by the registry.

@@ -20,6 +20,7 @@ import (
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/memsys"
+	"github.com/aistore-go/aistore/transport"
 	"github.com/aistore-go/aistore/xact"
 )
 
@@ -47,10 +48,11 @@ type Cluster struct {
 // Node is one node of a cluster.
 type Node struct {
 	*node.Node
-	Store *core.Store  // of a target
-	Disks *fs.Manager  // of a target
-	Paths []string     // mountpaths of a target
-	Jobs  *jobs.Engine // of a proxy
+	Store   *core.Store         // of a target
+	Streams *transport.Endpoint // of a target
+	Disks   *fs.Manager         // of a target
+	Paths   []string            // mountpaths of a target
+	Jobs    *jobs.Engine        // of a proxy
 
 	control *member
 	guard   *hookedGuard // of a target
@@ -240,7 +242,13 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 		role.Applied(before, after)
 		return n.Store.ApplyBMD(context.Background(), before.BMD, after.BMD)
 	})
-	role = target.New(target.Options{Node: n.Node, Control: n.control, Store: n.Store, FS: disks, Memory: memory, Logger: o.Logger, Jobs: o.Jobs})
+	n.Streams = target.NewStreams(n.Node, n.control, memory, o.Logger)
+	tb.Cleanup(func() {
+		if err := n.Streams.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	role = target.New(target.Options{Node: n.Node, Control: n.control, Store: n.Store, FS: disks, Memory: memory, Streams: n.Streams, Logger: o.Logger, Jobs: o.Jobs})
 	tb.Cleanup(role.Close)
 	n.SetControl(n.control)
 	role.Register()

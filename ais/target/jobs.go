@@ -38,7 +38,7 @@ func (t *Target) newJobs(more []xact.Registration) *xact.Registry {
 	t.load = newLoad(t.metrics)
 	env := &xact.Env{
 		NodeID: t.node.ID(), Store: t.store, Disks: t.fs, View: t.control.View, Config: t.node.Config,
-		Logger: t.logger, Metrics: t.metrics, Peers: jobPeers{t}, Load: t.load,
+		Logger: t.logger, Metrics: t.metrics, Peers: jobPeers{t}, Load: t.load, Streams: t.streams,
 	}
 	return xact.NewRegistry(xact.Options{
 		Env: env, Registrations: append(registrations(), more...),

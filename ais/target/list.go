@@ -52,6 +52,8 @@ func (t *Target) intra(w http.ResponseWriter, r *http.Request) error {
 		return t.change(w, r, path.Items[3])
 	case call == "fetch" && r.Method == http.MethodGet:
 		return t.sendWhole(w, r, path.Items[3])
+	case call == "streams" && post:
+		return t.stream(w, r, path.Items[3])
 	case call == "object" && !post:
 		return t.served(w, r, path.Items[3])
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/memsys"
+	"github.com/aistore-go/aistore/transport"
 	"github.com/aistore-go/aistore/xact"
 )
 
@@ -25,6 +26,7 @@ type Target struct {
 	markers markerCheck
 	jobs    *xact.Registry
 	load    *load
+	streams *transport.Endpoint
 	windows sync.Pool // of *[]byte, for windows of lists
 
 	ctx    context.Context // of what runs in the background
@@ -39,6 +41,7 @@ type Options struct {
 	Store   *core.Store
 	FS      *fs.Manager
 	Memory  *memsys.Pool
+	Streams *transport.Endpoint
 	Logger  *slog.Logger
 	Jobs    []xact.Registration // beside those that are built; for tests
 }
@@ -46,7 +49,7 @@ type Options struct {
 // New returns the target's part of a node; see Register. Close ends it.
 func New(o Options) *Target {
 	t := &Target{
-		node: o.Node, control: o.Control, store: o.Store, fs: o.FS, memory: o.Memory,
+		node: o.Node, control: o.Control, store: o.Store, fs: o.FS, memory: o.Memory, streams: o.Streams,
 		metrics: o.Node.Metrics(), logger: o.Logger,
 	}
 	o.Store.UsePeers(t)

@@ -21,6 +21,7 @@ import (
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/memsys"
+	"github.com/aistore-go/aistore/transport"
 )
 
 const (
@@ -48,6 +49,7 @@ type Running struct {
 	counted  atomic.Pointer[metrics.Registry] // metrics, for the events of disks
 	guard    *Guard
 	role     *Target
+	streams  *transport.Endpoint
 	repeated []func() // stop what is done at intervals
 }
 
@@ -121,8 +123,9 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	disks.count = t.Store.DamagedCount
 	disks.walks = func() int64 { return walked(t.Store) }
 	disks.countQuarantine()
+	t.streams = NewStreams(t.Node, t.Agent, memory, t.log.Logger(logging.ModuleTransport))
 	t.role = New(Options{
-		Node: t.Node, Control: t.Agent, Store: t.Store, FS: t.disks, Memory: memory, Logger: t.log.Logger("ais"),
+		Node: t.Node, Control: t.Agent, Store: t.Store, FS: t.disks, Memory: memory, Streams: t.streams, Logger: t.log.Logger("ais"),
 	})
 	t.Agent.OnApply(t.apply)
 	t.Node.SetControl(t.Agent)
@@ -299,6 +302,9 @@ func (t *Running) close() error {
 	}
 	if t.role != nil {
 		t.role.Close()
+	}
+	if t.streams != nil { // after the jobs that send, before the store that receivers write into
+		errs = append(errs, t.streams.Close())
 	}
 	if t.Store != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)

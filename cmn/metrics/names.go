@@ -73,6 +73,22 @@ const (
 	cacheEvicted
 	cacheExpired
 	cacheCollisions
+	streamOutCount
+	streamOutBytes
+	streamInCount
+	streamInBytes
+	streamErrors
+	streamResent
+	streamLater
+	streamDuplicates
+	streamBroken
+	streamDialFailed
+	streamWireOut
+	streamWireIn
+	streamRaw
+	streamPacked
+	streamsOpen
+	streamConns
 
 	cleanedFiles
 	cleanedBytes
@@ -143,6 +159,23 @@ var catalog = [numCounters]counter{
 	cacheEvicted:    {name: "lcache.evicted.n", kind: KindCounter, prom: "lcache_evicted_count", targetOnly: true, help: "number of object metadata entries that made room for others"},
 	cacheExpired:    {name: "lcache.flush.cold.n", kind: KindCounter, prom: "lcache_flush_cold_count", targetOnly: true, help: "number of object metadata entries dropped because of their age"},
 	cacheCollisions: {name: "lcache.collision.n", kind: KindCounter, prom: "lcache_collision_count", targetOnly: true, help: "number of object metadata entries replaced by those of another object with the same digest"},
+
+	streamOutCount:   {name: "stream.out.n", kind: KindCounter, prom: "stream_out_count", targetOnly: true, help: "number of messages to other targets that they accepted"},
+	streamOutBytes:   {name: "stream.out.size", kind: KindSize, prom: "stream_out_bytes", targetOnly: true, help: "bytes of the bodies of messages to other targets that they accepted"},
+	streamInCount:    {name: "stream.in.n", kind: KindCounter, prom: "stream_in_count", targetOnly: true, help: "number of messages from other targets that this one accepted"},
+	streamInBytes:    {name: "stream.in.size", kind: KindSize, prom: "stream_in_bytes", targetOnly: true, help: "bytes of the bodies of messages from other targets that this one accepted"},
+	streamErrors:     {name: "err.stream.n", kind: KindCounter, prom: "err_stream_count", targetOnly: true, help: "number of messages to other targets that ended with an error"},
+	streamResent:     {name: "stream.resent.n", kind: KindCounter, prom: "stream_resent_count", targetOnly: true, help: "number of messages sent again because a connection broke"},
+	streamLater:      {name: "stream.later.n", kind: KindCounter, prom: "stream_later_count", targetOnly: true, help: "number of messages sent again because the receiver was not ready for them"},
+	streamDuplicates: {name: "stream.dup.n", kind: KindCounter, prom: "stream_dup_count", targetOnly: true, help: "number of messages that came again"},
+	streamBroken:     {name: "stream.broken.n", kind: KindCounter, prom: "stream_broken_count", targetOnly: true, help: "number of connections to other targets that broke"},
+	streamDialFailed: {name: "stream.dial.fail.n", kind: KindCounter, prom: "stream_dial_fail_count", targetOnly: true, help: "number of failed attempts to connect to another target"},
+	streamWireOut:    {name: "stream.wire.out.size", kind: KindSize, prom: "stream_wire_out_bytes", targetOnly: true, help: "bytes written to connections of streams"},
+	streamWireIn:     {name: "stream.wire.in.size", kind: KindSize, prom: "stream_wire_in_bytes", targetOnly: true, help: "bytes read from connections of streams"},
+	streamRaw:        {name: "stream.raw.size", kind: KindSize, prom: "stream_raw_bytes", targetOnly: true, help: "bytes given to compression"},
+	streamPacked:     {name: "stream.packed.size", kind: KindSize, prom: "stream_packed_bytes", targetOnly: true, help: "bytes that compression made of them"},
+	streamsOpen:      {name: "stream.open.n", kind: KindCounter, prom: "stream_open_count", current: true, targetOnly: true, help: "number of streams to other targets that are open now"},
+	streamConns:      {name: "stream.conn.n", kind: KindCounter, prom: "stream_conn_count", current: true, targetOnly: true, help: "number of connections of streams, of both directions, that are open now"},
 
 	cleanedFiles: {name: "cleanup.store.n", kind: KindCounter, prom: "cleanup_store_count", targetOnly: true, help: "number of files removed because they belonged to no object"},
 	cleanedBytes: {name: "cleanup.store.size", kind: KindSize, prom: "cleanup_store_bytes", targetOnly: true, help: "bytes of files removed because they belonged to no object"},

@@ -100,6 +100,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	r, d := c.r, &c.r.descriptors
 	r.countCache()
+	r.countStreams()
 	for k, desc := range d.counters {
 		if desc == nil {
 			continue

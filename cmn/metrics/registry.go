@@ -32,6 +32,7 @@ type Registry struct {
 	disks         atomic.Pointer[diskValues]
 	lastLine      atomic.Pointer[string]
 	cache         atomic.Pointer[func() CacheCounts]
+	streams       atomic.Pointer[func() StreamCounts]
 
 	prom        *prometheus.Registry
 	descriptors descriptors

@@ -50,6 +50,7 @@ func (r *Registry) Disks() map[string]wire.DiskStats {
 // totals are absent while they are 0; the other kinds are always there.
 func (r *Registry) Tracker() map[string]int64 {
 	r.countCache()
+	r.countStreams()
 	values := make(map[string]int64, 64)
 	var current [numCounters]int64
 	for c := range numCounters {
@@ -126,6 +127,7 @@ func (r *Registry) Kinds() map[string]string {
 // 0 until their next update. Prometheus series are never reset.
 func (r *Registry) Reset(errorsOnly bool) {
 	r.countCache()
+	r.countStreams()
 	for c := range numCounters {
 		if catalog[c].current {
 			continue

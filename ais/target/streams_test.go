@@ -1,0 +1,103 @@
+package target_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aistore-go/aistore/ais/aistest"
+	"github.com/aistore-go/aistore/transport"
+)
+
+// TestStreamsBetweenTargets: messages go from one target to another over the
+// intra-data network, small and large, in memory and by sendfile, and are
+// counted where operators look.
+func TestStreamsBetweenTargets(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Targets: 2})
+	from, to := c.Targets[0], c.Targets[1]
+	stop, err := to.Streams.Receive("test", func(_ context.Context, m *transport.Incoming) ([]byte, error) {
+		sum := crc32.NewIEEE()
+		n, err := io.Copy(sum, m)
+		return fmt.Appendf(nil, "%s %s %d %08x", m.From, m.Header, n, sum.Sum32()), err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	s := from.Streams.Open(to.ID(), "test", transport.StreamOptions{})
+	for i, size := range []int{0, 5, 4096, 3 << 20} {
+		data := bytes.Repeat([]byte{byte('a' + i)}, size)
+		path := filepath.Join(t.TempDir(), "body")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, selfVerifying := range []bool{false, true} {
+			answers := make(chan string, 1)
+			m := &transport.Message{
+				Header: []byte("header"), Size: int64(size), SelfVerifying: selfVerifying,
+				Open: func() (io.ReadCloser, error) { return os.Open(path) },
+				Done: func(answer []byte, err error) { answers <- fmt.Sprintf("%s %v", answer, err) },
+			}
+			if err := s.Send(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			want := fmt.Sprintf("%s header %d %08x <nil>", from.ID(), size, crc32.ChecksumIEEE(data))
+			if answer := <-answers; answer != want {
+				t.Errorf("answer %q, want %q", answer, want)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := s.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if v := from.Metrics().Tracker(); v["stream.out.n"] != 8 || v["stream.out.size"] != 2*(5+4096+3<<20) || v["stream.conn.n"] != 1 || v["stream.open.n"] != 0 {
+		t.Errorf("metrics of the sender: %v", v)
+	}
+	if v := to.Metrics().Tracker(); v["stream.in.n"] != 8 || v["stream.in.size"] != 2*(5+4096+3<<20) {
+		t.Errorf("metrics of the receiver: %v", v)
+	}
+}
+
+// TestStreamsAreForTargets: what else knocks at the stream endpoint is told why not.
+func TestStreamsAreForTargets(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Targets: 2})
+	at := c.Targets[1].Snode().IntraData.URL + "/v1/intra/streams/"
+	target, proxy := "Ais-Caller-Id: "+c.Targets[0].ID(), "Ais-Caller-Id: "+c.Proxies[0].ID()
+	upgrade := []string{"Connection: Upgrade", "Upgrade: ais-streams"}
+	for _, bad := range []struct {
+		status        int
+		path, caller  string
+		body, message string
+		plain         bool
+	}{
+		{400, "2?incarnation=1", target, "", "version \"2\"", false},
+		{400, "1?incarnation=0", target, "", "incarnation=\"0\"", false},
+		{400, "1?incarnation=xyz", target, "", "hexadecimal", false},
+		{400, "1", target, "", "hexadecimal", false},
+		{400, "1?incarnation=1", target, "", "Upgrade: ais-streams", true},
+		{400, "1?incarnation=1", target, "a body", "without a body", false},
+		{403, "1?incarnation=1", proxy, "", "streams are for targets", false},
+		{403, "1?incarnation=1", "Ais-Caller-Id: unknown", "", "not a node of this cluster", false},
+	} {
+		headers := []string{bad.caller}
+		if !bad.plain {
+			headers = append(headers, upgrade...)
+		}
+		res, body := expect(t, bad.status, strict, http.MethodPost, at+bad.path, strings.NewReader(bad.body), headers...)
+		if m := message(t, res, body); !strings.Contains(m.Message, bad.message) {
+			t.Errorf("%s: message %q, want one with %q", bad.path, m.Message, bad.message)
+		}
+	}
+}
