@@ -93,7 +93,8 @@ func (s *Stream) begin(c *conn, o *outgoing, inline int64) (a *attempt, floor ui
 	if s.out[o.seq] != o || !s.ledger.carry(o.seq, c.id) {
 		return nil, 0
 	}
-	a = &attempt{conn: c}
+	o.tries++
+	a = &attempt{conn: c, number: o.tries}
 	o.attempt, o.inline = a, inline
 	s.unsolicited += inline
 	return a, s.ledger.floor
@@ -144,6 +145,7 @@ func (s *Stream) sendSmall(c *conn, o *outgoing) {
 	}
 	var size [sizeField]byte
 	binary.BigEndian.PutUint64(size[:], uint64(o.m.Size))
+	f.try = a.number
 	if c.sendOn(s, floor, f, size[:], o.m.Header, body) != nil {
 		s.returned(c, o)
 	}
@@ -184,7 +186,7 @@ func (s *Stream) sendLarge(c *conn, o *outgoing) {
 	}
 	var size [sizeField]byte
 	binary.BigEndian.PutUint64(size[:], uint64(o.m.Size))
-	f := frame{kind: kindAnnounce, stream: s.id, arg: uint32(len(o.m.Header)), seq: o.seq}
+	f := frame{kind: kindAnnounce, stream: s.id, arg: uint32(len(o.m.Header)), seq: o.seq, try: a.number}
 	if c.sendOn(s, floor, f, size[:], o.m.Header) != nil {
 		s.returned(c, o)
 		return
@@ -205,7 +207,7 @@ func (s *Stream) sendLarge(c *conn, o *outgoing) {
 		s.returned(c, o)
 	default:
 		// A message that is given up here must not be accepted there.
-		_ = c.send(frame{kind: kindAbort, stream: s.id, seq: o.seq}, []byte(cut(err.Error(), 4096))) // fails if it broke, which is as good
+		_ = c.send(frame{kind: kindAbort, stream: s.id, seq: o.seq, try: a.number}, []byte(cut(err.Error(), 4096))) // fails if it broke, which is as good
 		s.fail(o, err)
 	}
 }
@@ -252,7 +254,7 @@ func (s *Stream) sendBody(c *conn, o *outgoing, a *attempt, r io.Reader) error {
 			return nil
 		}
 		s.spend(a, n)
-		if err := s.sendPart(c, o, r, int(n)); err != nil {
+		if err := s.sendPart(c, o, a, r, int(n)); err != nil {
 			return shortBody(err, o.m)
 		}
 		left -= n
@@ -261,13 +263,13 @@ func (s *Stream) sendBody(c *conn, o *outgoing, a *attempt, r io.Reader) error {
 }
 
 // sendPart reads and sends n bytes of a body.
-func (s *Stream) sendPart(c *conn, o *outgoing, r io.Reader, n int) error {
+func (s *Stream) sendPart(c *conn, o *outgoing, a *attempt, r io.Reader, n int) error {
 	mem, p := s.e.buffer(headSize + n)
 	if _, err := io.ReadFull(r, p[headSize:headSize+n]); err != nil {
 		mem.free()
 		return err
 	}
-	f := frame{kind: kindData, stream: s.id, seq: o.seq, arg: uint32(n), length: uint32(n)}
+	f := frame{kind: kindData, stream: s.id, seq: o.seq, try: a.number, arg: uint32(n), length: uint32(n)}
 	if s.opts.Compress {
 		if packed, q := s.pack(&f, p[headSize:headSize+n]); q != nil {
 			mem.free()
@@ -336,7 +338,7 @@ func (s *Stream) sendFile(c *conn, o *outgoing, a *attempt, file *os.File, offse
 			return nil
 		}
 		s.spend(a, n)
-		f := frame{kind: kindData, flags: flagUnsummed, stream: s.id, seq: o.seq, arg: uint32(n), length: uint32(n)}
+		f := frame{kind: kindData, flags: flagUnsummed, stream: s.id, seq: o.seq, try: a.number, arg: uint32(n), length: uint32(n)}
 		if err := c.sendFile(f, file, offset); err != nil {
 			o.plain.Store(true) // whose fault it is shows when the file is read
 			return err

@@ -62,6 +62,7 @@ type frame struct {
 	stream uint32
 	arg    uint32
 	seq    uint64
+	try    uint16 // which attempt at the message this is about
 	sum    uint32 // of the payload
 }
 
@@ -75,7 +76,8 @@ func crcUpdate(sum uint32, p []byte) uint32 { return crc32.Update(sum, castagnol
 // put writes the head into dst, which has headSize bytes.
 func (f *frame) put(dst []byte) {
 	_ = dst[headSize-1]
-	dst[0], dst[1], dst[2], dst[3] = byte(f.kind), byte(f.flags), 0, 0
+	dst[0], dst[1] = byte(f.kind), byte(f.flags)
+	binary.BigEndian.PutUint16(dst[2:], f.try)
 	binary.BigEndian.PutUint32(dst[4:], f.length)
 	binary.BigEndian.PutUint32(dst[8:], f.stream)
 	binary.BigEndian.PutUint32(dst[12:], f.arg)
@@ -92,13 +94,13 @@ func parseFrame(p []byte) (f frame, err error) {
 	}
 	f = frame{
 		kind: kind(p[0]), flags: flags(p[1]), length: binary.BigEndian.Uint32(p[4:]), stream: binary.BigEndian.Uint32(p[8:]),
-		arg: binary.BigEndian.Uint32(p[12:]), seq: binary.BigEndian.Uint64(p[16:]), sum: binary.BigEndian.Uint32(p[24:]),
+		arg: binary.BigEndian.Uint32(p[12:]), seq: binary.BigEndian.Uint64(p[16:]), sum: binary.BigEndian.Uint32(p[24:]), try: binary.BigEndian.Uint16(p[2:]),
 	}
 	switch {
 	case f.kind == 0 || f.kind >= kindEndOfList:
 		return f, protocolError("unknown type of frame %d", p[0])
-	case f.flags&^flagsKnown != 0 || p[2] != 0 || p[3] != 0:
-		return f, protocolError("unknown flags %#x of a frame", p[1:4])
+	case f.flags&^flagsKnown != 0:
+		return f, protocolError("unknown flags %#x of a frame", p[1])
 	case f.length > maxPayload:
 		return f, protocolError("a frame of %d bytes, at most %d are allowed", f.length, maxPayload)
 	case f.flags&flagUnsummed != 0 && f.kind != kindData:

@@ -27,7 +27,7 @@ type Incoming struct {
 	s       *session
 	c       *conn
 	seq     uint64
-	attempt uint64
+	attempt uint16
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	ended   chan struct{} // closed when the handler has returned
@@ -54,10 +54,10 @@ type part struct {
 	rawSum bool
 }
 
-func newIncoming(s *session, c *conn, f *frame, a *announcement, attempt uint64) *Incoming {
+func newIncoming(s *session, c *conn, f *frame, a *announcement) *Incoming {
 	m := &Incoming{
 		From: s.key.node, Header: append([]byte(nil), a.header...), Size: a.size,
-		s: s, c: c, seq: f.seq, attempt: attempt, ended: make(chan struct{}), inline: f.flags&flagInline != 0,
+		s: s, c: c, seq: f.seq, attempt: f.try, ended: make(chan struct{}), inline: f.flags&flagInline != 0,
 	}
 	m.more = sync.NewCond(&m.mu)
 	m.ctx, m.cancel = context.WithCancelCause(s.e.ctx)
@@ -287,6 +287,6 @@ func (m *Incoming) grant() {
 	m.mu.Unlock()
 	if n > 0 {
 		e.granted.Add(n)
-		_ = m.c.send(frame{kind: kindCredit, stream: m.s.key.stream, seq: m.seq, arg: uint32(n)}) // fails if it broke: then the body ends, too
+		_ = m.c.send(frame{kind: kindCredit, stream: m.s.key.stream, seq: m.seq, try: m.attempt, arg: uint32(n)}) // fails if it broke: then the body ends, too
 	}
 }

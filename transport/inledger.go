@@ -12,8 +12,9 @@ type inLedger struct {
 
 // inEntry is a message at work, or one with a verdict that is not confirmed.
 type inEntry struct {
-	attempt uint64 // which work this is: grows when it begins anew
-	conn    uint64 // on which the message came last; 0: that one broke
+	attempt uint16 // the sender's attempt that the work is about
+	last    uint16 // the latest attempt that has come
+	conn    uint64 // on which that came; 0: that connection broke
 	whole   bool   // all of the body has come
 	done    bool
 	verdict verdict
@@ -39,47 +40,47 @@ func newInLedger(most int) inLedger {
 	return inLedger{floor: 1, entries: make(map[uint64]*inEntry), most: most}
 }
 
-// announce says what to do about a message that begins on a connection; whole:
-// its body has come with it. The attempt names the work in what follows.
-func (l *inLedger) announce(seq, conn uint64, whole bool) (do step, attempt uint64, err error) {
+// newer tells whether an attempt was made after another one. Numbers wrap.
+func newer(attempt, than uint16) bool { return int16(attempt-than) > 0 }
+
+// announce says what to do about an attempt at a message that begins on a
+// connection; whole: the body has come with it. What was sent on a connection
+// before it broke may come after what was sent again on another one.
+func (l *inLedger) announce(seq, conn uint64, attempt uint16, whole bool) (do step, err error) {
 	if seq < l.floor {
-		return stepIgnore, 0, nil
+		return stepIgnore, nil
 	}
 	e := l.entries[seq]
 	if e == nil {
 		if len(l.entries) >= l.most {
-			return 0, 0, protocolError("more than %d messages of a stream without confirmed verdicts", l.most)
+			return 0, protocolError("more than %d messages of a stream without confirmed verdicts", l.most)
 		}
-		l.entries[seq] = &inEntry{attempt: 1, conn: conn, whole: whole}
-		return stepRun, 1, nil
+		l.entries[seq] = &inEntry{attempt: attempt, last: attempt, conn: conn, whole: whole}
+		return stepRun, nil
 	}
+	if !newer(attempt, e.last) {
+		return stepIgnore, nil
+	}
+	e.last, e.conn = attempt, conn
 	switch {
 	case e.done:
-		e.conn = conn
-		return stepRepeat, e.attempt, nil
-	case e.conn == conn:
-		return 0, 0, protocolError("message %d came twice on one connection", seq)
+		return stepRepeat, nil
 	case e.whole:
-		e.conn = conn
-		return stepAttach, e.attempt, nil
+		return stepAttach, nil
 	}
-	e.attempt++
-	e.conn, e.whole = conn, whole
-	return stepRestart, e.attempt, nil
+	e.attempt, e.whole = attempt, whole
+	return stepRestart, nil
 }
 
 // takes tells whether a part of a body that came on a connection belongs to
 // work that is under way.
-func (l *inLedger) takes(seq, conn uint64) (attempt uint64, ok bool) {
+func (l *inLedger) takes(seq, conn uint64, attempt uint16) bool {
 	e := l.entries[seq]
-	if e == nil || e.done || e.whole || e.conn != conn {
-		return 0, false
-	}
-	return e.attempt, true
+	return e != nil && !e.done && !e.whole && e.conn == conn && e.attempt == attempt
 }
 
 // complete notes that all of a body has come.
-func (l *inLedger) complete(seq, attempt uint64) {
+func (l *inLedger) complete(seq uint64, attempt uint16) {
 	if e := l.entries[seq]; e != nil && e.attempt == attempt {
 		e.whole = true
 	}
@@ -88,7 +89,7 @@ func (l *inLedger) complete(seq, attempt uint64) {
 // finish notes the verdict of an attempt and returns the connection to send it
 // on, 0 if there is none. Work that was cancelled in favour of a newer attempt
 // leaves no verdict, unless it accepted the message all the same.
-func (l *inLedger) finish(seq, attempt uint64, v verdict) (conn uint64) {
+func (l *inLedger) finish(seq uint64, attempt uint16, v verdict) (conn uint64) {
 	e := l.entries[seq]
 	switch {
 	case e == nil || e.done:
@@ -110,7 +111,7 @@ func (l *inLedger) finish(seq, attempt uint64, v verdict) (conn uint64) {
 
 // settled tells an attempt that waited for the end of an earlier one whether
 // that has answered the message after all, or the message is gone.
-func (l *inLedger) settled(seq, attempt uint64) bool {
+func (l *inLedger) settled(seq uint64, attempt uint16) bool {
 	e := l.entries[seq]
 	return e == nil || e.done || e.attempt != attempt
 }

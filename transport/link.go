@@ -226,7 +226,7 @@ func (l *link) frame(c *conn, f *frame) error {
 		if f.length != 0 {
 			return protocolError("a credit with a payload")
 		}
-		s.credit(c, f.seq, f.arg)
+		s.credit(c, f)
 		return nil
 	}
 	b, p, err := c.payload(f)

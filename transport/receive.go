@@ -148,7 +148,7 @@ func (r *receiving) frame(c *conn, f *frame) error {
 		if err != nil {
 			return err
 		}
-		s.cancelWork(c, f.seq, fmt.Errorf("the sender cannot read the body: %s", p))
+		s.cancelWork(c, f, fmt.Errorf("the sender cannot read the body: %s", p))
 		b.free()
 		return nil
 	case kindFloor:
@@ -221,7 +221,7 @@ func (s *session) announce(c *conn, f *frame) error {
 		b.free()
 		return nil
 	}
-	do, number, err := s.ledger.announce(f.seq, c.id, inline || a.size == 0)
+	do, err := s.ledger.announce(f.seq, c.id, f.try, inline || a.size == 0)
 	if err != nil {
 		b.free()
 		return err
@@ -230,14 +230,14 @@ func (s *session) announce(c *conn, f *frame) error {
 		s.e.count.duplicates.Add(1)
 	}
 	if do == stepRepeat {
-		s.sendVerdictLocked(c, f.seq, &s.ledger.entries[f.seq].verdict)
+		s.sendVerdictLocked(c, f.seq, f.try, &s.ledger.entries[f.seq].verdict)
 	}
 	if do != stepRun && do != stepRestart {
 		b.free()
 		return nil
 	}
 	earlier := s.work[f.seq]
-	m := newIncoming(s, c, f, &a, number)
+	m := newIncoming(s, c, f, &a)
 	if inline {
 		m.add(part{buffer: b, data: a.inline, raw: a.size, lz4: f.flags&flagLZ4 != 0})
 	} else {
@@ -338,25 +338,25 @@ func (s *session) finish(m *Incoming, v verdict) {
 		s.e.count.inBytes.Add(m.Size)
 	}
 	if c := s.conns[id]; c != nil {
-		s.sendVerdictLocked(c, m.seq, &v)
+		s.sendVerdictLocked(c, m.seq, m.attempt, &v)
 	}
 }
 
 // errHandled ends the body of a message that was handled.
 var errHandled = errors.New("the message was handled")
 
-func (s *session) sendVerdictLocked(c *conn, seq uint64, v *verdict) {
+func (s *session) sendVerdictLocked(c *conn, seq uint64, attempt uint16, v *verdict) {
 	// Fails if it broke: then the message comes again.
-	_ = c.send(frame{kind: kindVerdict, flags: v.flags(), stream: s.key.stream, seq: seq}, v.payload())
+	_ = c.send(frame{kind: kindVerdict, flags: v.flags(), stream: s.key.stream, seq: seq, try: attempt}, v.payload())
 }
 
 // data adds a part to the body of a message.
 func (s *session) data(c *conn, f *frame) error {
 	s.mu.Lock()
 	m := s.work[f.seq]
-	number, takes := s.ledger.takes(f.seq, c.id)
+	takes := s.ledger.takes(f.seq, c.id, f.try)
 	s.mu.Unlock()
-	if !takes || m == nil || m.attempt != number {
+	if !takes || m == nil || m.attempt != f.try {
 		return c.discard(f) // the verdict was given before all of the body came
 	}
 	whole, err := m.receive(c, f)
@@ -366,19 +366,19 @@ func (s *session) data(c *conn, f *frame) error {
 	}
 	if whole {
 		s.mu.Lock()
-		s.ledger.complete(f.seq, number)
+		s.ledger.complete(f.seq, f.try)
 		s.mu.Unlock()
 	}
 	return nil
 }
 
 // cancelWork ends the work on a message that came on a connection.
-func (s *session) cancelWork(c *conn, seq uint64, cause error) {
+func (s *session) cancelWork(c *conn, f *frame, cause error) {
 	s.mu.Lock()
-	m := s.work[seq]
-	number, takes := s.ledger.takes(seq, c.id)
+	m := s.work[f.seq]
+	takes := s.ledger.takes(f.seq, c.id, f.try)
 	s.mu.Unlock()
-	if takes && m != nil && m.attempt == number {
+	if takes && m != nil && m.attempt == f.try {
 		m.fail(cause)
 	}
 }

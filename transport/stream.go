@@ -101,6 +101,7 @@ type outgoing struct {
 	breaks  int         // connections that broke under it
 	plain   atomic.Bool // no sendfile: it failed once
 	inline  int64       // what it adds to unsolicited
+	tries   uint16      // attempts so far; wraps
 	attempt *attempt    // nil: nobody sends it now
 }
 
@@ -108,6 +109,7 @@ type outgoing struct {
 // stream's lock.
 type attempt struct {
 	conn   *conn
+	number uint16 // from 1, of its message
 	credit int64
 	over   bool // its connection broke, or the verdict came
 }
@@ -356,11 +358,11 @@ func (s *Stream) broken(c *conn) {
 }
 
 // credit lets more of a body be sent.
-func (s *Stream) credit(c *conn, seq uint64, n uint32) {
+func (s *Stream) credit(c *conn, f *frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o := s.out[seq]; o != nil && o.attempt != nil && o.attempt.conn == c {
-		o.attempt.credit += int64(n)
+	if o := s.out[f.seq]; o != nil && o.attempt != nil && o.attempt.conn == c && o.attempt.number == f.try {
+		o.attempt.credit += int64(f.arg)
 		s.changed.Broadcast()
 	}
 }
