@@ -25,6 +25,17 @@ const (
 // errBye is why an idle connection ends.
 var errBye = errors.New("the connection was idle")
 
+// errPeerClosed is why a connection ends that the other side has closed.
+var errPeerClosed = errors.New("the other side has closed the connection")
+
+// readError never wraps io.EOF, which readers of bodies would take for their end.
+func readError(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errPeerClosed
+	}
+	return fmt.Errorf("read: %w", err)
+}
+
 // handler is what a connection tells its owner. frame is called by the reading
 // goroutine, broken once, when nothing is read any more.
 type handler interface {
@@ -52,6 +63,7 @@ type conn struct {
 	queue   []segment
 	waiting int
 	cause   error // why it broke
+	leaving bool  // it says goodbye
 
 	readUntil time.Time // of the reading goroutine: the deadline that is set
 }
@@ -95,7 +107,9 @@ func (c *conn) run() {
 func (c *conn) fail(cause error) {
 	c.mu.Lock()
 	first := c.cause == nil
-	if first {
+	if first && c.leaving {
+		c.cause = errBye // what the other side did about it does not matter
+	} else if first {
 		c.cause = cause
 	}
 	c.room.Broadcast()
@@ -254,7 +268,7 @@ func (c *conn) write() {
 				_ = c.send(frame{kind: kindPing}) // fails if it broke: seen below
 			}
 			if c.owner.retire(c) {
-				_ = c.send(frame{kind: kindBye}) // likewise
+				c.leave()
 				if batch := c.take(); batch != nil {
 					_ = c.writeBatch(batch) // the other side would find out by itself
 				}
@@ -278,6 +292,14 @@ func (c *conn) write() {
 			return
 		}
 	}
+}
+
+// leave queues the goodbye.
+func (c *conn) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving = true
+	_ = c.sendLocked(frame{kind: kindBye}) // fails if it broke
 }
 
 // take returns what is to be written next, at most some maxWritten bytes.
@@ -366,7 +388,7 @@ func (c *conn) read() error {
 			return err
 		}
 		if _, err := io.ReadFull(c.in, head[:]); err != nil {
-			return fmt.Errorf("read: %w", err)
+			return readError(err)
 		}
 		f, err := parseFrame(head[:])
 		if err != nil {
@@ -408,7 +430,7 @@ func (c *conn) payload(f *frame) (b buffer, p []byte, err error) {
 	b, p = c.e.buffer(int(f.length))
 	p = p[:f.length]
 	if _, err = io.ReadFull(c.in, p); err != nil {
-		err = fmt.Errorf("read: %w", err)
+		err = readError(err)
 	} else {
 		err = f.checkPayload(p)
 	}
@@ -422,7 +444,7 @@ func (c *conn) payload(f *frame) (b buffer, p []byte, err error) {
 // discard reads past a frame's payload.
 func (c *conn) discard(f *frame) error {
 	if _, err := c.in.Discard(int(f.length)); err != nil {
-		return fmt.Errorf("read: %w", err)
+		return readError(err)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type Options struct {
 	Heartbeat   time.Duration // silence after which a sign of life is sent, default 3 s
 	DeadAfter   time.Duration // silence after which the peer is taken for dead, default 15 s
 	DialTimeout time.Duration // default 5 s
+	Pause       time.Duration // before the second attempt to reach a peer, default 50 ms; it doubles up to 40 times as long
 	SessionIdle time.Duration // after which a session without connection and work ends, default 10 min
 	ReceiveMost int64         // bytes of bodies of all streams that are granted and unread, default 256 MiB
 }
@@ -66,7 +67,7 @@ type Endpoint struct {
 	granted     atomic.Int64 // bytes of bodies that senders may send, or have sent, and nobody has read
 
 	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
 
 	mu       sync.Mutex
@@ -83,6 +84,7 @@ func New(opts Options) *Endpoint {
 	setDefault(&opts.Heartbeat, 3*time.Second)
 	setDefault(&opts.DeadAfter, 15*time.Second)
 	setDefault(&opts.DialTimeout, 5*time.Second)
+	setDefault(&opts.Pause, 50*time.Millisecond)
 	setDefault(&opts.SessionIdle, 10*time.Minute)
 	setDefault(&opts.ReceiveMost, 256<<20)
 	if opts.Logger == nil {
@@ -99,7 +101,7 @@ func New(opts Options) *Endpoint {
 		links: make(map[string]*link), flows: make(map[string]*flow), sessions: make(map[sessionKey]*session),
 		peers: make(map[string]uint64), accepted: make(map[*conn]struct{}),
 	}
-	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	e.wg.Go(e.expire)
 	return e
 }
@@ -134,7 +136,7 @@ func (e *Endpoint) Close() error {
 		conns = append(conns, c)
 	}
 	e.mu.Unlock()
-	e.cancel()
+	e.cancel(ErrClosed)
 	for _, s := range streams {
 		s.abort(ErrClosed)
 	}
@@ -221,7 +223,7 @@ func (e *Endpoint) Accept(nc net.Conn, in io.Reader, nodeID string, incarnation 
 	e.mu.Lock()
 	delete(e.accepted, c)
 	e.mu.Unlock()
-	if err := c.failure(); !errors.Is(err, errBye) && !errors.Is(err, io.EOF) {
+	if err := c.failure(); !errors.Is(err, errBye) && !errors.Is(err, errPeerClosed) {
 		return err
 	}
 	return nil

@@ -3,8 +3,6 @@ package transport
 import (
 	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"io"
 	"sync"
 
@@ -43,6 +41,7 @@ type Incoming struct {
 	current part  // that left is of
 	err     error // why nothing more comes
 	noticed bool  // the handler was given err
+	damaged bool  // err is of what came, and not final
 }
 
 // part is a piece of a body.
@@ -105,7 +104,7 @@ func (m *Incoming) receive(c *conn, f *frame) (whole bool, err error) {
 		p = p[:min(left, len(p))]
 		if _, err := io.ReadFull(c.in, p); err != nil {
 			b.free()
-			return false, fmt.Errorf("read: %w", err)
+			return false, readError(err)
 		}
 		left -= len(p)
 		m.add(part{buffer: b, data: p, raw: int64(len(p))})
@@ -132,6 +131,13 @@ func (m *Incoming) failure() error {
 		return nil
 	}
 	return m.err
+}
+
+// isDamaged tells that what came of the message was not what was sent.
+func (m *Incoming) isDamaged() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.damaged
 }
 
 // release gives the memory and the grant back, when the handler has returned.
@@ -172,7 +178,7 @@ func (m *Incoming) Read(p []byte) (int, error) {
 // WriteTo implements io.WriterTo: the body goes out in the pieces in which it came.
 func (m *Incoming) WriteTo(w io.Writer) (written int64, err error) {
 	for {
-		if err := m.fill(); errors.Is(err, io.EOF) {
+		if err := m.fill(); err == io.EOF { //nolint:errorlint // as io.Copy does: only this is the end
 			return written, nil
 		} else if err != nil {
 			return written, err
@@ -216,11 +222,11 @@ func (m *Incoming) fill() error {
 	if next.lz4 {
 		var err error
 		if next, err = m.unpack(next); err != nil {
-			m.c.fail(err) // it cannot be relied on any more
-			m.fail(err)
+			m.c.fail(err) // it cannot be relied on any more, and the message comes again
 			m.mu.Lock()
-			m.noticed = true
+			m.noticed, m.damaged = true, true
 			m.mu.Unlock()
+			m.fail(err)
 			return err
 		}
 	}

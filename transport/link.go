@@ -8,10 +8,7 @@ import (
 	"time"
 )
 
-// Pauses between attempts to reach a peer: they double.
 const (
-	firstPause = 50 * time.Millisecond
-	lastPause  = 2 * time.Second
 	// lasting is how long a connection has to last for the pauses to begin anew.
 	lasting = 2 * time.Second
 	// busyFrom is how much waits on all connections of a peer when another
@@ -128,6 +125,12 @@ func (l *link) wakeAll() {
 	l.changed.Broadcast()
 }
 
+// nextPause is how long to wait before the attempt after the next.
+func (l *link) nextPause() time.Duration {
+	first := l.e.opts.Pause
+	return min(max(2*l.pause, first), 40*first)
+}
+
 // dialLocked begins to make a connection.
 func (l *link) dialLocked() {
 	if l.e.ctx.Err() != nil {
@@ -181,7 +184,7 @@ func (l *link) connect() *conn {
 			l.downSince = time.Now()
 		}
 		l.cause = err
-		l.pause = min(max(2*l.pause, firstPause), lastPause)
+		l.pause = l.nextPause()
 		needed := l.e.ctx.Err() == nil && len(l.streams) > 0 && len(l.conns) == 0
 		if !needed {
 			l.dialing--
@@ -249,7 +252,7 @@ func (l *link) broken(c *conn, cause error) {
 	if errors.Is(cause, errBye) || time.Since(l.born[c]) >= lasting {
 		l.pause = 0
 	} else {
-		l.pause = min(max(2*l.pause, firstPause), lastPause)
+		l.pause = l.nextPause()
 	}
 	delete(l.born, c)
 	if len(l.conns) == 0 && !errors.Is(cause, errBye) {

@@ -305,7 +305,7 @@ func (s *session) run(m *Incoming, earlier *Incoming, small bool) {
 	v := verdict{answer: answer, err: err}
 	if err != nil {
 		v.answer = nil
-		v.later = f.ctx.Err() != nil
+		v.later = f.ctx.Err() != nil || m.isDamaged()
 	}
 	s.finish(m, v)
 }
@@ -361,8 +361,7 @@ func (s *session) data(c *conn, f *frame) error {
 	}
 	whole, err := m.receive(c, f)
 	if err != nil {
-		m.fail(err)
-		return err
+		return err // the work is cancelled when the ledger knows that the connection broke
 	}
 	if whole {
 		s.mu.Lock()

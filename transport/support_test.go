@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -25,6 +26,7 @@ type pair struct {
 	conns []net.Conn
 	down  bool
 	wg    sync.WaitGroup
+	once  sync.Once
 }
 
 // newPair starts both; o applies to both.
@@ -35,6 +37,10 @@ func newPair(tb testing.TB, o Options) *pair {
 		tb.Fatal(err)
 	}
 	p := &pair{tb: tb, listener: ln}
+	o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	if o.Pause == 0 {
+		o.Pause = time.Millisecond
+	}
 	ao := o
 	ao.NodeID = "a"
 	ao.URL = func(string) (string, error) { return ln.Addr().String(), nil }
@@ -62,19 +68,25 @@ func newPair(tb testing.TB, o Options) *pair {
 			})
 		}
 	})
-	tb.Cleanup(func() {
+	tb.Cleanup(p.end)
+	return p
+}
+
+// end closes everything; a second time it does nothing.
+func (p *pair) end() {
+	p.once.Do(func() {
+		p.tb.Helper()
 		if err := p.a.Close(); err != nil {
-			tb.Error(err)
+			p.tb.Error(err)
 		}
 		if err := p.receiver().Close(); err != nil {
-			tb.Error(err)
+			p.tb.Error(err)
 		}
-		if err := ln.Close(); err != nil {
-			tb.Error(err)
+		if err := p.listener.Close(); err != nil {
+			p.tb.Error(err)
 		}
 		p.wg.Wait()
 	})
-	return p
 }
 
 func (p *pair) receiver() *Endpoint {
@@ -130,6 +142,7 @@ func (p *pair) setDown(down bool) {
 func (p *pair) restart(o Options) {
 	p.tb.Helper()
 	o.NodeID = "b"
+	o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	next := New(o)
 	p.mu.Lock()
 	old := p.b
