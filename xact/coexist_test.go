@@ -2,6 +2,7 @@ package xact_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,6 +106,13 @@ func TestKinds(t *testing.T) {
 	}
 	if len(xact.Kinds()) < 35 {
 		t.Errorf("%d kinds", len(xact.Kinds()))
+	}
+	var clients []wire.JobKind
+	for _, k := range xact.Kinds() {
+		clients = append(clients, wire.JobKind{Name: k.Name, Display: k.Display, Bucket: k.Scope == xact.ScopeBucket, Idle: k.Idle, IC: k.IC})
+	}
+	if !slices.Equal(clients, wire.JobKinds()) {
+		t.Errorf("clients are told something else:\n%v\n%v", clients, wire.JobKinds())
 	}
 	if _, ok := xact.FindKind(""); ok {
 		t.Error("no name is a kind")

@@ -52,11 +52,11 @@ type StartArgs struct {
 
 // Bits of StartArgs.Flags.
 const (
-	FlagZeroSize      uint32 = 1 << iota // cleanup removes objects of no bytes
-	FlagLatest                           // latest version
-	FlagSync                             // synchronize
-	FlagKeepMisplaced                    // cleanup keeps misplaced objects
-	FlagCleanup                          // rebalance only removes what is misplaced
+	FlagZeroSize      = wire.JobZeroSize      // cleanup removes objects of no bytes
+	FlagLatest        = wire.JobLatest        // latest version
+	FlagSync          = wire.JobSync          // synchronize
+	FlagKeepMisplaced = wire.JobKeepMisplaced // cleanup keeps misplaced objects
+	FlagCleanup       = wire.JobCleanup       // rebalance only removes what is misplaced
 )
 
 // Concerns tells that a target takes part.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/xact"
 )
@@ -36,13 +37,7 @@ const (
 )
 
 // Status is what clients are told of a job.
-type Status struct {
-	Kind    string `json:"kind"`
-	UUID    string `json:"uuid"`
-	Error   string `json:"err"`
-	EndTime int64  `json:"end_time"` // ns since the epoch, 0: it runs
-	Aborted bool   `json:"aborted"`
-}
+type Status = wire.JobStatus
 
 func (r *Record) status() Status {
 	s := Status{Kind: r.Spec.Kind, UUID: r.Spec.ID, Error: r.Error, EndTime: r.Ended, Aborted: r.Cause != ""}

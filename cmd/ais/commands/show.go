@@ -13,9 +13,9 @@ import (
 
 func (a *App) showCommand() *cli.Command {
 	return &cli.Command{
-		Name: "show", Usage: "show the cluster, buckets, and objects",
+		Name: "show", Usage: "show the cluster, buckets, objects, and jobs",
 		Commands: []*cli.Command{
-			a.showClusterCommand(), a.bucketShowCommand("bucket"), a.objectShowCommand("object"), a.showConfigCommand(),
+			a.showClusterCommand(), a.bucketShowCommand("bucket"), a.objectShowCommand("object"), a.showConfigCommand(), a.jobShowCommand("job"),
 		},
 	}
 }

@@ -71,6 +71,7 @@ func DefaultAliases() map[string]string {
 	return map[string]string{
 		"get": "object get", "put": "object put", "rmo": "object rm",
 		"ls": "bucket ls", "create": "bucket create", "rmb": "bucket rm",
+		"start": "job start", "stop": "job stop", "wait": "job wait",
 	}
 }
 
