@@ -62,8 +62,10 @@ type conn struct {
 	room    *sync.Cond
 	queue   []segment
 	waiting int
-	cause   error // why it broke
-	leaving bool  // it says goodbye
+	cause   error     // why it broke
+	batch   []segment // of the writing goroutine, like the next
+	buffers net.Buffers
+	leaving bool // it says goodbye
 
 	readUntil time.Time // of the reading goroutine: the deadline that is set
 }
@@ -314,7 +316,9 @@ func (c *conn) take() []segment {
 	if count == 0 || c.cause != nil {
 		return nil
 	}
-	batch := append([]segment(nil), c.queue[:count]...)
+	clear(c.batch)
+	batch := append(c.batch[:0], c.queue[:count]...)
+	c.batch = batch
 	rest := copy(c.queue, c.queue[count:])
 	clear(c.queue[rest:])
 	c.queue = c.queue[:rest]
@@ -344,7 +348,11 @@ func (c *conn) writeBatch(batch []segment) (err error) {
 }
 
 func (c *conn) writeSegments(batch []segment) error {
-	buffers := make(net.Buffers, 0, len(batch))
+	buffers := c.buffers[:0]
+	defer func() {
+		clear(buffers[:cap(buffers)])
+		c.buffers = buffers
+	}()
 	for i := range batch {
 		s := &batch[i]
 		buffers = append(buffers, s.data)

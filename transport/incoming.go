@@ -27,16 +27,17 @@ type Incoming struct {
 	seq     uint64
 	attempt uint16
 	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	ended   chan struct{} // closed when the handler has returned
+	cancel  context.CancelCauseFunc // nil until begin
+	ended   chan struct{}           // closed when the handler has returned
 	inline  bool
 
 	mu      sync.Mutex
 	more    *sync.Cond
 	parts   []part
-	came    int64 // bytes of the body, before compression
-	read    int64 // bytes that were handed out
-	granted int64 // bytes that the sender may send in all
+	first   [1]part // of which parts begins
+	came    int64   // bytes of the body, before compression
+	read    int64   // bytes that were handed out
+	granted int64   // bytes that the sender may send in all
 	left    []byte
 	current part  // that left is of
 	err     error // why nothing more comes
@@ -59,8 +60,18 @@ func newIncoming(s *session, c *conn, f *frame, a *announcement) *Incoming {
 		s: s, c: c, seq: f.seq, attempt: f.try, ended: make(chan struct{}), inline: f.flags&flagInline != 0,
 	}
 	m.more = sync.NewCond(&m.mu)
-	m.ctx, m.cancel = context.WithCancelCause(s.e.ctx)
+	m.parts = m.first[:0]
 	return m
+}
+
+// begin makes the context of the handler.
+func (m *Incoming) begin(parent context.Context) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ctx, m.cancel = context.WithCancelCause(parent)
+	if m.err != nil {
+		m.cancel(m.err)
+	}
 }
 
 // add appends a part.
@@ -119,8 +130,11 @@ func (m *Incoming) fail(cause error) {
 		m.err = cause
 		m.more.Broadcast()
 	}
+	cancel := m.cancel
 	m.mu.Unlock()
-	m.cancel(cause)
+	if cancel != nil {
+		cancel(cause)
+	}
 }
 
 // failure is the error that Read has returned, nil if there was none.

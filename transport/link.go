@@ -75,8 +75,12 @@ func (l *link) remove(s *Stream) {
 // acquire returns the connection that has the least to do; without any it
 // waits for one. The error is a verdict.
 func (l *link) acquire(s *Stream, o *outgoing) (*conn, error) {
-	stop := context.AfterFunc(s.ctx, l.wakeAll)
-	defer stop()
+	var stop func() bool
+	defer func() {
+		if stop != nil {
+			stop()
+		}
+	}()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
@@ -100,6 +104,9 @@ func (l *link) acquire(s *Stream, o *outgoing) (*conn, error) {
 		}
 		if s.ctx.Err() != nil {
 			return nil, context.Cause(s.ctx)
+		}
+		if stop == nil {
+			stop = context.AfterFunc(s.ctx, l.wakeAll)
 		}
 		until := o.taken
 		if l.downSince.After(until) {

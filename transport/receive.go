@@ -283,9 +283,11 @@ func (s *session) run(m *Incoming, earlier *Incoming, small bool) {
 		return
 	}
 	defer f.running.Done()
-	stop := context.AfterFunc(f.ctx, func() { m.fail(context.Cause(f.ctx)) })
-	defer stop()
-	if small {
+	m.begin(f.ctx)
+	if !small {
+		stop := context.AfterFunc(f.ctx, func() { m.fail(context.Cause(f.ctx)) }) // its reader may be waiting
+		defer stop()
+	} else {
 		select {
 		case f.small <- struct{}{}:
 			defer func() { <-f.small }()

@@ -21,6 +21,8 @@ const (
 	// maxBreaks is how many connections may break under a message before it is
 	// given up, unless RetryTime has not passed.
 	maxBreaks = 16
+	// floorEvery is how far the floor rises before the receiver is told.
+	floorEvery = 32
 	// maxUnsolicited bounds the bytes of a stream's small messages that have
 	// no verdict yet.
 	maxUnsolicited = 4 << 20
@@ -81,6 +83,7 @@ type Stream struct {
 	mu          sync.Mutex
 	changed     *sync.Cond // of all below
 	ledger      outLedger
+	confirmed   uint64               // the floor that the receiver was told last
 	out         map[uint64]*outgoing // by number: without a verdict
 	again       []*outgoing          // to be sent again, before fresh
 	fresh       []*outgoing          // to be sent the first time
@@ -298,7 +301,8 @@ func (s *Stream) verdict(c *conn, seq uint64, v verdict) {
 		s.e.wg.Go(func() { s.sendLater(o) })
 		return
 	}
-	if s.finishLocked(seq, v.answer, v.err) {
+	if s.finishLocked(seq, v.answer, v.err) && s.ledger.floor-s.confirmed >= floorEvery {
+		s.confirmed = s.ledger.floor
 		_ = c.send(frame{kind: kindFloor, stream: s.id, seq: s.ledger.floor}) // the next open frame says so, too
 	}
 }
