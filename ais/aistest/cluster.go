@@ -16,6 +16,7 @@ import (
 	"github.com/aistore-go/aistore/ais/target"
 	"github.com/aistore-go/aistore/cmn/config"
 	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/trust"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
@@ -26,9 +27,10 @@ import (
 
 // Options is what a cluster is made of; zero fields take their defaults.
 type Options struct {
-	Proxies    int // default 1
-	Targets    int // default 1, negative: none
-	Mountpaths int // of each target, default 2
+	Proxies    int  // default 1
+	Targets    int  // default 1, negative: none
+	Mountpaths int  // of each target, default 2
+	Signed     bool // nodes sign what they ask each other, and verify it
 	Config     func(*config.Cluster)
 	Limits     node.Limits
 	Logger     *slog.Logger      // default: nothing is logged
@@ -259,8 +261,18 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 func newNode(tb testing.TB, o *Options, conf *config.Cluster, role, id string) *Node {
 	tb.Helper()
 	dir := tb.TempDir()
+	var keyring *trust.Keyring
+	if o.Signed {
+		identity, err := trust.NewIdentity()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		keyring = trust.New(trust.Options{NodeID: id, Identity: identity})
+		keyring.Ring().Set([]trust.Key{{ID: 1, Made: 1, Secret: [trust.KeySize]byte{1, 2, 3}}}, time.Now())
+	}
 	made, err := node.New(node.Options{
-		Role: role, ID: id, Cluster: conf, Logger: o.Logger, Metrics: metrics.New(role, id), Limits: o.Limits,
+		Trust: keyring,
+		Role:  role, ID: id, Cluster: conf, Logger: o.Logger, Metrics: metrics.New(role, id), Limits: o.Limits,
 		Env:   config.Env{HTTPLoopOff: loopOff()},
 		Local: &config.Local{ConfDir: dir, LogDir: dir, HostNet: config.HostNet{Port: "0", PortIntraControl: "0"}},
 	})

@@ -22,7 +22,7 @@ import (
 // counted where operators look.
 func TestStreamsBetweenTargets(t *testing.T) {
 	t.Parallel()
-	c := aistest.New(t, aistest.Options{Targets: 2})
+	c := aistest.New(t, aistest.Options{Targets: 2, Signed: true})
 	from, to := c.Targets[0], c.Targets[1]
 	stop, err := to.Streams.Receive("test", func(_ context.Context, m *transport.Incoming) ([]byte, error) {
 		sum := crc32.NewIEEE()
@@ -56,6 +56,9 @@ func TestStreamsBetweenTargets(t *testing.T) {
 			}
 		}
 	}
+	// Who cannot sign gets no stream.
+	expect(t, http.StatusForbidden, strict, http.MethodPost, to.Snode().IntraData.URL+"/v1/intra/streams/1?incarnation=1", nil,
+		"Ais-Caller-Id: "+from.ID(), "Connection: Upgrade", "Upgrade: ais-streams")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := s.Close(ctx); err != nil {

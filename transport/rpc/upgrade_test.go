@@ -3,6 +3,8 @@ package rpc
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -110,5 +112,46 @@ func TestUpgradeFails(t *testing.T) {
 	client.Close()
 	if _, err := client.Upgrade(t.Context(), server.URL+"/refuse", "x"); !errors.As(err, &unreachable) {
 		t.Errorf("after Close: %v", err)
+	}
+}
+
+// TestUpgradeByTLS: the connection is encrypted, and the authority is checked.
+func TestUpgradeByTLS(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, in, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		line, _ := in.ReadString('\n')
+		_, _ = io.WriteString(conn, "echo "+line)
+		_ = conn.Close()
+	}))
+	defer server.Close()
+	known := x509.NewCertPool()
+	known.AddCert(server.Certificate())
+	client := New(Options{NodeID: "a", TLS: &tls.Config{RootCAs: known, ServerName: "example.com", MinVersion: tls.VersionTLS12}})
+	defer client.Close()
+	conn, err := client.Upgrade(t.Context(), server.URL+"/v1/x", "echo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := conn.(*tls.Conn); !ok {
+		t.Errorf("the connection is a %T", conn)
+	}
+	if _, err := io.WriteString(conn, "hello\n"); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(conn).ReadString('\n'); line != "echo hello\n" {
+		t.Errorf("answer %q, %v", line, err)
+	}
+	_ = conn.Close()
+	stranger := New(Options{NodeID: "a", TLS: &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "example.com", MinVersion: tls.VersionTLS12}})
+	defer stranger.Close()
+	var unreachable *UnreachableError
+	if _, err := stranger.Upgrade(t.Context(), server.URL+"/v1/x", "echo"); !errors.As(err, &unreachable) {
+		t.Errorf("an unknown authority: %v", err)
 	}
 }
