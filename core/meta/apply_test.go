@@ -149,6 +149,17 @@ func drawCommand(t *rapid.T, v *meta.View) *meta.Command {
 			if rapid.Bool().Draw(t, "delete") {
 				p.Del = []string{fmt.Sprint("target", rapid.IntRange(1, 5).Draw(t, "deleted"))}
 			}
+			switch rapid.IntRange(0, 5).Draw(t, "weigh") {
+			case 0:
+				p.Unweighted = true
+			case 1, 2: // some of them missing, too much or nothing
+				p.Capacities = map[string]uint64{}
+				for i := range 5 {
+					if rapid.Bool().Draw(t, fmt.Sprint("named", i)) {
+						p.Capacities[fmt.Sprint("target", i+1)] = rapid.SampledFrom([]uint64{0, 1, 2, 7, 7, 100, 1 << 60}).Draw(t, fmt.Sprint("capacity", i))
+					}
+				}
+			}
 			if rapid.Bool().Draw(t, "elect") {
 				p.Primary = fmt.Sprint("proxy", rapid.IntRange(1, 5).Draw(t, "primary"))
 			}

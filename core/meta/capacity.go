@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -205,8 +206,8 @@ func (p *SmapPatch) weigh(next *Smap) error {
 	if len(p.Capacities) > 0 && p.Unweighted {
 		return apierr.BadRequest("invalid capacities: a map has them or not")
 	}
-	for id, capacity := range p.Capacities {
-		if capacity == 0 || capacity > MaxCapacity {
+	for _, id := range slices.Sorted(maps.Keys(p.Capacities)) { // all replicas say the same
+		if capacity := p.Capacities[id]; capacity == 0 || capacity > MaxCapacity {
 			return apierr.BadRequest("invalid capacity %d of %s: expecting 1 to %d", capacity, NodeName(RoleTarget, id), uint64(MaxCapacity))
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/hrw"
 )
@@ -222,4 +224,55 @@ func BenchmarkOwnerByCapacity(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestPlacesOfAPatchAreThoseOfTheMap: what a pending map says of owners is what
+// the map says once the patch is in force.
+func TestPlacesOfAPatchAreThoseOfTheMap(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		id := func(label string) string { return fmt.Sprintf("target%02d", rapid.IntRange(1, 6).Draw(rt, label)) }
+		number := rapid.SampledFrom([]uint64{0, 1, 1, 3, 8, 1 << 40})
+		s := (*Smap)(nil)
+		for step := range 5 {
+			p := &SmapPatch{Unweighted: rapid.IntRange(0, 6).Draw(rt, "unweighted") == 0}
+			if s == nil {
+				p.UUID, p.Created = "cluster01", "2026-01-02 03:04:05"
+			}
+			for i := range rapid.IntRange(0, 4).Draw(rt, "nodes") {
+				node := NewSnode(id(fmt.Sprint("put", i)), RoleTarget, NetInfo{}, NetInfo{}, NetInfo{})
+				node.Capacity = number.Draw(rt, "its capacity")
+				node.Flags = rapid.SampledFrom([]uint64{0, 0, FlagMaintenance}).Draw(rt, "flags")
+				p.Put = append(p.Put, node)
+			}
+			if s != nil && rapid.Bool().Draw(rt, "delete") {
+				p.Del = []string{id("del")}
+			}
+			for i := range rapid.IntRange(0, 6).Draw(rt, "capacities") {
+				if p.Capacities == nil {
+					p.Capacities = map[string]uint64{}
+				}
+				p.Capacities[id(fmt.Sprint("named", i))] = max(1, number.Draw(rt, "capacity"))
+			}
+			ids, capacities := NextPlaces(s, p)
+			next, err := p.apply(s, int64(step)+1)
+			if err != nil {
+				if !p.Unweighted || p.Capacities == nil {
+					rt.Fatal(err)
+				}
+				continue
+			}
+			var active []string
+			for _, node := range next.ActiveTargets() {
+				active = append(active, node.ID)
+			}
+			if fmt.Sprint(ids) != fmt.Sprint(active) || fmt.Sprint(capacities) != fmt.Sprint(next.capacities) {
+				rt.Fatalf("places %v %v, the map has %v %v", ids, capacities, active, next.capacities)
+			}
+			if fmt.Sprint(next.capacitiesOf(active)) != fmt.Sprint(next.capacities) {
+				rt.Fatalf("a set of %v has capacities %v, the map %v", active, next.capacitiesOf(active), next.capacities)
+			}
+			s = next
+		}
+	})
 }

@@ -63,6 +63,9 @@ func TestTransitionIsOneAtATimeAndKnowsItsOwners(t *testing.T) { // not parallel
 	if _, err := changed(t, v, KindTransition, &TransitionPatch{Begin: pending}); apierr.StatusOf(err) != apierr.StatusConflict {
 		t.Errorf("a second transition: %v", err)
 	}
+	if _, err := changed(t, threeTargets(t), KindTransition, &TransitionPatch{Begin: &PendingMap{Patch: SmapPatch{Put: []*Snode{nil}}, Targets: []string{}}}); apierr.StatusOf(err) != 400 {
+		t.Errorf("a transition with a null node: %v", err)
+	}
 	after := mustChange(t, v, KindSmap, &patch)
 	for i := range 1000 {
 		digest := hrw.Digest(fmt.Sprint("name", i))

@@ -125,6 +125,11 @@ func applyTransition(v *View, patch []byte, version int64) (*Transition, error) 
 		return nil, apierr.BadRequest("invalid transition: its targets are not in order")
 	}
 	pending := *next.Pending
+	for _, node := range pending.Patch.Put {
+		if err := node.validate(); err != nil {
+			return nil, err
+		}
+	}
 	if ids, capacities := NextPlaces(v.Smap, &pending.Patch); slices.Equal(ids, pending.Targets) {
 		pending.Capacities = capacities
 	}
