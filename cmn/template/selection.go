@@ -8,13 +8,8 @@ import (
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/naming"
+	"github.com/aistore-go/aistore/cmn/wire"
 )
-
-// ListRange is the part of a client's message that selects objects.
-type ListRange struct {
-	Names    []string `json:"objnames"`
-	Template string   `json:"template"`
-}
 
 // Selection is the objects that a message selects: a list, the names of
 // ranges, or everything below a prefix. It is immutable.
@@ -28,7 +23,7 @@ type Selection struct {
 // Select parses a selection. A list that is not empty wins over the template;
 // neither means every object. Names in a list are kept as often as they are
 // there. The error is a 400 that says what is wrong.
-func (l *ListRange) Select() (*Selection, error) {
+func Select(l *wire.ListRange) (*Selection, error) {
 	if len(l.Names) > 0 {
 		list := make([]string, len(l.Names))
 		for i, native := range l.Names {

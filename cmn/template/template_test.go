@@ -8,6 +8,7 @@ import (
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/naming"
+	"github.com/aistore-go/aistore/cmn/wire"
 )
 
 // first returns at most n names of a template.
@@ -129,23 +130,23 @@ func TestSelect(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name           string
-		from           ListRange
+		from           wire.ListRange
 		listed, byName bool
 		prefix, names  string
 		text           string
 	}{
-		{"nothing", ListRange{}, false, false, "", "", "all objects"},
-		{"star", ListRange{Template: "*"}, false, false, "", "", "all objects"},
-		{"prefix", ListRange{Template: "a/*"}, false, false, "a/", "", "prefix a/"},
-		{"range", ListRange{Template: "a{1..2}"}, false, true, "", "a1,a2", "range of 2 names"},
-		{"list", ListRange{Names: []string{"b", "a", "b"}}, true, true, "", "b,a,b", "list of 3 names"},
-		{"both", ListRange{Names: []string{"b"}, Template: "a{1.."}, true, true, "", "b", "list of 1 name"},
-		{"escaped", ListRange{Names: []string{"~x/a%2F"}}, true, true, "", "a/", "list of 1 name"},
-		{"names that nothing can have", ListRange{Template: "a{1..2}/"}, false, true, "", "", "range of 2 names"},
+		{"nothing", wire.ListRange{}, false, false, "", "", "all objects"},
+		{"star", wire.ListRange{Template: "*"}, false, false, "", "", "all objects"},
+		{"prefix", wire.ListRange{Template: "a/*"}, false, false, "a/", "", "prefix a/"},
+		{"range", wire.ListRange{Template: "a{1..2}"}, false, true, "", "a1,a2", "range of 2 names"},
+		{"list", wire.ListRange{Names: []string{"b", "a", "b"}}, true, true, "", "b,a,b", "list of 3 names"},
+		{"both", wire.ListRange{Names: []string{"b"}, Template: "a{1.."}, true, true, "", "b", "list of 1 name"},
+		{"escaped", wire.ListRange{Names: []string{"~x/a%2F"}}, true, true, "", "a/", "list of 1 name"},
+		{"names that nothing can have", wire.ListRange{Template: "a{1..2}/"}, false, true, "", "", "range of 2 names"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			s, err := tc.from.Select()
+			s, err := Select(&tc.from)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,11 +156,11 @@ func TestSelect(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []ListRange{
+	for _, bad := range []wire.ListRange{
 		{Names: []string{"a", ""}}, {Names: []string{"a/"}}, {Names: []string{"../a"}}, {Names: []string{"~/a"}}, {Names: []string{"a/./b"}},
 		{Template: "a%04d"}, {Template: "a{1..2"},
 	} {
-		if _, err := bad.Select(); apierr.StatusOf(err) != 400 {
+		if _, err := Select(&bad); apierr.StatusOf(err) != 400 {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
