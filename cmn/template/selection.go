@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/naming"
@@ -45,8 +46,15 @@ func Select(l *wire.ListRange) (*Selection, error) {
 		}
 		return &Selection{ranges: t}, nil
 	}
-	prefix, err := naming.TruePrefix(t.Prefix)
-	return &Selection{prefix: prefix, shown: t.Prefix}, err
+	return SelectPrefix(t.Prefix)
+}
+
+// SelectPrefix selects everything whose name begins with a native prefix; a
+// "*" at its end is dropped. The error is a 400.
+func SelectPrefix(native string) (*Selection, error) {
+	native = strings.TrimSuffix(native, "*")
+	prefix, err := naming.TruePrefix(native)
+	return &Selection{prefix: prefix, shown: native}, err
 }
 
 // ByName tells that the selection names objects, in a list or by ranges; else
