@@ -25,7 +25,7 @@ func (p *Proxy) buckets(w http.ResponseWriter, r *http.Request) error {
 	if path.Count > 3 {
 		switch r.Method {
 		case http.MethodHead:
-			return p.headPrefix(&q)
+			return p.headPrefix(w, r, path.Items[2], path.Items[3], &q)
 		case http.MethodDelete, http.MethodPatch:
 			bucket += "/" + path.Items[3] // not a bucket's name, which is what the answer says
 		default:
@@ -99,7 +99,9 @@ func (p *Proxy) getBuckets(w http.ResponseWriter, r *http.Request, bucket string
 	}
 	switch msg.Action {
 	case wire.ActList:
-	case wire.ActSummaryBucket, wire.ActSummaryShard, wire.ActShowInventory:
+	case wire.ActSummaryBucket:
+		return p.summarize(w, r, bucket, body, msg, q)
+	case wire.ActSummaryShard, wire.ActShowInventory:
 		return apierr.NotImplemented("bucket action %q is not built yet", msg.Action)
 	default:
 		return node.InvalidAction(msg.Action)
@@ -125,7 +127,15 @@ func (p *Proxy) postBucket(w http.ResponseWriter, r *http.Request, bck wire.Bck,
 	switch msg.Action {
 	case wire.ActCreateBucket:
 		return p.createBucket(w, r, bck, body, msg, q)
-	case wire.ActMoveBucket, wire.ActCopyBucket, wire.ActETLBucket, wire.ActCopyListRange, wire.ActETLListRange, wire.ActPrefetch,
+	case wire.ActCopyBucket:
+		return p.copyBucket(w, r, bck, body, msg, q)
+	case wire.ActCopyListRange:
+		return p.copyObjects(w, r, bck, body, msg)
+	case wire.ActMoveBucket:
+		return p.renameBucket(w, r, bck, body, q)
+	case wire.ActPrefetch:
+		return p.remoteObjects(r, bck, msg)
+	case wire.ActETLBucket, wire.ActETLListRange,
 		wire.ActMakeNCopies, wire.ActECEncode, wire.ActRechunk, wire.ActIndexShard, wire.ActCreateInventory:
 		return apierr.NotImplemented("bucket action %q is not built yet", msg.Action)
 	}
@@ -148,7 +158,11 @@ func (p *Proxy) deleteBucket(w http.ResponseWriter, r *http.Request, bck wire.Bc
 		return p.destroyBucket(w, r, bck, body)
 	case wire.ActEvictRemote:
 		return p.evictBucket(r, bck)
-	case wire.ActDeleteListRange, wire.ActEvictListRange, wire.ActDestroyInventory:
+	case wire.ActDeleteListRange:
+		return p.removeObjects(w, r, bck, body, msg)
+	case wire.ActEvictListRange:
+		return p.remoteObjects(r, bck, msg)
+	case wire.ActDestroyInventory:
 		return apierr.NotImplemented("bucket action %q is not built yet", msg.Action)
 	}
 	return node.InvalidAction(msg.Action)

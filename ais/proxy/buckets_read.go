@@ -22,7 +22,7 @@ func (p *Proxy) headBucket(w http.ResponseWriter, r *http.Request, bck wire.Bck,
 		return err
 	}
 	if q.Has(wire.QueryBucketSummary) {
-		return apierr.NotImplemented("bucket summary (%s) is not built yet", wire.QueryBucketSummary)
+		return p.headSummary(w, r, bck, "", q)
 	}
 	props, stale, err := p.freshProps(r.Context(), bck)
 	if err != nil {
@@ -39,11 +39,15 @@ func (p *Proxy) headBucket(w http.ResponseWriter, r *http.Request, bck wire.Bck,
 }
 
 // headPrefix answers HEAD of a path below a bucket: the prefix of a summary.
-func (p *Proxy) headPrefix(q *query.Values) error {
+func (p *Proxy) headPrefix(w http.ResponseWriter, r *http.Request, bucket, prefix string, q *query.Values) error {
 	if !q.Has(wire.QueryBucketSummary) {
 		return apierr.BadRequest("a prefix after the bucket's name needs the query parameter %q", wire.QueryBucketSummary)
 	}
-	return apierr.NotImplemented("bucket summary (%s) is not built yet", wire.QueryBucketSummary)
+	bck, err := q.Bck(bucket)
+	if err != nil {
+		return err
+	}
+	return p.headSummary(w, r, bck, prefix, q)
 }
 
 // checkPresence validates the query parameter "presence" of a bucket request.

@@ -5,12 +5,18 @@ import (
 
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/ais/node/objreq"
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/query"
+	"github.com/aistore-go/aistore/cmn/wire"
 )
 
 // objectAction answers POST /v1/objects/...
 func (p *Proxy) objectAction(w http.ResponseWriter, r *http.Request) error {
-	msg, err := readAction(r)
+	body, err := node.ReadBody(r, objreq.MaxActionBody)
+	if err != nil {
+		return err
+	}
+	msg, err := node.DecodeActMsg(body)
 	if err != nil {
 		return err
 	}
@@ -19,6 +25,15 @@ func (p *Proxy) objectAction(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	path := node.PathItems(r)
+	if msg.Action == wire.ActPromote {
+		if path.Count != 3 {
+			return apierr.BadRequest("invalid request URI: '%s %s' (the name of the object is given by \"obj\")", r.Method, r.RequestURI)
+		}
+		return p.promote(w, r, path.Items[2], body, msg, &q)
+	}
+	if err := objreq.CheckAction(msg.Action); err != nil {
+		return err
+	}
 	if err := path.Require(4); err != nil {
 		return err
 	}

@@ -6,7 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aistore-go/aistore/ais/node/objreq"
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
 )
@@ -47,6 +49,7 @@ type rules struct {
 	smap    *meta.Smap
 	pending *meta.PendingMap // nil: no transition is under way
 	epoch   uint64
+	frozen  map[wire.Bck]struct{} // buckets that get another name: nil, as a rule
 }
 
 const (
@@ -73,7 +76,7 @@ func NewGuard(name, id string, control guardControl) *Guard {
 // way any more that was let through before, the transition that the view
 // brings is reported.
 func (g *Guard) Apply(view *meta.View) {
-	g.rules.Store(&rules{smap: view.Smap, pending: view.Transition.Now(), epoch: view.Placement.Epoch()})
+	g.rules.Store(&rules{smap: view.Smap, pending: view.Transition.Now(), epoch: view.Placement.Epoch(), frozen: frozenBuckets(view.BMD)})
 	if view.Transition.Now() == nil {
 		return
 	}
@@ -84,6 +87,69 @@ func (g *Guard) Apply(view *meta.View) {
 		g.draining = true
 		go g.drain(g.turn(), g.wanted)
 	}
+}
+
+// frozenBuckets are those in which nothing may change, because their content is
+// being given to a bucket of another name.
+func frozenBuckets(bmd *meta.BMD) (frozen map[wire.Bck]struct{}) {
+	for _, entry := range bmd.Buckets(func(_ wire.Bck, p *meta.Bprops) bool { return p.Renamed == wire.ActMoveBucket }) {
+		if frozen == nil {
+			frozen = map[wire.Bck]struct{}{}
+		}
+		frozen[entry.Bck] = struct{}{}
+	}
+	return frozen
+}
+
+// Quiesce returns when no commit is under way that went by rules before those
+// in force. The error is that of the context.
+func (g *Guard) Quiesce(ctx context.Context) error {
+	tick := time.NewTicker(drainEvery)
+	defer tick.Stop()
+	for !g.beginDrain() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	before := g.turn()
+	done := make(chan struct{})
+	go func() {
+		for under(before) > 0 {
+			time.Sleep(drainEvery)
+		}
+		g.endDrain()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// beginDrain lets nobody else begin a generation; false: somebody does.
+func (g *Guard) beginDrain() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.draining {
+		return false
+	}
+	g.draining = true
+	return true
+}
+
+// endDrain ends beginDrain, and does what was asked for meanwhile.
+func (g *Guard) endDrain() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.wanted != g.reported {
+		go g.drain(g.turn(), g.wanted)
+		return
+	}
+	g.draining = false
 }
 
 // Epoch is the placement epoch that stamps get.
@@ -135,6 +201,9 @@ func (g *Guard) check(key core.Key, unameDigest uint64) error {
 		return apierr.Unavailable(10*time.Second, "%s may not write: %s", g.name, why)
 	}
 	r := g.rules.Load()
+	if _, frozen := r.frozen[key.Bck]; frozen {
+		return objreq.ErrRenaming(key.Bck)
+	}
 	owner, err := r.smap.Owner(unameDigest)
 	switch {
 	case err != nil:

@@ -169,6 +169,7 @@ func (t *Target) take(w http.ResponseWriter, r *http.Request, bucket string) err
 	if err != nil {
 		return refusedOwner(err)
 	}
+	t.countReceived(r, attrs.Size)
 	reply := lookReplyOf(core.KindObject, &attrs)
 	return node.WriteJSON(w, r, &reply)
 }

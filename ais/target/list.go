@@ -33,7 +33,7 @@ const (
 )
 
 // intra answers calls of gateways (POST /v1/intra/list/<bucket>) and of other
-// targets (POST look, store, take and change, GET and HEAD object, GET fetch).
+// targets (POST look, store, take, change and present, GET and HEAD object, GET fetch).
 func (t *Target) intra(w http.ResponseWriter, r *http.Request) error {
 	path := node.PathItems(r)
 	if err := path.Require(4); err != nil {
@@ -50,6 +50,14 @@ func (t *Target) intra(w http.ResponseWriter, r *http.Request) error {
 		return t.take(w, r, path.Items[3])
 	case call == "change" && post:
 		return t.change(w, r, path.Items[3])
+	case call == "present" && post:
+		return t.present(w, r, path.Items[3])
+	case call == "promote-look" && post:
+		return t.lookAtFiles(w, r, path.Items[3])
+	case call == "promote" && post:
+		return t.promoteFiles(w, r, path.Items[3])
+	case call == "summary" && r.Method == http.MethodGet:
+		return t.summary(w, r, path.Items[3])
 	case call == "fetch" && r.Method == http.MethodGet:
 		return t.sendWhole(w, r, path.Items[3])
 	case call == "streams" && post:

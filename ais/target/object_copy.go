@@ -67,28 +67,36 @@ func (t *Target) duplicate(ctx context.Context, from, to core.Key, moves bool) (
 	if err := t.bringHome(ctx, from); err != nil {
 		return core.Attrs{}, err
 	}
+	source, _, err := t.copyHeld(ctx, "", from, to, moves)
+	return source, err
+}
+
+// copyHeld makes a copy of what this target itself holds of a name. sent tells
+// that another target owns the copy; it counts it for the job with an id.
+func (t *Target) copyHeld(ctx context.Context, job string, from, to core.Key, moves bool) (source core.Attrs, sent bool, err error) {
 	smap := t.control.View().Smap
 	owner, err := objreq.Owner(smap, to.Bck, to.Name)
 	if err != nil {
-		return core.Attrs{}, err
+		return core.Attrs{}, false, err
 	}
 	if owner.ID == t.node.ID() {
-		return t.store.Copy(ctx, from, to, moves)
+		source, err = t.store.Copy(ctx, from, to, moves)
+		return source, false, err
 	}
 	if t.control.IsDown(owner.ID) {
-		return core.Attrs{}, apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", to.Cname(), owner)
+		return core.Attrs{}, true, apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", to.Cname(), owner)
 	}
 	for attempt := 0; ; attempt++ {
-		source, err := t.sendCopy(ctx, from, to, smap, owner, moves)
+		source, err := t.sendCopy(ctx, job, from, to, smap, owner, moves)
 		if attempt > 0 || apierr.CodeOf(err) != wire.CodeBadChecksum {
-			return source, err
+			return source, true, err
 		}
 		// Damaged here or on the way: the first is found out and mended, if
 		// that is possible; then it is worth another try.
 		if found := t.store.CheckContent(ctx, from); apierr.IsNotFound(found) {
-			return core.Attrs{}, err // it is in quarantine already
+			return core.Attrs{}, true, err // it is in quarantine already
 		} else if found != nil {
-			return core.Attrs{}, found
+			return core.Attrs{}, true, found
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/aistore-go/aistore/memsys"
 	"github.com/aistore-go/aistore/transport"
 	"github.com/aistore-go/aistore/xact"
+	"github.com/aistore-go/aistore/xact/promote"
 )
 
 // Target is the target's part of a node: its handlers and what they call.
@@ -23,6 +24,8 @@ type Target struct {
 	memory  *memsys.Pool
 	metrics *metrics.Registry
 	logger  *slog.Logger
+	guard   *Guard // nil: in tests that need none
+	roots   func() promote.Roots
 	markers markerCheck
 	jobs    *xact.Registry
 	load    *load
@@ -44,6 +47,10 @@ type Options struct {
 	Streams *transport.Endpoint
 	Logger  *slog.Logger
 	Jobs    []xact.Registration // beside those that are built; for tests
+
+	Guard *Guard // nil: buckets cannot be renamed
+	// Roots are where clients may promote files from; nil: nowhere.
+	Roots func() promote.Roots
 }
 
 // New returns the target's part of a node; see Register. Close ends it.
@@ -52,6 +59,7 @@ func New(o Options) *Target {
 		node: o.Node, control: o.Control, store: o.Store, fs: o.FS, memory: o.Memory, streams: o.Streams,
 		metrics: o.Node.Metrics(), logger: o.Logger,
 	}
+	t.guard, t.roots = o.Guard, o.Roots
 	o.Store.UsePeers(t)
 	t.jobs = t.newJobs(o.Jobs)
 	t.ctx, t.cancel = context.WithCancel(context.Background())

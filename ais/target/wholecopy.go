@@ -125,7 +125,7 @@ func decodeFrame(body io.Reader, head any) error {
 
 // sendCopy sends an object to the owner of another name, which verifies and
 // commits it, and returns the source's attributes.
-func (t *Target) sendCopy(ctx context.Context, from, to core.Key, smap *meta.Smap, owner *meta.Snode, moves bool) (core.Attrs, error) {
+func (t *Target) sendCopy(ctx context.Context, job string, from, to core.Key, smap *meta.Smap, owner *meta.Snode, moves bool) (core.Attrs, error) {
 	reader, err := t.store.Open(ctx, from)
 	if err != nil {
 		return core.Attrs{}, err
@@ -149,7 +149,7 @@ func (t *Target) sendCopy(ctx context.Context, from, to core.Key, smap *meta.Sma
 		return core.Attrs{}, err
 	}
 	body := io.MultiReader(bytes.NewReader(head), io.NewSectionReader(reader, 0, reader.Size))
-	_, err = t.post(ctx, to, "store", smap, owner, body, int64(len(head))+reader.Size)
+	_, err = t.postOf(ctx, job, to, "store", smap, owner, body, int64(len(head))+reader.Size)
 	if err != nil {
 		return core.Attrs{}, err
 	}
@@ -158,7 +158,16 @@ func (t *Target) sendCopy(ctx context.Context, from, to core.Key, smap *meta.Sma
 
 // post sends a body to the owner of a name, and returns the answer.
 func (t *Target) post(ctx context.Context, to core.Key, call string, smap *meta.Smap, owner *meta.Snode, body io.Reader, size int64) ([]byte, error) {
-	address := intraURL(owner, call, to.Bck, "&"+paramName+"="+url.QueryEscape(to.Name)+"&"+paramSmap+"="+strconv.FormatInt(smap.Version, 10))
+	return t.postOf(ctx, "", to, call, smap, owner, body, size)
+}
+
+// postOf is post for a job, for which the receiver counts the object; "": none.
+func (t *Target) postOf(ctx context.Context, job string, to core.Key, call string, smap *meta.Smap, owner *meta.Snode, body io.Reader, size int64) ([]byte, error) {
+	more := "&" + paramName + "=" + url.QueryEscape(to.Name) + "&" + paramSmap + "=" + strconv.FormatInt(smap.Version, 10)
+	if job != "" {
+		more += "&" + wire.QueryUUID + "=" + url.QueryEscape(job)
+	}
+	address := intraURL(owner, call, to.Bck, more)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, io.NopCloser(body))
@@ -211,6 +220,7 @@ func (t *Target) storeCopy(w http.ResponseWriter, r *http.Request, bucket string
 	if _, err := t.store.PutCopy(r.Context(), key, r.Body, origin); err != nil {
 		return err
 	}
+	t.countReceived(r, origin.Size)
 	return answerEmpty(w, http.StatusOK)
 }
 

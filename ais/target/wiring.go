@@ -126,6 +126,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	t.streams = NewStreams(t.Node, t.Agent, memory, t.log.Logger(logging.ModuleTransport))
 	t.role = New(Options{
 		Node: t.Node, Control: t.Agent, Store: t.Store, FS: t.disks, Memory: memory, Streams: t.streams, Logger: t.log.Logger("ais"),
+		Guard: t.guard, Roots: t.promoteRoots,
 	})
 	t.Agent.OnApply(t.apply)
 	t.Node.SetControl(t.Agent)

@@ -34,6 +34,22 @@ type Local struct {
 	LogDir      string      `json:"log_dir"` // absolute
 	TestFSPaths TestFSPaths `json:"test_fspaths"`
 	HostNet     HostNet     `json:"host_net"`
+
+	// PromoteRoots are the directories of a target below which clients may
+	// promote files; none: DefaultPromoteRoot.
+	PromoteRoots []string `json:"promote_roots,omitempty"`
+}
+
+// DefaultPromoteRoot is below what clients may promote files of a target if its
+// configuration does not say.
+const DefaultPromoteRoot = "/var/lib/ais/promote"
+
+// PromotedFrom returns the directories below which clients may promote files.
+func (l *Local) PromotedFrom() []string {
+	if len(l.PromoteRoots) == 0 {
+		return []string{DefaultPromoteRoot}
+	}
+	return l.PromoteRoots
 }
 
 // Node is the whole effective configuration of a node as it is shown: its
@@ -110,6 +126,12 @@ func (l *Local) validate(role string) error {
 	}
 	if role != RoleTarget {
 		return nil
+	}
+	for i, root := range l.PromoteRoots {
+		if !filepath.IsAbs(root) || filepath.Clean(root) == "/" || strings.ContainsRune(root, 0) {
+			return apierr.BadRequest("invalid promote_roots: %q (expecting absolute paths, and not the root directory)", clip(root))
+		}
+		l.PromoteRoots[i] = filepath.Clean(root)
 	}
 	if err := l.TestFSPaths.validate(); err != nil {
 		return err

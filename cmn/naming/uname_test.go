@@ -107,3 +107,23 @@ func FuzzParseBucket(f *testing.F) {
 		}
 	})
 }
+
+func TestParseBucketUname(t *testing.T) {
+	t.Parallel()
+	for uname, want := range map[string]string{
+		"ais/@#/b/": "ais://b", "ais/@#/b": "ais://b", "/@#/b": "ais://b", "s3/@#n/b/": "s3://#n/b", "ais/@u#n/b/": "ais://@u#n/b",
+	} {
+		if b, err := naming.ParseBucketUname(uname); err != nil || b.String() != want {
+			t.Errorf("%q: %v, %v", uname, b, err)
+		}
+	}
+	for uname, text := range map[string]string{
+		"": "bucket name is missing", "b": "bucket name is missing", "ais/@#/": "bucket name is missing", "ais/b/": "bucket name is missing",
+		"ais/@#/b/o": "not of the object", "ais/#/b/": "invalid namespace", "x/@#/b/": "provider", "ais/@#/b*/": "bucket name is invalid",
+	} {
+		_, err := naming.ParseBucketUname(uname)
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%q: %v", uname, err)
+		}
+	}
+}

@@ -92,10 +92,16 @@ func (c *Cluster) Mountpath(n *Node, i int) string {
 	return filepath.Join(c.Root, "mp"+strconv.Itoa(i), strconv.Itoa(n.Index-c.Proxies+1))
 }
 
+// PromoteRoot is the folder below which files can be promoted.
+func (c *Cluster) PromoteRoot() string { return filepath.Join(c.Root, "promote") }
+
 // WriteConfiguration makes the folder of every node with its two files, and
 // remembers in the folder what the playground was made with.
 func (c *Cluster) WriteConfiguration() error {
 	nodes := c.Nodes()
+	if err := os.MkdirAll(c.PromoteRoot(), 0o755); err != nil {
+		return err
+	}
 	for _, n := range nodes {
 		if err := os.MkdirAll(n.LogDir(), 0o755); err != nil {
 			return err
@@ -151,6 +157,7 @@ func (c *Cluster) localConfig(n *Node) map[string]any {
 		"test_fspaths": map[string]any{"root": c.Root, "count": 0, "instance": 0},
 	}
 	if n.Role == Target {
+		local["promote_roots"] = []string{c.PromoteRoot()}
 		local["test_fspaths"] = map[string]any{"root": c.Root, "count": c.Mountpaths, "instance": n.Index - c.Proxies + 1}
 	}
 	return local

@@ -48,8 +48,8 @@ func ParseMark(renamed string) (jobID string, from wire.Bck, ok bool) {
 	if !found || !closed {
 		return "", from, false
 	}
-	from, _, err := naming.ParseUname(uname)
-	return jobID, from, err == nil && from.Name != ""
+	from, err := naming.ParseBucketUname(uname)
+	return jobID, from, err == nil
 }
 
 type job struct {
@@ -58,7 +58,8 @@ type job struct {
 	share   *selection.Share
 	options selection.Options
 	to      wire.Bck
-	toProps *meta.Bprops
+	toBID   uint64
+	toProps *meta.Bprops // when it runs
 }
 
 func newJob(cluster Cluster, env *xact.Env, spec *xact.Spec) (*job, error) {
@@ -66,15 +67,9 @@ func newJob(cluster Cluster, env *xact.Env, spec *xact.Spec) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{env: env, cluster: cluster, to: spec.To, options: selection.Options{Bck: spec.Source, Selection: everything}}
+	j := &job{env: env, cluster: cluster, to: spec.To, toBID: spec.ToBID, options: selection.Options{Bck: spec.Source, Selection: everything}}
 	if j.options.Props, err = selection.Bucket(env, spec.Source, spec.BID); err != nil {
 		return nil, err
-	}
-	if j.toProps, err = selection.Bucket(env, spec.To, spec.ToBID); err != nil {
-		return nil, err
-	}
-	if id, from, ok := ParseMark(j.toProps.Renamed); !ok || id != spec.ID || from != spec.Source || j.options.Props.Renamed == "" {
-		return nil, apierr.BadRequest("%s: %s is not being renamed to %s", spec.Kind, spec.Source, spec.To)
 	}
 	if err := env.Disks.Capacity().Err(); err != nil {
 		return nil, err
@@ -84,7 +79,17 @@ func newJob(cluster Cluster, env *xact.Env, spec *xact.Spec) (*job, error) {
 }
 
 // Run implements xact.Job.
-func (j *job) Run(ctx context.Context, x *xact.Xaction) error {
+func (j *job) Run(ctx context.Context, x *xact.Xaction) (err error) {
+	// The new bucket was made together with the job, after it was checked.
+	if j.toProps, err = selection.Bucket(j.env, j.to, j.toBID); err != nil {
+		return err
+	}
+	if j.options.Props, err = selection.Bucket(j.env, j.options.Bck, j.options.Props.BID); err != nil {
+		return err
+	}
+	if id, from, ok := ParseMark(j.toProps.Renamed); !ok || id != x.ID() || from != j.options.Bck || j.options.Props.Renamed == "" {
+		return apierr.BadRequest("%s: %s is not being renamed to %s", x, j.options.Bck, j.to)
+	}
 	if err := j.cluster.Quiesce(ctx); err != nil {
 		return err
 	}

@@ -28,12 +28,11 @@ type job struct {
 }
 
 func newJob(env *xact.Env, spec *xact.Spec) (xact.Job, error) {
-	buckets, err := xact.BucketsOf(spec)
-	if err != nil {
-		return nil, err
+	j := &job{env: env}
+	if spec.Bck.Name != "" {
+		j.buckets = []wire.Bck{spec.Bck}
 	}
-	j := &job{env: env, buckets: buckets}
-	_, err = j.entries()
+	_, err := j.entries()
 	return j, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/template"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
@@ -87,7 +88,7 @@ func (j *Job) Run(ctx context.Context, x *xact.Xaction) error {
 // bucket counts one bucket.
 func (j *Job) bucket(ctx context.Context, x *xact.Xaction, entry *meta.BucketEntry, sum *wire.BucketSummary) error {
 	options := selection.Options{Bck: entry.Bck, Props: entry.Props, Selection: j.selected, Workers: 1}
-	return j.share.Each(ctx, x, j.cluster, &options, func(_ context.Context, obj *selection.Object) error {
+	err := j.share.Each(ctx, x, j.cluster, &options, func(_ context.Context, obj *selection.Object) error {
 		j.mu.Lock()
 		one := ofObject(obj.Size, obj.Copies)
 		sum.Add(&one)
@@ -95,6 +96,10 @@ func (j *Job) bucket(ctx context.Context, x *xact.Xaction, entry *meta.BucketEnt
 		x.AddObjects(1, obj.Size)
 		return nil
 	})
+	if apierr.IsNotFound(err) {
+		return nil // destroyed meanwhile: what it has is nothing
+	}
+	return err
 }
 
 // block is the grain in which filesystems give out space, in bytes.

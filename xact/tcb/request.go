@@ -72,14 +72,23 @@ type request struct {
 	msg     wire.CopyBucketMsg
 
 	to      wire.Bck
-	toProps *meta.Bprops // nil: a dry run to a bucket that is not there
+	toBID   uint64       // 0: any
+	toProps *meta.Bprops // when it runs; nil in a dry run
+}
+
+// Args are the arguments of both jobs.
+type Args struct {
+	wire.CopyObjectsMsg
+	// Made: the destination was made for this job, and goes if it is aborted.
+	Made    bool  `json:"made,omitempty"`
+	Created int64 `json:"created,omitempty"` // its creation time, ns since the epoch
 }
 
 func newRequest(cluster selection.Cluster, env *xact.Env, spec *xact.Spec, msg *wire.CopyBucketMsg, list *wire.ListRange) (*request, error) {
 	if err := Check(spec.Source, spec.To, msg, list); err != nil {
 		return nil, err
 	}
-	r := &request{cluster: cluster, msg: *msg, to: spec.To}
+	r := &request{cluster: cluster, msg: *msg, to: spec.To, toBID: spec.ToBID}
 	var err error
 	if r.options.Selection, err = selectedBy(msg, list); err != nil {
 		return nil, err
@@ -88,9 +97,6 @@ func newRequest(cluster selection.Cluster, env *xact.Env, spec *xact.Spec, msg *
 		return nil, err
 	}
 	if r.options.Props, err = selection.Bucket(env, spec.Source, spec.BID); err != nil {
-		return nil, err
-	}
-	if r.toProps, err = selection.Bucket(env, spec.To, spec.ToBID); err != nil && !msg.DryRun {
 		return nil, err
 	}
 	if r.share, err = selection.NewShare(env, spec); err != nil {
@@ -107,7 +113,11 @@ func newRequest(cluster selection.Cluster, env *xact.Env, spec *xact.Spec, msg *
 }
 
 // run copies, and then removes what is gone at the source if that is asked for.
-func (r *request) run(ctx context.Context, x *xact.Xaction) error {
+func (r *request) run(ctx context.Context, x *xact.Xaction) (err error) {
+	// The destination may have been made together with the job, after it was checked.
+	if r.toProps, err = selection.Bucket(x.Env(), r.to, r.toBID); err != nil && !r.msg.DryRun {
+		return err
+	}
 	if err := r.share.Each(ctx, x, r.cluster, &r.options, func(ctx context.Context, obj *selection.Object) error {
 		return r.copy(ctx, x, obj)
 	}); err != nil {

@@ -14,15 +14,14 @@ import (
 	"github.com/aistore-go/aistore/xact/selection"
 )
 
-// Bucket makes the job copy-bck known to a target. Its arguments are a
-// wire.CopyBucketMsg.
+// Bucket makes the job copy-bck known to a target. Its arguments are Args.
 func Bucket(cluster selection.Cluster) xact.Registration {
 	return xact.Registration{Kind: wire.ActCopyBucket, New: func(env *xact.Env, spec *xact.Spec) (xact.Job, error) {
-		var msg wire.CopyBucketMsg
-		if err := selection.DecodeArgs(spec, &msg); err != nil {
+		var args Args
+		if err := selection.DecodeArgs(spec, &args); err != nil {
 			return nil, err
 		}
-		r, err := newRequest(cluster, env, spec, &msg, nil)
+		r, err := newRequest(cluster, env, spec, &args.CopyBucketMsg, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -35,8 +34,8 @@ type bucketJob struct{ *request }
 // Run implements xact.Job.
 func (j bucketJob) Run(ctx context.Context, x *xact.Xaction) error { return j.run(ctx, x) }
 
-// Objects makes the job copy-listrange known to a target. Its arguments are a
-// wire.CopyObjectsMsg. One job serves all requests of one source and
+// Objects makes the job copy-listrange known to a target. Its arguments are
+// Args. One job serves all requests of one source and
 // destination; each has its own arguments.
 func Objects(cluster selection.Cluster) xact.Registration {
 	return xact.Registration{Kind: wire.ActCopyListRange, New: func(env *xact.Env, spec *xact.Spec) (xact.Job, error) {
@@ -64,11 +63,11 @@ type objectsJob struct {
 }
 
 func (j *objectsJob) request(spec *xact.Spec) (*request, error) {
-	var msg wire.CopyObjectsMsg
-	if err := selection.DecodeArgs(spec, &msg); err != nil {
+	var args Args
+	if err := selection.DecodeArgs(spec, &args); err != nil {
 		return nil, err
 	}
-	return newRequest(j.cluster, j.env, spec, &msg.CopyBucketMsg, &msg.ListRange)
+	return newRequest(j.cluster, j.env, spec, &args.CopyBucketMsg, &args.ListRange)
 }
 
 // Extend implements xact.Extender.
@@ -82,6 +81,11 @@ func (j *objectsJob) Extend(_ context.Context, spec *xact.Spec) error {
 	if j.x == nil {
 		j.queue = append(j.queue, r)
 		return nil
+	}
+	if _, err := selection.Bucket(j.env, spec.To, spec.ToBID); err != nil && !r.msg.DryRun {
+		// Another job has to make it again.
+		j.x.Abort(err)
+		return apierr.Unavailable(selection.Again, "%s has just ended: %v", j.x, err)
 	}
 	return j.begin(r)
 }

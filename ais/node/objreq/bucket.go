@@ -50,8 +50,22 @@ func ErrNoBackend(status int, code, provider, prefix string) error {
 	return apierr.New(status, code, "%s%s backend is missing in the cluster configuration", prefix, strings.ToUpper(provider))
 }
 
-// CheckAccess returns the 403 of a bucket whose access mask lacks a permission.
+// accessChanges are the permissions of what changes a bucket or its content.
+const accessChanges = meta.AccessPut | meta.AccessAppend | meta.AccessDeleteObject | meta.AccessMoveObject | meta.AccessPromote |
+	meta.AccessUpdateObject | meta.AccessPatch | meta.AccessSetBucketACL | meta.AccessDestroyBucket | meta.AccessMoveBucket
+
+// ErrRenaming is the 409 of a change of a bucket that is being renamed, or is the
+// new one.
+func ErrRenaming(bck wire.Bck) error {
+	return apierr.New(http.StatusConflict, wire.CodeBusy, "bucket %q is currently busy (it is being renamed), please try again", bck.String())
+}
+
+// CheckAccess returns the 403 of a bucket whose access mask lacks a permission,
+// and the 409 of a change while the bucket is being renamed.
 func CheckAccess(bck wire.Bck, props *meta.Bprops, need meta.Access) error {
+	if props.Renamed != "" && need&accessChanges != 0 {
+		return ErrRenaming(bck)
+	}
 	if props.Access.Allows(need) {
 		return nil
 	}
