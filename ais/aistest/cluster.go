@@ -23,6 +23,7 @@ import (
 	"github.com/aistore-go/aistore/memsys"
 	"github.com/aistore-go/aistore/transport"
 	"github.com/aistore-go/aistore/xact"
+	"github.com/aistore-go/aistore/xact/promote"
 )
 
 // Options is what a cluster is made of; zero fields take their defaults.
@@ -38,6 +39,7 @@ type Options struct {
 	Space      fs.Watermarks     // default 100: the machine's own fill level must not matter
 	Disks      func(*fs.Options) // changes the options of the targets' mountpaths; may be nil
 	Jobs       []xact.Registration
+	Promote    string // below which files may be promoted; "": nowhere
 }
 
 // Cluster is a running cluster. It ends with the test.
@@ -250,12 +252,23 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 			tb.Error(err)
 		}
 	})
-	role = target.New(target.Options{Node: n.Node, Control: n.control, Store: n.Store, FS: disks, Memory: memory, Streams: n.Streams, Logger: o.Logger, Jobs: o.Jobs})
+	role = target.New(target.Options{
+		Node: n.Node, Control: n.control, Store: n.Store, FS: disks, Memory: memory, Streams: n.Streams, Logger: o.Logger, Jobs: o.Jobs,
+		Guard: guard.Guard, Roots: func() promote.Roots { return o.promoteRoots(list) },
+	})
 	tb.Cleanup(role.Close)
 	n.SetControl(n.control)
 	role.Register()
 	n.MarkStarted()
 	return n
+}
+
+func (o *Options) promoteRoots(mountpaths []string) (roots promote.Roots) {
+	if o.Promote != "" {
+		roots.Allowed = []string{o.Promote}
+	}
+	roots.Protected = mountpaths
+	return roots
 }
 
 func newNode(tb testing.TB, o *Options, conf *config.Cluster, role, id string) *Node {

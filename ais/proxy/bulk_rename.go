@@ -100,4 +100,3 @@ func endRename(v *meta.View, record *jobs.Record) ([]meta.Change, error) {
 	change, err := meta.NewChange(v, meta.KindBMD, patch)
 	return []meta.Change{change}, err
 }
-

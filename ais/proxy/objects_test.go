@@ -146,7 +146,7 @@ func TestBadObjectRequests(t *testing.T) {
 		{"custom metadata: forbidden byte", "PATCH", "/v1/objects/b1/o", `{"value":{"k":"\u0001"}}`, "", 400, "", "control bytes"},
 		{"custom metadata: too large", "PATCH", "/v1/objects/b1/o", `{"value":{"k":"` + long[:2048] + `"}}`, "", 400, "", "custom metadata: total size 2049 exceeds max 2048 bytes"},
 		{"custom metadata: access", "PATCH", "/v1/objects/ro/o", `{"value":{"a":"b"}}`, "", 403, "ErrBucketAccessDenied", "UPDATE-OBJECT access denied"},
-		{"promote", "POST", "/v1/objects/b1", `{"action":"promote"}`, "", 501, "ErrNotImpl", "promote"},
+		{"promote", "POST", "/v1/objects/b1", `{"action":"promote"}`, "", 400, "", "invalid promote source"},
 		{"rename of nothing", "POST", "/v1/objects/b1/o", `{"action":"rename-obj","name":"p"}`, "", 404, "ErrNotFound", "ais://b1/o does not exist"},
 		{"rename to itself", "POST", "/v1/objects/b1/o", `{"action":"rename-obj","name":"o"}`, "", 400, "", "cannot rename ais://b1/o to self, nothing to do"},
 		{"rename without a name", "POST", "/v1/objects/b1/o", `{"action":"rename-obj"}`, "", 400, "errInvalidPath", "invalid object name"},

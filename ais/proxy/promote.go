@@ -172,4 +172,3 @@ func (p *Proxy) askPromotion(ctx context.Context, bck wire.Bck, target *meta.Sno
 	data, _, err := p.node.RPC().Request(ctx, rpc.Data, http.MethodPost, address, wire.ContentJSON, body)
 	return data, err
 }
-

@@ -8,6 +8,7 @@ import (
 	"github.com/aistore-go/aistore/ais/membership"
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/cmn/metrics"
+	"github.com/aistore-go/aistore/cmn/wire"
 )
 
 // Proxy is the gateway's part of a node: its handlers and what they call.
@@ -30,6 +31,8 @@ func New(n *node.Node, control node.ControlPlane, logger *slog.Logger) *Proxy {
 	p.jobs = jobs.New(jobs.Options{
 		Node: n.Name(), Control: control, Targets: node.JobTargets{Node: n}, Config: n.Config, Logger: logger,
 	})
+	p.jobs.OnEnd(wire.ActCopyBucket, endCopyBucket)
+	p.jobs.OnEnd(wire.ActMoveBucket, endRename)
 	n.SetJobs(p.jobs)
 	return p
 }

@@ -160,7 +160,7 @@ func TestTargetRefuses(t *testing.T) {
 		{"PATCH", "/v1/objects/b/o", "{}", "", 400},
 		{"POST", "/v1/objects/b/o", `{"action":"rename-obj","name":"p"}`, "", 400},
 		{"POST", "/v1/objects/b/o", `{"action":"rename-obj"}`, direct + "1", 400},
-		{"POST", "/v1/objects/b/o", `{"action":"promote"}`, direct + "1", 501},
+		{"POST", "/v1/objects/b/o", `{"action":"promote"}`, direct + "1", 400},
 		{"POST", "/v1/objects/b/o", `{"action":"x"}`, "", 400},
 		{"GET", "/v1/objects/b", "", "", 400},
 		{"PUT", "/v1/objects/b/a%00", "x", direct + "1", 400},

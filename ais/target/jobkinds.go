@@ -1,9 +1,28 @@
 package target
 
-import "github.com/aistore-go/aistore/xact"
+import (
+	"github.com/aistore-go/aistore/xact"
+	"github.com/aistore-go/aistore/xact/promote"
+	"github.com/aistore-go/aistore/xact/remove"
+	"github.com/aistore-go/aistore/xact/rename"
+	"github.com/aistore-go/aistore/xact/scrub"
+	"github.com/aistore-go/aistore/xact/summary"
+	"github.com/aistore-go/aistore/xact/tcb"
+	"github.com/aistore-go/aistore/xact/warmup"
+)
 
 // registrations are the jobs that are built: adding one is its folder below
 // xact and a line here.
-func registrations() []xact.Registration {
-	return []xact.Registration{}
+func registrations(t *Target) []xact.Registration {
+	objects := clusterObjects{t}
+	return []xact.Registration{
+		remove.Registration(objects),
+		tcb.Bucket(objects),
+		tcb.Objects(objects),
+		rename.Registration(objects),
+		promote.Registration(objects, t.allowedRoots),
+		summary.Registration(objects),
+		scrub.Registration(),
+		warmup.Registration(),
+	}
 }

@@ -306,9 +306,6 @@ func (t *Target) handFile(ctx context.Context, job string, key core.Key, f io.Re
 
 // countReceived counts an object that another target has sent for a job.
 func (t *Target) countReceived(r *http.Request, size int64) {
-	if t.jobs == nil {
-		return
-	}
 	q, err := query.Parse(r.URL.RawQuery)
 	if err != nil || q.Get(wire.QueryUUID) == "" {
 		return

@@ -41,7 +41,7 @@ func (t *Target) newJobs(more []xact.Registration) *xact.Registry {
 		Logger: t.logger, Metrics: t.metrics, Peers: jobPeers{t}, Load: t.load, Streams: t.streams,
 	}
 	return xact.NewRegistry(xact.Options{
-		Env: env, Registrations: append(registrations(), more...),
+		Env: env, Registrations: append(registrations(t), more...),
 		OnEnd: func(x *xact.Xaction) { t.node.JobEnded(x.Snap()) },
 		JobID: func(ctx context.Context, kind string, bck wire.Bck) (string, error) {
 			ctx, cancel := context.WithTimeout(ctx, jobIDTime)

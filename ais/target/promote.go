@@ -24,6 +24,14 @@ func (t *Running) promoteRoots() promote.Roots {
 	return roots
 }
 
+// allowedRoots is where clients may promote files from.
+func (t *Target) allowedRoots() promote.Roots {
+	if t.roots == nil {
+		return promote.Roots{}
+	}
+	return t.roots()
+}
+
 // promotion reads what a gateway wants to be promoted.
 func (t *Target) promotion(r *http.Request, bucket string) (*promote.Promotion, error) {
 	key, err := t.intraKey(r, bucket)
@@ -34,10 +42,7 @@ func (t *Target) promotion(r *http.Request, bucket string) (*promote.Promotion, 
 	if err != nil {
 		return nil, err
 	}
-	roots := promote.Roots{}
-	if t.roots != nil {
-		roots = t.roots()
-	}
+	roots := t.allowedRoots()
 	p := &promote.Promotion{Cluster: clusterObjects{t}, Roots: &roots, Bck: key.Bck, Props: key.Props}
 	if err := json.Unmarshal(body, &p.Args); err != nil {
 		return nil, apierr.BadRequest("failed to unmarshal the promotion: %v", err)
@@ -94,11 +99,9 @@ func (t *Target) promoteFiles(w http.ResponseWriter, r *http.Request, bucket str
 
 // summary answers a gateway what a summary has counted here.
 func (t *Target) summary(w http.ResponseWriter, r *http.Request, id string) error {
-	if t.jobs != nil {
-		if x := t.jobs.Find(id); x != nil {
-			if result, ok := summary.Of(x); ok {
-				return node.WriteJSON(w, r, &result)
-			}
+	if x := t.jobs.Find(id); x != nil {
+		if result, ok := summary.Of(x); ok {
+			return node.WriteJSON(w, r, &result)
 		}
 	}
 	return xact.ErrNotFound(xact.KindSummary, id)

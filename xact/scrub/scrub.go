@@ -13,10 +13,11 @@ import (
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/xact"
+	"github.com/aistore-go/aistore/xact/selection"
 )
 
-// Registration makes the job known to a target. It has no arguments of its own:
-// its bucket is that of the Spec, none means all.
+// Registration makes the job known to a target. Its arguments are xact.StartArgs;
+// without a bucket it is about all of them.
 func Registration() xact.Registration {
 	return xact.Registration{Kind: xact.KindScrub, New: newJob}
 }
@@ -28,9 +29,13 @@ type job struct {
 }
 
 func newJob(env *xact.Env, spec *xact.Spec) (xact.Job, error) {
-	j := &job{env: env}
+	var args xact.StartArgs
+	if err := selection.DecodeArgs(spec, &args); err != nil {
+		return nil, err
+	}
+	j := &job{env: env, buckets: args.Buckets}
 	if spec.Bck.Name != "" {
-		j.buckets = []wire.Bck{spec.Bck}
+		j.buckets = append(j.buckets, spec.Bck)
 	}
 	_, err := j.entries()
 	return j, err

@@ -58,7 +58,7 @@ func ErrETL() error {
 // not known.
 func ErrObjectAction(action string) error {
 	switch action {
-	case wire.ActPromote, wire.ActBlobDownload:
+	case wire.ActBlobDownload:
 		return apierr.NotImplemented("object action %q is not built yet", action)
 	}
 	return apierr.BadRequest("invalid action %q", action)
