@@ -12,7 +12,7 @@ import (
 //
 //	19.01 bodies of GET and DELETE      here
 //	19.02 list without a value          here
-//	19.03 strictness of values          here: 501 beyond a valid value
+//	19.03 strictness of values          here; archive: 501 beyond a valid value
 //	19.04 flags and sizes               here; cmn/wire: TestMsgpackEntryBytes
 //	19.05 bits of a remote listing      no backend in this release: 404, here
 //	19.06 directory entries             TestListingWithoutRecursion
@@ -20,19 +20,19 @@ import (
 //	19.08 replayed tokens               TestTokensCanBeReplayed, and backwards here
 //	19.09 prefix with and without slash TestListingWithoutRecursion
 //	19.10 NAME_ONLY                     here; archive members: 501
-//	19.11 listing of a missing bucket   here; summary: 501
-//	19.12 statuses                      here; rename: 501
-//	19.13 bucket info                   here: 501
-//	19.14 summary                       here: 501
+//	19.11 listing of a missing bucket   here; summary: TestBulkSummary
+//	19.12 statuses                      here; rename: TestBulkRename
+//	19.13 bucket info                   here, and TestBulkSummary
+//	19.14 summary                       TestBulkSummary
 //	19.15 empty list of buckets         here
 //	19.16 errors of HEAD                TestHeadErrorsTravelInAHeader
 //	19.17 encoding of properties        here; core/meta: TestDefaultBpropsJSON
 //	19.18 BID                           here; core/meta: TestBucketIDs
 //	19.19 read-only bucket              here
-//	19.20 copy of a remote source       here: 501
-//	19.21 dry run of a copy             here: 501
-//	19.22 names made by a copy          here: 501
-//	19.23 what Python waits for         the jobs do not exist yet: 501, as 19.20 to 19.22
+//	19.20 copy of a remote source       no backend in this release: 404, here
+//	19.21 dry run of a copy             TestBulkCopy
+//	19.22 names made by a copy          TestBulkCopy
+//	19.23 what Python waits for         TestBulkCopy, TestBulkDelete; python/tests
 //	19.24 Python's capitals             here
 //	19.25 EC and mirror                 here: 501
 //	19.26 503 without a body            TestFactsOfNodes (23.09); ais/node: TestStartingNode
@@ -85,8 +85,14 @@ func TestFactsOfBuckets(t *testing.T) {
 	t.Run("19.03 strictness of values", func(t *testing.T) {
 		// What older and newer clients send must not be the reason of a refusal.
 		notBuilt(t, jsonCall(t, http.MethodPut, "/b", `{"action":"archive","value":{"TxnUUID":"","tobck":{"name":"b","provider":"ais","namespace":null},"archname":"a.tar","objnames":null,"template":"x{0..1}"}}`))
-		notBuilt(t, jsonCall(t, http.MethodPost, "/b?bck_to=ais%2F%40%23%2Fdst%2F", `{"action":"copy-bck","value":{"ext":null,"pipeline":null,"prefix":""}}`))
-		notBuilt(t, jsonCall(t, http.MethodDelete, "/b", `{"action":"delete-listrange","value":{"template":"","objnames":null}}`))
+		for _, a := range []answer{
+			jsonCall(t, http.MethodPost, "/b?bck_to=ais%2F%40%23%2Fdst%2F", `{"action":"copy-bck","value":{"ext":null,"pipeline":null,"prefix":"","dry_run":true}}`),
+			jsonCall(t, http.MethodDelete, "/b", `{"action":"delete-listrange","value":{"template":"none-","objnames":null}}`),
+		} {
+			if a.status != 200 || len(a.body) < 9 {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		}
 		createBucket(t, p, "strict", `{"backend_bck":{"name":"","provider":"","namespace":null}}`)
 		if a := jsonCall(t, http.MethodPost, "/strict2", `{"action":"create-bck","name":"","value":null,"unknown":"top-level keys are ignored"}`); a.status != 200 {
 			t.Errorf("%d %s", a.status, a.body)
@@ -153,7 +159,7 @@ func TestFactsOfBuckets(t *testing.T) {
 		if !strings.Contains(a.body, `"tcode":"ErrBucketAlreadyExists"`) {
 			t.Errorf("%s", a.body)
 		}
-		notBuilt(t, jsonCall(t, http.MethodPost, "/b?bck_to=ais%2F%40%23%2Fb%2F", `{"action":"move-bck"}`))
+		checkError(t, jsonCall(t, http.MethodPost, "/b?bck_to=ais%2F%40%23%2Fb%2F", `{"action":"move-bck"}`), 400, "to itself")
 		a = jsonCall(t, http.MethodDelete, "/nob", `{"action":"destroy-bck"}`)
 		checkError(t, a, 404, `bucket "ais://nob" does not exist`)
 		if !strings.Contains(a.body, `"tcode":"ErrBckNotFound"`) {
@@ -164,13 +170,9 @@ func TestFactsOfBuckets(t *testing.T) {
 		}
 	})
 	t.Run("19.13 bucket info", func(t *testing.T) {
-		notBuilt(t, jsonCall(t, http.MethodHead, "/b?bsumm_remote=false", ""))
-		notBuilt(t, jsonCall(t, http.MethodHead, "/b/some/prefix?bsumm_remote=true", ""))
+		must(t, http.StatusAccepted, http.MethodHead, buckets+"/b?bsumm_remote=false", "")
+		must(t, http.StatusAccepted, http.MethodHead, buckets+"/b/some/prefix?bsumm_remote=true", "")
 		must(t, http.StatusBadRequest, http.MethodHead, buckets+"/b/some/prefix", "")
-	})
-	t.Run("19.14 summary", func(t *testing.T) {
-		notBuilt(t, jsonCall(t, http.MethodGet, "/b", `{"action":"summary-bck","value":{"uuid":"","prefix":"","cached":true,"present":true}}`))
-		notBuilt(t, jsonCall(t, http.MethodGet, "", `{"action":"summary-bck","value":{}}`))
 	})
 	t.Run("19.17 encoding of properties", func(t *testing.T) { propertiesOnTheWire(t, c) })
 	t.Run("19.18 BID", func(t *testing.T) {
@@ -218,21 +220,15 @@ func TestFactsOfBuckets(t *testing.T) {
 		}
 		must(t, http.StatusOK, http.MethodPut, objectURL(p, "ro", "o"), "new")
 	})
-	for name, value := range map[string]string{
-		"19.20 copy of a remote source": `{"prefix":""}`,
-		"19.21 dry run of a copy":       `{"dry_run":true}`,
-		"19.22 names made by a copy":    `{"prepend":"new-","ext":{"old-ext":"new-ext"}}`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			notBuilt(t, jsonCall(t, http.MethodPost, "/b?bck_to=ais%2F%40%23%2Fdst%2F&presence=0", `{"action":"copy-bck","value":`+value+`}`))
-			must(t, http.StatusNotFound, http.MethodHead, buckets+"/dst", "")
-		})
-	}
+	t.Run("19.20 copy of a remote source", func(t *testing.T) {
+		checkError(t, jsonCall(t, http.MethodPost, "/b?provider=aws&bck_to=ais%2F%40%23%2Fdst%2F&presence=0", `{"action":"copy-bck","value":{"prefix":""}}`), 404, "AWS backend")
+		must(t, http.StatusNotFound, http.MethodHead, buckets+"/dst", "")
+	})
 	t.Run("19.24 capitals of Python", func(t *testing.T) {
 		if a := jsonCall(t, http.MethodDelete, "/nob?keep_bck_md=False", `{"action":"evict-remote-bck"}`); a.status != 200 {
 			t.Errorf("%d %s", a.status, a.body)
 		}
-		notBuilt(t, jsonCall(t, http.MethodHead, "/b?bsumm_remote=True", ""))
+		must(t, http.StatusAccepted, http.MethodHead, buckets+"/b?bsumm_remote=True", "")
 	})
 	t.Run("19.25 EC and mirror", func(t *testing.T) {
 		for _, value := range []string{

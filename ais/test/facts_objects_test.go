@@ -30,7 +30,7 @@ import (
 //	21.2 multipart, append                           here; ais/target: TestMultipart; python: test_multipart
 //	21.3 Expect: 100-continue                        here
 //	21.4 large bodies pushed at a gateway            here; ais/proxy: TestPushedBodyGetsTheAnswer
-//	21.5 texts                                       here; get-batch, prefetch and promote: 501
+//	21.5 texts                                       here; get-batch: 501
 //	22.01 easy URL keeps nested names                here
 //	22.02 unknown checksum type                      here; TestBadInputIsRefusedWithTheFieldNamed
 //	22.03 archregx on zip                            here: 501
@@ -41,7 +41,7 @@ import (
 //	22.08 quoted Etag                                here
 //	22.09, 22.10 get-batch                           here: 501
 //	22.11 evict on ais://                            here
-//	22.12 promote                                    here: 501
+//	22.12 promote                                    here, and TestBulkPromote
 //	22.13 multipart abort                            here
 //	22.14 errors of JSON name no source file         here
 func TestFactsOfObjects(t *testing.T) {
@@ -393,8 +393,8 @@ func TestFactsOfObjects(t *testing.T) {
 		checkError(t, call(t, http.MethodPost, good+"?uploadId="+id, `{"action":"mpt-complete","name":"/b/good","value":[]}`), 400, "partial completion")
 		must(t, http.StatusOK, http.MethodDelete, good+"?uploadId="+id, `{"action":"mpt-abort","name":"/b/good"}`)
 		checkError(t, call(t, http.MethodPut, good+"?object_to="+url.QueryEscape("ais/@#/nob/o"), ""), 404, `bucket "ais://nob" does not exist`)
-		notBuilt(t, call(t, http.MethodPost, p.URL()+"/v1/buckets/b", `{"action":"prefetch-listrange","value":{"blob-num-workers":"x"}}`))
-		notBuilt(t, call(t, http.MethodPost, p.URL()+"/v1/objects/b", `{"action":"promote","name":"/x","value":{"src":"/y"}}`))
+		checkError(t, call(t, http.MethodPost, p.URL()+"/v1/buckets/b", `{"action":"prefetch-listrange","value":{"blob-num-workers":"x"}}`), 400, "blob-num-workers")
+		checkError(t, call(t, http.MethodPost, p.URL()+"/v1/objects/b", `{"action":"promote","name":"/x","value":{"src":"/y"}}`), 400, "conflicting promote source")
 	})
 
 	t.Run("22.01 easy URL keeps nested names", func(t *testing.T) {
@@ -466,11 +466,11 @@ func TestFactsOfObjects(t *testing.T) {
 		if a := call(t, http.MethodDelete, good, `{"action":"evict-listrange","name":"/b/good"}`); a.status < 400 {
 			t.Errorf("%d %s", a.status, a.body)
 		}
-		notBuilt(t, call(t, http.MethodDelete, p.URL()+"/v1/buckets/b", `{"action":"evict-listrange","value":{"objnames":["good"]}}`))
+		checkError(t, call(t, http.MethodDelete, p.URL()+"/v1/buckets/b", `{"action":"evict-listrange","value":{"objnames":["good"]}}`), 400, "expecting remote bucket (have ais://b)")
 		must(t, http.StatusOK, http.MethodGet, good, "")
 	})
 	t.Run("22.12 promote", func(t *testing.T) {
-		notBuilt(t, call(t, http.MethodPost, p.URL()+"/v1/objects/b", `{"action":"promote","name":"/etc/hostname"}`))
+		checkError(t, call(t, http.MethodPost, p.URL()+"/v1/objects/b", `{"action":"promote","name":"/etc/hostname"}`), 400, "invalid promote source")
 	})
 	t.Run("22.13 abort of an unknown upload", func(t *testing.T) {
 		a := call(t, http.MethodDelete, good+"?uploadId=xxxxxxxxx", `{"action":"mpt-abort","name":"/b/good"}`)

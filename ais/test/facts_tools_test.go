@@ -25,7 +25,7 @@ import (
 //
 //	23.01 aisloader without -cleanup              here; cmd/aisloader: TestWithoutRequests
 //	23.02 what aisloader asks about existence     here; cmd/aisloader: TestRequestsOfARun
-//	23.03 delete-listrange as a job               501: TestFactsOfBuckets (19.03)
+//	23.03 delete-listrange as a job               TestBulkDelete
 //	23.04 GET to EOF, errors with a body          here; cmd/aisloader: TestNothingToDo; cmd/aisloader/load: TestAnswers
 //	23.05 -ntargets on any node                   here
 //	23.06 exit codes, SIGHUP                      TestSignalsAndExitCodes; SIGHUP under load here
