@@ -6,6 +6,7 @@ import "net/http"
 // and otherwise know no HTTP.
 const (
 	StatusBadRequest            = http.StatusBadRequest
+	StatusForbidden             = http.StatusForbidden
 	StatusNotFound              = http.StatusNotFound
 	StatusMethodNotAllowed      = http.StatusMethodNotAllowed
 	StatusConflict              = http.StatusConflict

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net/http"
 	"os"
 	"path"
 	"path/filepath"
@@ -125,11 +124,11 @@ func (s *source) close() error { return s.root.Close() }
 func sourceError(src string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return apierr.Wrap(err, http.StatusNotFound, "", "promote source %q does not exist", src)
+		return apierr.Wrap(err, apierr.StatusNotFound, "", "promote source %q does not exist", src)
 	case errors.Is(err, fs.ErrPermission):
-		return apierr.Wrap(err, http.StatusForbidden, "", "promote source %q cannot be read: %v", src, err)
+		return apierr.Wrap(err, apierr.StatusForbidden, "", "promote source %q cannot be read: %v", src, err)
 	}
-	return apierr.Wrap(err, http.StatusBadRequest, "", "invalid promote source %q: %v", src, err)
+	return apierr.Wrap(err, apierr.StatusBadRequest, "", "invalid promote source %q: %v", src, err)
 }
 
 // file is one file of a source.

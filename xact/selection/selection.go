@@ -6,7 +6,6 @@ package selection
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -71,7 +70,7 @@ func NewShare(env *xact.Env, spec *xact.Spec) (*Share, error) {
 		same = same && spec.Concerns(node.ID)
 	}
 	if !same {
-		return nil, apierr.New(http.StatusConflict, wire.CodeBusy, "t[%s] %q is currently busy (the targets of the cluster are changing), please try again",
+		return nil, apierr.New(apierr.StatusConflict, wire.CodeBusy, "t[%s] %q is currently busy (the targets of the cluster are changing), please try again",
 			env.NodeID, spec.Kind)
 	}
 	return &Share{smap: view.Smap, settled: view.Placement.Settled(), self: env.NodeID}, nil
@@ -274,7 +273,7 @@ func Patiently(ctx context.Context, call func() error) error {
 	began, wait := time.Now(), firstPause
 	for {
 		err := call()
-		if err == nil || apierr.StatusOf(err) != http.StatusServiceUnavailable || time.Since(began) > patience || ctx.Err() != nil {
+		if err == nil || apierr.StatusOf(err) != apierr.StatusServiceUnavailable || time.Since(began) > patience || ctx.Err() != nil {
 			return err
 		}
 		timer := time.NewTimer(wait)
