@@ -159,7 +159,7 @@ func (e *Endpoint) Open(nodeID, flow string, o StreamOptions) *Stream {
 	setDefault(&o.RetryTime, time.Minute)
 	s := &Stream{
 		e: e, id: e.streamIDs.Add(1), node: nodeID, flow: flow, opts: o, set: set,
-		ledger: newOutLedger(uint64(16 * o.Burst)), out: make(map[uint64]*outgoing),
+		ledger: newOutLedger(uint64(spanOfBurst * o.Burst)), out: make(map[uint64]*outgoing),
 		slots: make(chan struct{}, o.Burst),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(e.ctx)

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"sync"
 
@@ -125,6 +126,9 @@ func (m *Incoming) receive(c *conn, f *frame) (whole bool, err error) {
 
 // fail ends the message; the first cause counts. What has come is dropped.
 func (m *Incoming) fail(cause error) {
+	if errors.Is(cause, io.EOF) {
+		cause = errors.New(cause.Error()) // its reader would take it for the end of the body
+	}
 	m.mu.Lock()
 	if m.err == nil {
 		m.err = cause

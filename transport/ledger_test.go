@@ -31,6 +31,10 @@ func TestSenderLedger(t *testing.T) {
 		"an answered message is carried by nobody": {
 			{"add", "1"}, {"carry 1 7", "true"}, {"answer 1", "first=true moved=true floor=2"}, {"carry 1 8", "false"}, {"broken 7", "[]"}, {"release 1 7", "false"},
 		},
+		"what the receiver has to remember is bounded": {
+			{"add", "1"}, {"add", "2"}, {"answer 2 16777215", "first=true moved=false floor=1"}, {"room", "true"}, {"add", "3"},
+			{"answer 3 1", "first=true moved=false floor=1"}, {"room", "false"}, {"answer 1 5", "first=true moved=true floor=4"}, {"room", "true"},
+		},
 		"the span above the floor is bounded": {
 			{"add", "1"}, {"add", "2"}, {"add", "3"}, {"room", "true"}, {"add", "4"}, {"room", "false"},
 			{"answer 2", "first=true moved=false floor=1"}, {"room", "false"}, {"answer 1", "first=true moved=true floor=3"}, {"room", "true"},
@@ -56,7 +60,7 @@ func TestSenderLedger(t *testing.T) {
 				case "broken":
 					got = fmt.Sprint(l.broken(a))
 				case "answer":
-					first, moved := l.answer(a)
+					first, moved := l.answer(a, int(b))
 					got = fmt.Sprintf("first=%t moved=%t floor=%d", first, moved, l.floor)
 				}
 				if got != s[1] {
@@ -391,7 +395,7 @@ func (m *model) hear() {
 		}
 		return
 	}
-	if first, _ := m.out.answer(got.seq); first {
+	if first, _ := m.out.answer(got.seq, 0); first {
 		m.verdicts[got.seq]++
 		if got.v.err == nil && !m.ever[got.seq] {
 			m.t.Fatalf("message %d is acknowledged and was never accepted", got.seq)

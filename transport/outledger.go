@@ -12,14 +12,20 @@ type outLedger struct {
 	floor uint64            // lowest number without a final verdict, next if there is none
 	open  map[uint64]uint64 // messages without a final verdict: the connection that carries them, 0 if none
 	span  uint64            // no message is as far above the floor as this
+	held  map[uint64]int    // lengths of the answers above the floor that the receiver still has
+	bytes int               // of held
 }
 
+// maxHeld bounds the answers that a receiver has to remember of a stream
+// while an early message has no verdict, in bytes.
+const maxHeld = 16 << 20
+
 func newOutLedger(span uint64) outLedger {
-	return outLedger{next: 1, floor: 1, span: span, open: make(map[uint64]uint64)}
+	return outLedger{next: 1, floor: 1, span: span, open: make(map[uint64]uint64), held: make(map[uint64]int)}
 }
 
 // room tells that a message may be added.
-func (l *outLedger) room() bool { return l.next-l.floor < l.span }
+func (l *outLedger) room() bool { return l.next-l.floor < l.span && l.bytes < maxHeld }
 
 // add numbers a new message.
 func (l *outLedger) add() (seq uint64) {
@@ -61,17 +67,23 @@ func (l *outLedger) broken(conn uint64) (again []uint64) {
 	return again
 }
 
-// answer notes the final verdict of a message; false: it had one, or there is
-// no such message. moved tells that the floor has risen.
-func (l *outLedger) answer(seq uint64) (first, moved bool) {
+// answer notes the final verdict of a message, of a number of bytes; false: it
+// had one, or there is no such message. moved tells that the floor has risen.
+func (l *outLedger) answer(seq uint64, length int) (first, moved bool) {
 	if _, ok := l.open[seq]; !ok {
 		return false, false
 	}
 	delete(l.open, seq)
+	if length > 0 {
+		l.held[seq] = length
+		l.bytes += length
+	}
 	for l.floor < l.next {
 		if _, ok := l.open[l.floor]; ok {
 			break
 		}
+		l.bytes -= l.held[l.floor]
+		delete(l.held, l.floor)
 		l.floor++
 		moved = true
 	}

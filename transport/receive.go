@@ -13,7 +13,7 @@ import (
 
 const (
 	// maxEntries is how many messages of a session may be without confirmed verdicts.
-	maxEntries = 16*maxBurst + 1
+	maxEntries = spanOfBurst*maxBurst + 2*floorEvery
 	// maxSessions bounds the streams that one node has open to this one.
 	maxSessions = 4096
 	// smallWorkers is how many handlers of small messages of a flow run at a time.

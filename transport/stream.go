@@ -21,6 +21,8 @@ const (
 	// maxBreaks is how many connections may break under a message before it is
 	// given up, unless RetryTime has not passed.
 	maxBreaks = 16
+	// spanOfBurst is how many bursts a message may be ahead of the floor.
+	spanOfBurst = 16
 	// floorEvery is how far the floor rises before the receiver is told.
 	floorEvery = 32
 	// maxUnsolicited bounds the bytes of a stream's small messages that have
@@ -52,8 +54,9 @@ type Message struct {
 	SelfVerifying bool
 	// Done is called exactly once, after Send has returned nil: with the
 	// receiver's answer, or an error (the receiver's is an *apierr.Error). It
-	// may be called before Send returns. It must not wait for other messages of
-	// the stream. May be nil.
+	// may be called before Send returns. Those of a stream are called one after
+	// the other: it must be short, and not wait for other messages of the
+	// stream. May be nil.
 	Done func(answer []byte, err error)
 }
 
@@ -233,7 +236,7 @@ func (s *Stream) abort(cause error) {
 
 // finishLocked gives a message its verdict, unless it has one.
 func (s *Stream) finishLocked(seq uint64, answer []byte, err error) (moved bool) {
-	first, moved := s.ledger.answer(seq)
+	first, moved := s.ledger.answer(seq, len(answer))
 	if !first {
 		return false
 	}

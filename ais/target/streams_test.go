@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/ais/aistest"
+	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/cmn/feature"
+	"github.com/aistore-go/aistore/cmn/unit"
 	"github.com/aistore-go/aistore/transport"
 )
 
@@ -70,6 +73,58 @@ func TestStreamsBetweenTargets(t *testing.T) {
 	if v := to.Metrics().Tracker(); v["stream.in.n"] != 8 || v["stream.in.size"] != 2*(5+4096+3<<20) {
 		t.Errorf("metrics of the receiver: %v", v)
 	}
+}
+
+// TestStreamSettings: what operators set in section "transport" has its effect.
+func TestStreamSettings(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Targets: 2, Config: func(c *config.Cluster) {
+		c.Transport.MaxHeaderSize, c.Transport.IdleTeardown, c.Transport.BurstBuffer = 512, unit.Duration(time.Second), 256
+		c.Features |= feature.LZ4Block1MB | feature.LZ4FrameChecksum
+	}})
+	from, to := c.Targets[0], c.Targets[1]
+	hold := make(chan struct{})
+	stop, err := to.Streams.Receive("test", func(_ context.Context, m *transport.Incoming) ([]byte, error) {
+		_, err := io.Copy(io.Discard, m)
+		<-hold
+		return nil, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	s := from.Streams.Open(to.ID(), "test", transport.StreamOptions{Compress: true})
+	if err := s.Send(t.Context(), &transport.Message{Header: make([]byte, 513)}); err == nil || !strings.Contains(err.Error(), "transport.max_header allows 512") {
+		t.Errorf("a header of 513 bytes: %v", err)
+	}
+	data := bytes.Repeat([]byte("compressible "), 100_000)
+	verdicts := make(chan error, 256)
+	for range 256 {
+		m := &transport.Message{Done: func(_ []byte, err error) { verdicts <- err }}
+		if s.Pending() == 0 {
+			m.Size, m.Open = int64(len(data)), func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
+		}
+		if err := s.Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Send(ctx, &transport.Message{}); err == nil {
+		t.Error("burst_buffer has no effect: 257 messages are without a verdict")
+	}
+	close(hold)
+	for range 256 {
+		if err := <-verdicts; err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := from.Metrics().Tracker()
+	if v["stream.raw.size"] != int64(len(data)) || v["stream.packed.size"] == 0 || v["stream.packed.size"] > v["stream.raw.size"]/10 {
+		t.Errorf("%d bytes were compressed to %d", v["stream.raw.size"], v["stream.packed.size"])
+	}
+	eventually(t, "idle connections end after idle_teardown", func() bool { return from.Metrics().Tracker()["stream.conn.n"] == 0 })
+	s.Abort(transport.ErrClosed)
 }
 
 // TestStreamsAreForTargets: what else knocks at the stream endpoint is told why not.
