@@ -75,9 +75,10 @@ func FuzzFrames(f *testing.F) {
 	build := func(h frame, payload []byte) []byte {
 		h.length = uint32(len(payload))
 		h.sum = checksum(payload)
-		p := make([]byte, headSize)
+		p := make([]byte, headSize+len(payload))
 		h.put(p)
-		return append(p, payload...)
+		copy(p[headSize:], payload)
+		return p
 	}
 	open := build(frame{kind: kindOpen, stream: 1, seq: 1}, []byte("f"))
 	small := build(frame{kind: kindAnnounce, flags: flagInline, stream: 1, seq: 1, arg: 2}, append(binary.BigEndian.AppendUint64(nil, 3), "hdabc"...))

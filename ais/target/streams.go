@@ -66,13 +66,6 @@ func streamSettings(c *config.Cluster) transport.Settings {
 	return s
 }
 
-// streamOptions are those of a job's section of the configuration.
-func streamOptions(c config.StreamsConf) transport.StreamOptions {
-	return transport.StreamOptions{
-		Compress: c.Compression == config.CompressAlways, Connections: c.BundleMultiplier, Burst: c.BurstBuffer,
-	}
-}
-
 // stream serves the connection on which another target sends messages, until
 // it ends.
 func (t *Target) stream(w http.ResponseWriter, r *http.Request, version string) error {

@@ -74,41 +74,43 @@ func (c *Client) upgrade(req *http.Request) (conn net.Conn, again bool, err erro
 		defer close(broken)
 		_ = conn.SetDeadline(time.Unix(1, 0)) // fails if it is closed, which is as good
 	})
-	res, again, err := c.exchange(conn, req)
+	again, err = c.exchange(conn, req)
 	if !stop() {
 		<-broken
 		return conn, false, unreachable(context.Cause(ctx))
 	}
-	if err == nil && res.StatusCode != http.StatusSwitchingProtocols {
-		err = fmt.Errorf("status %d", res.StatusCode)
-	}
 	return conn, again, err
 }
 
-// exchange sends the request and reads the answer. An error is not wrapped
-// further.
-func (c *Client) exchange(conn net.Conn, req *http.Request) (res *http.Response, again bool, err error) {
-	url := req.URL.String()
+// exchange sends the request and reads the answer; without an error the
+// protocol is switched.
+func (c *Client) exchange(conn net.Conn, req *http.Request) (again bool, err error) {
+	unreachable := func(cause error) error { return &UnreachableError{URL: req.URL.String(), Cause: cause} }
 	if err := req.Write(conn); err != nil {
-		return nil, false, &UnreachableError{URL: url, Cause: err}
+		return false, unreachable(err)
 	}
 	in := bufio.NewReader(conn)
-	if res, err = http.ReadResponse(in, req); err != nil {
-		return nil, false, &UnreachableError{URL: url, Cause: err}
+	res, err := http.ReadResponse(in, req)
+	if err != nil {
+		return false, unreachable(err)
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
+		_ = res.Body.Close() // there is none
 		if in.Buffered() > 0 {
-			return nil, false, &UnreachableError{URL: url, Cause: errors.New("the node speaks before it is spoken to")}
+			return false, unreachable(errors.New("the node speaks before it is spoken to"))
 		}
-		return res, false, nil
+		return false, nil
 	}
 	again = res.StatusCode == http.StatusForbidden && res.Header.Get(wire.HeaderCallerSig) == SignAsYourself
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxRefusal))
 	_ = res.Body.Close() // the connection is not used again
-	if err != nil {
-		return nil, again, &UnreachableError{URL: url, Cause: err}
+	switch {
+	case err != nil:
+		return again, unreachable(err)
+	case res.StatusCode < http.StatusMultipleChoices:
+		return false, unreachable(fmt.Errorf("it answers with status %d instead of switching protocols", res.StatusCode))
 	}
-	return nil, again, DecodeError(res, body)
+	return again, DecodeError(res, body)
 }
 
 // dial makes a connection to a node, by TLS if that is configured.
