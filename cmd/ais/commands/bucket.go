@@ -16,10 +16,11 @@ import (
 
 func (a *App) bucketCommand() *cli.Command {
 	return &cli.Command{
-		Name: "bucket", Usage: "create, list, configure and remove buckets",
+		Name: "bucket", Usage: "create, list, configure, copy, rename, count and remove buckets",
 		Commands: []*cli.Command{
 			a.listCommand(), a.bucketCreateCommand(), a.bucketRemoveCommand(),
 			a.bucketShowCommand("show"), a.bucketPropsCommand(),
+			a.bucketCopyCommand(), a.bucketMoveCommand(), a.bucketSummaryCommand(), a.bucketEvictCommand(),
 		},
 	}
 }

@@ -20,9 +20,9 @@ import (
 
 func (a *App) objectCommand() *cli.Command {
 	return &cli.Command{
-		Name: "object", Usage: "put, get, list, show and remove objects",
+		Name: "object", Usage: "put, get, list, show, promote and remove objects",
 		Commands: []*cli.Command{
-			a.getCommand(), a.putCommand(), a.listCommand(), a.objectShowCommand("show"), a.catCommand(), a.objectRemoveCommand(),
+			a.getCommand(), a.putCommand(), a.listCommand(), a.objectShowCommand("show"), a.catCommand(), a.objectRemoveCommand(), a.objectPromoteCommand(),
 		},
 	}
 }

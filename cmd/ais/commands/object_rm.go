@@ -32,13 +32,18 @@ func (a *App) objectRemoveCommand() *cli.Command {
 			"ais rmo ais://b/images/ --yes",
 			"ais rmo ais://b --prefix images/ --yes",
 			"ais rmo ais://b --list o1,o2,o3",
+			"ais rmo ais://b --template \"shard-{0000..0099}.tar\" --wait",
 			"ais rmo ais://b --all"),
 		Flags: []cli.Flag{
 			textFlag("list", "remove these objects: `NAME[,NAME...]`"),
+			textFlag("template", "start a job that removes the objects that a `TEMPLATE` names: a{01..10..2}b, a@99b, or a prefix"),
 			textFlag("prefix", "remove all objects whose names begin with `PREFIX`"),
 			flag("all", "remove all objects of the bucket"),
 			flag("non-recursive", "take the name as that of an object, not as a prefix", "nr"),
 			yesFlag(), progressFlag(), skipLookupFlag(), directFlag(), unitsFlag(), flag("verbose", "tell of each object", "v"),
+			flag("wait", "with --template: wait until the job has ended"),
+			textFlag("timeout", "with --wait: wait at most `DURATION`"),
+			textFlag("refresh", "with --wait: ask every `DURATION`"), nonVerboseFlag(),
 		},
 		ShellComplete: a.complete(a.bucketCandidates("/", 0)),
 		Action:        a.removeObjects,
@@ -50,13 +55,13 @@ func (a *App) removeObjects(ctx context.Context, cmd *cli.Command) error {
 		return misuse(cmd, "missing object name")
 	}
 	selectors := 0
-	for _, name := range []string{"list", "prefix", "all"} {
+	for _, name := range []string{"list", "template", "prefix", "all"} {
 		if cmd.IsSet(name) {
 			selectors++
 		}
 	}
 	if selectors > 1 || selectors == 1 && cmd.NArg() > 1 {
-		return misuse(cmd, "expecting one bucket and one of --list, --prefix, --all")
+		return misuse(cmd, "expecting one bucket and one of --list, --template, --prefix, --all")
 	}
 	if _, err := a.dataClient(cmd); err != nil {
 		return err
@@ -67,7 +72,7 @@ func (a *App) removeObjects(ctx context.Context, cmd *cli.Command) error {
 			return err
 		}
 		if selectors == 1 && what.Object != "" {
-			return misuse(cmd, "flags --list, --prefix and --all do not go with an object name (%q)", what.Object)
+			return misuse(cmd, "flags --list, --template, --prefix and --all do not go with an object name (%q)", what.Object)
 		}
 		if selectors == 0 && what.Object == "" {
 			return misuse(cmd, "%q: missing object name (use --list, --prefix or --all to remove many objects)", word)
@@ -90,6 +95,12 @@ func (a *App) removeSelected(ctx context.Context, cmd *cli.Command, what uri.URI
 		return err
 	}
 	switch {
+	case cmd.IsSet("template"):
+		id, err := client.RemoveObjects(ctx, what.Bucket, &api.RemoveMsg{ListRange: api.ListRange{Template: cmd.String("template")}})
+		if err != nil {
+			return err
+		}
+		return a.started(ctx, cmd, wire.ActDeleteListRange, id)
 	case cmd.IsSet("list"):
 		var names []string
 		for _, name := range strings.Split(cmd.String("list"), ",") {

@@ -70,7 +70,7 @@ type Auth struct {
 func DefaultAliases() map[string]string {
 	return map[string]string{
 		"get": "object get", "put": "object put", "rmo": "object rm",
-		"ls": "bucket ls", "create": "bucket create", "rmb": "bucket rm",
+		"ls": "bucket ls", "create": "bucket create", "rmb": "bucket rm", "cp": "bucket cp", "evict": "bucket evict",
 		"start": "job start", "stop": "job stop", "wait": "job wait",
 	}
 }
