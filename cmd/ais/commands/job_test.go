@@ -109,7 +109,6 @@ func TestJobsThatFail(t *testing.T) {
 	j.expect("show job lru --all -v", 0, "Finished with errors", "ais://b1/x: disk full")
 	j.expect("start rechunk ais://none", 1, "does not exist")
 	j.expect("start resilver p[proxy-001]", 1, "not a target")
-	j.expect("start scrub", 1, "not built")
 	j.expect("start rebalance --prefix x", 1, "needs a bucket")
 	j.expect("start nonsense", 1, "unknown command")
 	j.expect("wait", 1, "missing job")
