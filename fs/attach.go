@@ -264,7 +264,7 @@ func (m *Manager) volumeNow(candidates []*candidate, before *volumeRecord) (*vol
 	id := m.identity.Load()
 	next := &volumeRecord{NodeID: m.nodeID, ClusterUUID: id.uuid, Lineage: id.lineage}
 	if before != nil {
-		next.Unsettled, next.Left = before.Unsettled, before.Left
+		next.Unsettled, next.Unarranged, next.Left = before.Unsettled, before.Unarranged, before.Left
 	}
 	for path := range m.options.Mountpaths { // what was detached stays so for as long as it is configured
 		if e := before.find(filepath.Clean(path)); e != nil && e.State == StateDetached {
@@ -308,6 +308,20 @@ func (c *candidate) entryNow() volumeEntry {
 	return e
 }
 
+// changesSet tells that another set of mountpaths is in use.
+func changesSet(before, next *volumeRecord) bool {
+	inUse := func(r *volumeRecord) (ids []string) {
+		for i := range r.Mountpaths {
+			if r.Mountpaths[i].InUse {
+				ids = append(ids, r.Mountpaths[i].MountpathID)
+			}
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	return !slices.Equal(inUse(before), inUse(next))
+}
+
 // settle finds out what a change of the set in use means for the objects. One
 // that leaves takes its names with it, and all others stay where they are. One
 // that comes takes over names whose objects lie on the others; and if it brings
@@ -331,6 +345,7 @@ func (m *Manager) settle(before, next *volumeRecord, serving bool) error {
 			came = append(came, e)
 		}
 	}
+	next.Unarranged = next.Unarranged || before != nil && changesSet(before, next)
 	switch {
 	case len(stayed)+len(came) <= 1: // there is no other place
 		next.Unsettled = false

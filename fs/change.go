@@ -172,7 +172,7 @@ func (m *Manager) settleIfEmpty() {
 		}
 	}
 	next := m.state.volume.next()
-	next.Unsettled = false
+	next.Unsettled, next.Unarranged = false, false
 	if err := m.save(next, "", false); err != nil {
 		m.log.Warn("mountpaths stay marked as unsettled", "err", err)
 	}
@@ -303,19 +303,19 @@ func (m *Manager) takeBackID(path string) {
 	}
 }
 
-// Settle tells that every object lies on the mountpath of its name again: set
-// is what was in use when the moving began. It does nothing if the set has
+// Settle tells that every object lies on the mountpath of its name again, and its
+// copies on theirs: set is what was in use when the moving began. It does nothing if the set has
 // changed since. It is durable when it returns nil.
 func (m *Manager) Settle(set *Set) error {
 	if err := m.begin(); err != nil {
 		return err
 	}
 	defer m.changing.Unlock()
-	if m.Available() != set || !set.Unsettled {
+	if m.Available() != set || !set.Unsettled && !set.Unarranged {
 		return nil
 	}
 	next := m.state.volume.next()
-	next.Unsettled = false
+	next.Unsettled, next.Unarranged = false, false
 	for i := range next.Mountpaths {
 		next.Mountpaths[i].MayBeStale = false
 	}

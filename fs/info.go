@@ -58,7 +58,7 @@ func (m *Manager) LastLeft() int64 { return m.left.Load() }
 // changing.
 func (m *Manager) publish() {
 	volume := m.state.volume
-	set := &Set{Unsettled: volume.Unsettled}
+	set := &Set{Unsettled: volume.Unsettled, Unarranged: volume.Unarranged}
 	m.left.Store(volume.Left)
 	infos := make([]MountpathInfo, 0, len(volume.Mountpaths))
 	m.mu.Lock()
@@ -76,7 +76,7 @@ func (m *Manager) publish() {
 		switch {
 		case e.State == StateWaiting:
 			set.Leaving = append(set.Leaving, d.mp)
-			set.Unsettled = true
+			set.Unsettled, set.Unarranged = true, true
 		case e.InUse:
 			set.Paths = append(set.Paths, d.mp)
 			if e.MayBeStale {
@@ -98,7 +98,7 @@ func (m *Manager) publish() {
 }
 
 func (s *Set) equal(o *Set) bool {
-	return s.Unsettled == o.Unsettled && slices.Equal(s.Paths, o.Paths) && slices.Equal(s.Leaving, o.Leaving) && slices.Equal(s.stale, o.stale)
+	return s.Unsettled == o.Unsettled && s.Unarranged == o.Unarranged && slices.Equal(s.Paths, o.Paths) && slices.Equal(s.Leaving, o.Leaving) && slices.Equal(s.stale, o.stale)
 }
 
 // setFault notes the finding of a health check, "" for none.

@@ -21,6 +21,9 @@ type Set struct {
 	Leaving []*Mountpath
 	// Unsettled: an object may lie on another mountpath than Owner says.
 	Unsettled bool
+	// Unarranged: the set has changed since everything was last seen to lie where
+	// it belongs, with its copies (see Manager.Settle): a resilver is due.
+	Unarranged bool
 
 	stale []*Mountpath
 }

@@ -33,7 +33,10 @@ type volumeRecord struct {
 
 	// Unsettled: the set of mountpaths in use grew while they held objects,
 	// so that an object may lie on another one than that of its name.
-	Unsettled  bool          `json:"unsettled"`
+	Unsettled bool `json:"unsettled"`
+	// Unarranged: the set has changed since everything was last seen to lie where it
+	// belongs, with its copies.
+	Unarranged bool          `json:"unarranged,omitempty"`
 	Mountpaths []volumeEntry `json:"mountpaths"` // sorted by path
 
 	// Left is when a mountpath last left that is not known any more, in
@@ -135,7 +138,7 @@ func (r *volumeRecord) drop(path string) {
 
 // sameAs compares everything but version and checksum.
 func (r *volumeRecord) sameAs(o *volumeRecord) bool {
-	return r.NodeID == o.NodeID && r.ClusterUUID == o.ClusterUUID && r.Lineage == o.Lineage && r.Unsettled == o.Unsettled && r.Left == o.Left &&
+	return r.NodeID == o.NodeID && r.ClusterUUID == o.ClusterUUID && r.Lineage == o.Lineage && r.Unsettled == o.Unsettled && r.Unarranged == o.Unarranged && r.Left == o.Left &&
 		slices.Equal(r.Mountpaths, o.Mountpaths)
 }
 
