@@ -24,6 +24,7 @@ type Arranged struct {
 	Instances int // of the object: its file and its copies; 0: there is none
 	Wanted    int // how many there are to be
 	Chunked   bool
+	Deleted   bool // what is there is a tombstone or a delete marker
 }
 
 // Short is how many copies there are too few: the node has too few mountpaths, or
@@ -131,7 +132,7 @@ func (r *arrangement) step(ctx context.Context) (more bool, err error) {
 		return false, nil // what is found elsewhere is damaged, or of nobody
 	}
 	defer func() { _ = src.file.Close() }() // was only read
-	r.did.Instances, r.did.Wanted, r.did.Chunked = 1, 1, best.rec.kind == KindChunked
+	r.did.Instances, r.did.Wanted, r.did.Chunked, r.did.Deleted = 1, 1, best.rec.kind == KindChunked, best.rec.kind.IsDeleted()
 	if r.Props.Mirror.Enabled && !best.rec.kind.IsDeleted() {
 		r.did.Wanted = max(1, r.Props.Mirror.Copies)
 	}

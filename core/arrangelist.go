@@ -14,7 +14,7 @@ import (
 // something on a mountpath that belongs elsewhere under a set, or of which copies
 // may be missing: in order, each once, from the listing index if that is ready.
 // Whoever arranges all of them on all mountpaths, and then those of
-// UploadsOf, has arranged the bucket. No more than a page is in memory. A
+// UploadsOf and SlicesOf, has arranged the bucket. No more than a page is in memory. A
 // mountpath that is out of use has none, and so has a bucket that is gone.
 func (s *Store) Unarranged(ctx context.Context, set *fsys.Set, mp *fsys.Mountpath, entry meta.BucketEntry, visit func(Key) error) error {
 	after := ""
@@ -173,12 +173,15 @@ func (s *Store) LeftOn(ctx context.Context, mp *fsys.Mountpath, buckets []meta.B
 		if len(names) >= limit {
 			return names[:limit], nil
 		}
-		err = s.UploadsOf(ctx, mp, entry, func(k Key) error {
+		rest := func(k Key) error {
 			if names = append(names, k.Cname()); len(names) >= limit {
 				return fsys.ErrStopWalk
 			}
 			return nil
-		})
+		}
+		if err = s.UploadsOf(ctx, mp, entry, rest); err == nil {
+			err = s.SlicesOf(ctx, s.options.FS.Available(), mp, entry, rest)
+		}
 		if err != nil {
 			if errors.Is(err, fsys.ErrStopWalk) {
 				return names, nil

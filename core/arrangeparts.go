@@ -53,7 +53,7 @@ func (r *arrangement) rest(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return r.slices(ctx)
 }
 
 // moveVersion moves a noncurrent version.
@@ -287,7 +287,7 @@ func (r *arrangement) moveChunk(ctx context.Context, b *Belonging, home *fs.Moun
 		return err
 	}
 	err = w.onDisk(ctx, func() error {
-		if err := s.copyPartRecord(src.file, w.file); err != nil {
+		if err := s.copyXattr(src.file, w.file, xattrPart); err != nil {
 			return err
 		}
 		return home.Filesystem().Flush(context.WithoutCancel(ctx), fs.FlushRequest{Files: []fs.File{w.file}, Bytes: w.size})

@@ -24,6 +24,9 @@ func (w *write) commit(ctx context.Context) (Attrs, error) {
 			s.unlock(&w.object, false)
 		}
 	}
+	if err == nil && !w.handed {
+		err = w.s.makeRedundant(context.WithoutCancel(ctx), &w.object)
+	}
 	return attrs, err
 }
 
@@ -359,7 +362,7 @@ func (s *Store) committed(o *object, attrs *Attrs) {
 func (r *record) attrs(mp *fsys.Mountpath) Attrs {
 	return Attrs{
 		Size: r.size, Checksum: r.checksum, Version: r.version, Atime: r.atime, Mtime: r.mtime, Custom: r.custom,
-		Versioned: r.flags&flagVersioned != 0, Stamp: r.stamp, Revision: r.revision, BID: r.bid, Place: r.place, Mountpath: mp, Copies: 1 + len(r.copies),
+		Versioned: r.flags&flagVersioned != 0, Stamp: r.stamp, Revision: r.revision, BID: r.bid, Place: r.place, Mountpath: mp, Copies: 1 + len(r.copies), CopiesOn: r.copies,
 		Chunks: int(r.chunks.count), LargestChunk: r.chunks.largest,
 	}
 }

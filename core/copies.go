@@ -4,7 +4,9 @@ import (
 	"context"
 	"slices"
 
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/hrw"
+	"github.com/aistore-go/aistore/core/meta"
 	fsys "github.com/aistore-go/aistore/fs"
 )
 
@@ -87,6 +89,28 @@ func (s *Store) oweCopies(o *object, stamp Stamp) {
 	owed := owed{stamp: stamp, wake: o.bucket.signals}
 	owed.work[WorkCopies] = true
 	owed.note(s.indexing.of(o.mp), o)
+}
+
+// makeRedundant returns when the loss of one disk would not lose what was just
+// written, if the bucket's durability asks for that. The change has taken place
+// whatever it returns. Errors: 501 objects in chunks have no copies; 503 there is no
+// other mountpath; those of Arrange.
+func (s *Store) makeRedundant(ctx context.Context, o *object) error {
+	if o.Props.Durability != meta.DurabilityRedundant || !o.Props.Mirror.Enabled {
+		return nil
+	}
+	did, err := s.Arrange(ctx, o.Key)
+	switch {
+	case err != nil:
+		return err
+	case did.Instances == 0 || did.Instances >= 2 || did.Deleted: // deleted, or replaced by a deletion, meanwhile
+		return nil
+	case did.Chunked:
+		return apierr.NotImplemented("%s is stored, and lies in chunks, which are not mirrored: durability %q cannot be had for it",
+			o.Cname(), meta.DurabilityRedundant)
+	}
+	return apierr.Unavailable(retryPatch, "%s is stored on one mountpath only: %s has no other for a copy (durability %q)",
+		o.Cname(), s.nodeName, meta.DurabilityRedundant)
 }
 
 // openCopy looks for a copy where the file at the place of a name is missing or

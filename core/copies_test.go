@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -272,6 +273,7 @@ func (r *rig) arrangeAll() (sum Arranged) {
 	for _, walk := range []func(mp *fs.Mountpath) error{
 		func(mp *fs.Mountpath) error { return r.store.Unarranged(ctx, set, mp, entry, visit) },
 		func(mp *fs.Mountpath) error { return r.store.UploadsOf(ctx, mp, entry, visit) },
+		func(mp *fs.Mountpath) error { return r.store.SlicesOf(ctx, set, mp, entry, visit) },
 	} {
 		for _, mp := range set.All() {
 			if err := walk(mp); err != nil {
@@ -324,8 +326,19 @@ func (r *rig) fill(n int) (check func()) {
 	id := r.create("upload")
 	r.part("upload", id, 1, chunk)
 	r.part("upload", id, 2, "b")
+	slices := map[string][]byte{}
+	for i := range n / 4 {
+		name := fmt.Sprint("slice of another target/", i)
+		slices[name] = randomBytes(uint64(i), 1000+i*5000)
+		keep(r.tb, r.store, r.key(name), 1, 10, slices[name])
+	}
 	return func() {
 		r.tb.Helper()
+		for name, content := range slices {
+			if got, err := readSliceOf(r.store, r.key(name), 1, 10); err != nil || !bytes.Equal(got, content) {
+				r.tb.Errorf("%s: %d bytes, %v", name, len(got), err)
+			}
+		}
 		for name, content := range objects {
 			if got, _, found := r.get(name); !found || got != content {
 				r.tb.Errorf("%s: %.30q, found %v", name, got, found)

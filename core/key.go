@@ -65,6 +65,9 @@ type Attrs struct {
 	BID    uint64 // incarnation of the bucket
 	Place  Place
 	Copies int // copies on this target, this one included
+	// CopiesOn are the ids of the mountpaths on which further copies are, or are
+	// about to be.
+	CopiesOn []string
 
 	Chunks       int   // 0: the object is one file
 	LargestChunk int64 // bytes; 0 if the object is one file

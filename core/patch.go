@@ -51,6 +51,9 @@ func (s *Store) SetCustom(ctx context.Context, key Key, custom []KV, replace boo
 	if err == nil && s.sliced(&o) {
 		err = s.options.Ports.Slices.Amended(context.WithoutCancel(ctx), key, earlier.amends, attrs)
 	}
+	if err == nil {
+		err = s.makeRedundant(context.WithoutCancel(ctx), &o)
+	}
 	if err != nil {
 		return Attrs{}, err
 	}

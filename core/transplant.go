@@ -58,8 +58,10 @@ func (s *Store) transplant(ctx context.Context, at *object, src *source, rec *re
 		return w, err
 	}
 	err = w.onDisk(ctx, func() error {
-		if err := s.copyPartRecord(src.file, w.file); err != nil {
-			return err
+		for _, name := range [...]string{xattrPart, XattrProtection} {
+			if err := s.copyXattr(src.file, w.file, name); err != nil {
+				return err
+			}
 		}
 		rec.atime = max(rec.atime, s.access.get(w.digest, effectiveAtime(src.rec.atime, &src.info)))
 		return w.attach(ctx, rec, durable)
@@ -111,17 +113,18 @@ func partCheck(file fsys.File) (*contentCheck, error) {
 	return &contentCheck{hash: h, size: p.size, whole: func() bool { return h.Sum32() == p.crc }}, nil
 }
 
-// copyPartRecord copies what a chunk says of itself.
-func (s *Store) copyPartRecord(from, to fsys.File) error {
-	buf := make([]byte, maxPartRecord)
-	n, err := from.GetXattr(xattrPart, buf)
+// copyXattr copies an attribute, if the source has it.
+func (s *Store) copyXattr(from, to fsys.File, name string) error {
+	buf := s.memory.Get(recordBuffer)
+	defer buf.Free()
+	n, err := from.GetXattr(name, buf.Bytes())
 	if errors.Is(err, unix.ENODATA) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return to.SetXattr(xattrPart, buf[:n])
+	return to.SetXattr(name, buf.Bytes()[:n])
 }
 
 // copyVerified fills the work file.

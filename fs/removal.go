@@ -283,7 +283,7 @@ func (mp *Mountpath) HoldsObjects() (bool, error) { return holdsObjects(mp.syste
 
 // holdingContents are the directories of a bucket that hold what must not be
 // lost. Sidecars go with an object.
-var holdingContents = [...]string{ContentObject, ContentEscaped, ContentChunk, ContentManifest, ContentVersion}
+var holdingContents = [...]string{ContentObject, ContentEscaped, ContentChunk, ContentManifest, ContentVersion, ContentSlice}
 
 var errFound = errors.New("found")
 

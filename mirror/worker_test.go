@@ -28,9 +28,9 @@ type tally struct {
 	ended  atomic.Int64
 }
 
-func (t *tally) Context() context.Context         { return t.ctx }
+func (t *tally) Context() context.Context       { return t.ctx }
 func (t *tally) Wait(ctx context.Context) error { return ctx.Err() }
-func (t *tally) End()                             { t.ended.Add(1) }
+func (t *tally) End()                           { t.ended.Add(1) }
 func (t *tally) Did(_ *core.Pending, did *core.Arranged, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

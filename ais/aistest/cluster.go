@@ -21,6 +21,7 @@ import (
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/memsys"
+	"github.com/aistore-go/aistore/mirror"
 	"github.com/aistore-go/aistore/transport"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/promote"
@@ -232,9 +233,12 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 	control := all.member(id)
 	guard := &hookedGuard{Guard: target.NewGuard(n.Name(), id, control)}
 	n.guard = guard
+	copies := &mirror.Copies{}
 	n.Store = core.NewStore(core.Options{
 		FS: disks, NodeID: id, Memory: memory, Logger: o.Logger, Guard: guard, Epoch: guard.Epoch,
+		Ports: core.Ports{Copies: copies},
 	})
+	copies.Use(n.Store)
 	tb.Cleanup(func() {
 		if err := n.Store.Close(context.Background()); err != nil {
 			tb.Error(err)

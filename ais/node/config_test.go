@@ -63,7 +63,6 @@ func TestClusterConfigIsChanged(t *testing.T) {
 		{400, "mirror.copies=3&uts=1", `unknown property "uts"`},
 		{400, "mirror.copies=%zz", "mirror.copies"},
 		{400, "mirror.copies=5&ec.data_slices=0", "invalid ec.data_slices"},
-		{501, "mirror.copies=5&mirror.enabled=true", "not built yet"},
 		{400, "net.http.use_https=true", "net.http.server_crt"},
 		{400, "net.http.use_https=true&net.http.server_crt=/no/such.crt&net.http.server_key=/no/such.key", "/no/such.crt"},
 		{400, "mirror.copies=5&transient=true", "mirror (cluster-scoped) configuration cannot be changed transiently"},

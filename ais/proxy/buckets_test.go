@@ -122,7 +122,6 @@ func TestBadBucketRequests(t *testing.T) {
 		{"readonly property", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"provider":"aws"}}`, 400, "", `property "provider" is readonly`},
 		{"access as number", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"access":3}}`, 400, "", "access"},
 		{"checksum type", "POST", "/v1/buckets/n", `{"action":"create-bck","value":{"checksum":{"type":"sha1"}}}`, 400, "", "sha1"},
-		{"mirror", "POST", "/v1/buckets/n", `{"action":"create-bck","value":{"mirror":{"enabled":true}}}`, 501, "ErrNotImpl", "mirror"},
 		{"ec", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"ec":{"enabled":true}}}`, 501, "ErrNotImpl", "erasure coding"},
 		{"redundant", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"durability":"redundant"}}`, 501, "ErrNotImpl", "durability"},
 		{"write policy", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"write_policy":{"data":"never"}}}`, 400, "", "write_policy.data"},

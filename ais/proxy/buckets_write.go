@@ -87,7 +87,8 @@ func (p *Proxy) warnOfPolicy(bck wire.Bck, props *meta.Bprops) {
 }
 
 // changeProps sets some properties of a bucket, or resets all of them to the
-// cluster's defaults.
+// cluster's defaults. If that changes the number of copies, the answer is the id of
+// the job that brings it about.
 func (p *Proxy) changeProps(w http.ResponseWriter, r *http.Request, bck wire.Bck, body []byte, msg *node.ActMsg) error {
 	var set meta.BpropsToSet
 	if msg.Action == wire.ActSetBprops {
@@ -99,7 +100,7 @@ func (p *Proxy) changeProps(w http.ResponseWriter, r *http.Request, bck wire.Bck
 	if set.Access != nil {
 		need |= meta.AccessSetBucketACL
 	}
-	return p.commitBMD(w, r, body, msg.Action, func(view *meta.View) (*meta.BMDPatch, error) {
+	return p.changeBucket(w, r, bck, body, msg.Action, func(view *meta.View) (*meta.BMDPatch, error) {
 		current, exists := view.BMD.Get(bck)
 		if !exists {
 			return nil, objreq.ErrBucketNotFound(bck)

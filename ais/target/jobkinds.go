@@ -1,10 +1,15 @@
 package target
 
 import (
+	"context"
+
 	"github.com/aistore-go/aistore/xact"
+	"github.com/aistore-go/aistore/xact/makecopies"
 	"github.com/aistore-go/aistore/xact/promote"
+	"github.com/aistore-go/aistore/xact/putcopies"
 	"github.com/aistore-go/aistore/xact/remove"
 	"github.com/aistore-go/aistore/xact/rename"
+	"github.com/aistore-go/aistore/xact/resilver"
 	"github.com/aistore-go/aistore/xact/scrub"
 	"github.com/aistore-go/aistore/xact/summary"
 	"github.com/aistore-go/aistore/xact/tcb"
@@ -24,5 +29,8 @@ func registrations(t *Target) []xact.Registration {
 		summary.Registration(objects),
 		scrub.Registration(),
 		warmup.Registration(),
+		putcopies.Registration(),
+		makecopies.Registration(),
+		resilver.Registration(func(_ context.Context, path string) error { return t.enableMountpath(path) }),
 	}
 }

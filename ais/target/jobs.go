@@ -40,6 +40,7 @@ func (t *Target) newJobs(more []xact.Registration) *xact.Registry {
 		NodeID: t.node.ID(), Store: t.store, Disks: t.fs, View: t.control.View, Config: t.node.Config,
 		Logger: t.logger, Metrics: t.metrics, Peers: jobPeers{t}, Load: t.load, Streams: t.streams,
 	}
+	t.jobEnv = env
 	return xact.NewRegistry(xact.Options{
 		Env: env, Registrations: append(registrations(t), more...),
 		OnEnd: func(x *xact.Xaction) { t.node.JobEnded(x.Snap()) },

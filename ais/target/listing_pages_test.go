@@ -94,7 +94,7 @@ func TestObjectsOfAnotherMountpathAreListedWithTheirStatus(t *testing.T) {
 	for i := range count {
 		put(i)
 	}
-	mountpath(t, c, 200, "attach-mp", t.TempDir(), "")
+	mountpath(t, c, 200, "attach-mp", t.TempDir(), "?dntres=true")
 	misplaced := func() (n int) {
 		t.Helper()
 		entries := statuses(t, c, listMissing, "")
@@ -218,7 +218,7 @@ func TestPagesDuringWritesAndChanges(t *testing.T) {
 		list("writes", func() {})
 	}
 	attached := t.TempDir()
-	list("a mountpath comes", func() { mountpath(t, c, 200, "attach-mp", attached, "") })
+	list("a mountpath comes", func() { mountpath(t, c, 200, "attach-mp", attached, "?dntres=true") })
 	list("a mountpath begins to leave", func() {
 		if err := c.Targets[1].Disks.BeginRemoval(c.Targets[1].Paths[0], fs.Disable); err != nil {
 			t.Error(err)

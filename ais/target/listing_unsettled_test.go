@@ -88,7 +88,7 @@ func TestListingAfterANewMountpath(t *testing.T) {
 		}
 	}
 	flags(0)
-	mountpath(t, c, 200, "attach-mp", t.TempDir(), "")
+	mountpath(t, c, 200, "attach-mp", t.TempDir(), "?dntres=true")
 	flags(1)
 	write("new") // where they belong now
 	disks := c.Targets[0].Disks

@@ -77,9 +77,10 @@ func readMountpathRequest(r *http.Request) (*mountpathRequest, error) {
 func (t *Target) changeMountpath(req *mountpathRequest) error {
 	switch req.action {
 	case wire.ActMountpathAttach:
-		return t.store.ChangeMountpaths(func(prepare fs.Prepare) error { return t.fs.Attach(req.path, req.label, prepare) })
+		err := t.store.ChangeMountpaths(func(prepare fs.Prepare) error { return t.fs.Attach(req.path, req.label, prepare) })
+		return t.afterMountpathChange(err, !req.now)
 	case wire.ActMountpathEnable:
-		return t.enableMountpath(req.path)
+		return t.afterMountpathChange(t.enableMountpath(req.path), !req.now)
 	case wire.ActMountpathDisable:
 		return t.removeMountpath(req, fs.Disable)
 	case wire.ActMountpathDetach:
@@ -98,37 +99,20 @@ func (t *Target) enableMountpath(path string) error {
 	return t.store.ChangeMountpaths(func(prepare fs.Prepare) error { return t.fs.Enable(path, prepare) })
 }
 
-// removeMountpath disables or detaches a mountpath. Objects are not moved to
-// the others yet: one that holds any leaves only without them.
+// removeMountpath disables or detaches a mountpath. What lies on it is moved to the
+// others first, unless the operator does not want that, or resilvering is turned
+// off: then it leaves with its objects.
 func (t *Target) removeMountpath(req *mountpathRequest, how fs.Removal) error {
-	if req.now {
-		if t.resilvering(req.path) {
-			return apierr.New(http.StatusBadRequest, wire.CodeInvalidMountpath,
-				"%s: mountpath %q: objects are being moved between mountpaths, %s cannot be had meanwhile", t.node.Name(), req.path, wire.QueryDontResilver)
-		}
+	switch {
+	case req.now && t.resilvering(req.path):
+		return apierr.New(http.StatusBadRequest, wire.CodeInvalidMountpath,
+			"%s: mountpath %q: objects are being moved between mountpaths, %s cannot be had meanwhile", t.node.Name(), req.path, wire.QueryDontResilver)
+	case req.now, t.fs.Find(req.path) == nil: // or disabled, lost, unknown: nothing to move
+		return t.fs.Remove(req.path, how, req.force)
+	case !t.node.Config().Resilver.Enabled:
 		return t.fs.Remove(req.path, how, req.force)
 	}
-	mp := t.fs.Find(req.path)
-	if mp == nil { // disabled, lost or unknown: nothing to move
-		return t.fs.Remove(req.path, how, req.force)
-	}
-	if err := t.mustBeEmpty(req, mp); err != nil {
-		return err
-	}
-	if err := t.fs.BeginRemoval(req.path, how); err != nil {
-		if !req.force {
-			return err
-		}
-		return t.fs.Remove(req.path, how, true)
-	}
-	// What was being written to it is there now.
-	if err := t.mustBeEmpty(req, mp); err != nil {
-		if stays := t.enableMountpath(req.path); stays != nil {
-			return errors.Join(err, stays)
-		}
-		return err
-	}
-	return t.fs.FinishRemoval(req.path)
+	return t.moveOff(req, how)
 }
 
 // resilvering tells that objects are, or are to be, moved off another
@@ -140,19 +124,6 @@ func (t *Target) resilvering(path string) bool {
 		}
 	}
 	return false
-}
-
-// mustBeEmpty is a 501 for a mountpath that holds objects.
-func (t *Target) mustBeEmpty(req *mountpathRequest, mp *fs.Mountpath) error {
-	holds, err := mp.HoldsObjects()
-	if err != nil {
-		return mp.IOError(req.action+" "+req.path, err)
-	}
-	if holds {
-		return apierr.NotImplemented("%s: moving objects off mountpath %q is not built yet: with %s=true it leaves with its objects, "+
-			"which cannot be read until it is back", t.node.Name(), req.path, wire.QueryDontResilver)
-	}
-	return nil
 }
 
 // checkMountpath begins a health check in the background.

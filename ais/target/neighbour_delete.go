@@ -54,6 +54,9 @@ func (t *Target) Applied(before, after *meta.View) {
 
 // Close ends what runs in the background.
 func (t *Target) Close() {
+	if t.copies != nil {
+		t.copies.Close()
+	}
 	t.jobs.Close(errStopping)
 	t.cancel()
 	t.sweeps.Wait()

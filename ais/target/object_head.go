@@ -2,6 +2,7 @@ package target
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,10 +71,10 @@ func (t *Target) headAll(set *headers, req *objectRequest, a *core.Attrs) {
 		set.set(wire.HeaderBucketNsName, bck.Ns.Name)
 	}
 	set.setAll(wire.HeaderObjPresent, isPresent)
-	set.setAll(wire.HeaderObjMirrorCopies, oneCopy)
+	set.copies(a)
 	if a.Mountpath != nil {
 		set.set(wire.HeaderObjLocation, t.location(a))
-		set.set(wire.HeaderObjMirrorPaths, "["+a.Mountpath.Path+"]")
+		set.set(wire.HeaderObjMirrorPaths, "["+t.mirrorPaths(a, " ")+"]")
 	}
 }
 
@@ -160,9 +161,33 @@ func (t *Target) headSome(set *headers, req *objectRequest, a *core.Attrs, props
 		set.set(wire.HeaderObjLocation, t.location(a))
 	}
 	if props&headCopies != 0 {
-		set.setAll(wire.HeaderObjMirrorCopies, oneCopy)
-		set.set(wire.HeaderObjMirrorPaths, a.Mountpath.Path)
+		set.copies(a)
+		set.set(wire.HeaderObjMirrorPaths, t.mirrorPaths(a, ","))
 	}
+}
+
+// copies sets how many files the object has on the disks of its target.
+func (h *headers) copies(a *core.Attrs) {
+	if a.Copies <= 1 {
+		h.setAll(wire.HeaderObjMirrorCopies, oneCopy)
+		return
+	}
+	h.setInt(wire.HeaderObjMirrorCopies, int64(a.Copies))
+}
+
+// mirrorPaths are the mountpaths with copies of an object, the one of the object
+// first.
+func (t *Target) mirrorPaths(a *core.Attrs, separator string) string {
+	paths := a.Mountpath.Path
+	if a.Copies <= 1 {
+		return paths
+	}
+	for _, mp := range t.fs.Available().Paths {
+		if mp != a.Mountpath && slices.Contains(a.CopiesOn, mp.ID) {
+			paths += separator + mp.Path
+		}
+	}
+	return paths
 }
 
 // location is where an object lies, as clients see it: "t[id]:mp[path, [disk]]".

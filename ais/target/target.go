@@ -10,6 +10,7 @@ import (
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/memsys"
+	"github.com/aistore-go/aistore/mirror"
 	"github.com/aistore-go/aistore/transport"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/promote"
@@ -28,6 +29,11 @@ type Target struct {
 	roots   func() promote.Roots
 	markers markerCheck
 	jobs    *xact.Registry
+	jobEnv  *xact.Env
+	copies  *mirror.Worker // nil before keepCopies
+
+	resilverNeeded chan struct{} // one token: see watchResilver
+
 	load    *load
 	streams *transport.Endpoint
 	windows sync.Pool // of *[]byte, for windows of lists
@@ -63,5 +69,6 @@ func New(o Options) *Target {
 	o.Store.UsePeers(t)
 	t.jobs = t.newJobs(o.Jobs)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.keepCopies()
 	return t
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/aistore-go/aistore/ais/node/startup"
 	"github.com/aistore-go/aistore/ais/node/statefile"
 	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/cmn/feature"
 	"github.com/aistore-go/aistore/cmn/logging"
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/sysinfo"
@@ -21,6 +22,7 @@ import (
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/memsys"
+	"github.com/aistore-go/aistore/mirror"
 	"github.com/aistore-go/aistore/transport"
 )
 
@@ -112,13 +114,17 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 
 	memory := memsys.New(keptMemory)
 	t.guard = NewGuard(t.Node.Name(), id, t.Agent)
+	copies := &mirror.Copies{}
 	t.Store = core.NewStore(core.Options{
-		FS: t.disks, NodeID: id, Memory: memory, Logger: t.log.Logger("ios"),
+		Ports:       core.Ports{Copies: copies},
+		SpreadReads: func() bool { return s.Config().Features.Has(feature.LoadBalanceGET) },
+		FS:          t.disks, NodeID: id, Memory: memory, Logger: t.log.Logger("ios"),
 		OnDamage: func(core.Damage) { disks.foundDamage() },
 		Guard:    t.guard, Epoch: t.guard.Epoch,
 		MetadataCache: metadataCache(),
 		MetadataAge:   func() time.Duration { return s.Config().Timeout.ObjectMD.D() },
 	})
+	copies.Use(t.Store)
 	pressure := watchMemory(s.Config(), memory, t.log.Logger(logging.ModuleMemsys), t.Store.DropRecords)
 	disks.count = t.Store.DamagedCount
 	disks.walks = func() int64 { return walked(t.Store) }

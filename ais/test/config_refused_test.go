@@ -64,7 +64,6 @@ func TestConfigurationIsRefused(t *testing.T) {
 		{"5.9 timeout.cplane_operation", "timeout.cplane_operation=1s&transient=true", "", 501, []string{"timeout.cplane_operation"}},
 		{"5.9 before anything else", "none=1&mirror.copies=x&net.none=1&transient=true", "", 501, []string{"net"}},
 		{"5.10 authentication is not built", "auth.client_auth_required=true", "", 501, []string{"auth.client_auth_required"}},
-		{"5.10 mirroring is not built", "", `{"mirror":{"enabled":true,"copies":3}}`, 501, []string{"mirror.enabled"}},
 		{"5.14 all or nothing", "mirror.copies=3&log.level=5&lru.none=1", "", 400, []string{`unknown property "lru.none"`}},
 		{"5.14 all or nothing in a message", "", `{"mirror":{"copies":3},"log":{"level":"6"}}`, 400, []string{"log.level"}},
 	} {

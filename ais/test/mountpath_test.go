@@ -275,15 +275,30 @@ func TestMountpathOperations(t *testing.T) {
 		c.mountpath(n, "enable-mp", third, "", 404, "ErrMpathNotFound")
 		c.wantMountpaths(n, paths, nil)
 	})
-	t.Run("objects are not moved yet", func(t *testing.T) {
+	t.Run("objects are moved off first", func(t *testing.T) {
 		all := c.putObjects(60)
 		full := paths[1]
 		if len(onDisk(t, full)) == 0 {
 			t.Fatal("no object on " + full)
 		}
-		c.mountpath(n, "disable-mp", full, "", 501, "ErrNotImpl", "not built yet", "dntres=true")
-		c.mountpath(n, "detach-mp", full, "", 501, "ErrNotImpl", "not built yet", "dntres=true")
-		c.wantMountpaths(n, paths, nil)
+		c.mountpath(n, "disable-mp", full, "", 200)
+		c.eventually("the mountpath leaves", func() error {
+			if have := c.mountpaths(n); !slices.Contains(have.Disabled, full) {
+				return fmt.Errorf("%+v", have)
+			}
+			return nil
+		})
+		if left := onDisk(t, full); len(left) > 0 {
+			t.Errorf("objects on it: %q", left)
+		}
+		c.wantObjects(all)
+		c.mountpath(n, "enable-mp", full, "", 200)
+		c.eventually("objects move to it", func() error {
+			if len(onDisk(t, full)) == 0 {
+				return errors.New("there are none")
+			}
+			return nil
+		})
 		c.wantObjects(all)
 		c.mountpath(n, "disable-mp", full, "?dntres=true", 200)
 		c.mountpath(n, "enable-mp", full, "", 200)

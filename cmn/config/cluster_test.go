@@ -175,7 +175,6 @@ func TestParseClusterRefuses(t *testing.T) {
 		{"client authentication", `{` + timeout + `,"auth":{"client_auth_required":true}}`, "auth.client_auth_required"},
 		{"client authentication by its older name", `{` + timeout + `,"auth":{"enabled":true}}`, "auth.client_auth_required"},
 		{"TLS without a key", `{` + timeout + `,"net":{"http":{"use_https":true}}}`, "net.http.server_key"},
-		{"mirroring", `{` + timeout + `,"mirror":{"enabled":true}}`, "mirror.enabled"},
 		{"erasure coding", `{` + timeout + `,"ec":{"enabled":true}}`, "ec.enabled"},
 		{"tracing", `{` + timeout + `,"tracing":{"enabled":true}}`, "tracing.enabled"},
 	} {

@@ -155,16 +155,14 @@ func (p *Bprops) built(old *Bprops) error {
 	switch {
 	case p.HasBackend():
 		return apierr.NotImplemented("property \"backend_bck\": buckets with a remote backend are not built yet")
-	case p.Mirror.Enabled && !old.Mirror.Enabled:
-		return apierr.NotImplemented("property \"mirror.enabled\": mirroring is not built yet")
 	case p.EC.Enabled && !old.EC.Enabled:
 		return apierr.NotImplemented("property \"ec.enabled\": erasure coding is not built yet")
 	case p.LRU.Enabled && !old.LRU.Enabled:
 		return apierr.NotImplemented("property \"lru.enabled\": LRU eviction is not built yet")
 	case p.RateLimit.Backend.Enabled && !old.RateLimit.Backend.Enabled:
 		return apierr.NotImplemented("property \"rate_limit.backend.enabled\": limits for backends are not built yet")
-	case p.Durability == DurabilityRedundant:
-		return apierr.NotImplemented("property \"durability\": %q is not built yet (%q and %q are)",
+	case p.Durability == DurabilityRedundant && !p.Mirror.Enabled:
+		return apierr.NotImplemented("property \"durability\": %q of buckets without mirror.enabled is not built yet (%q and %q are)",
 			DurabilityRedundant, DurabilitySync, DurabilityNone)
 	}
 	return nil

@@ -188,7 +188,6 @@ func TestSetBpropsRefuses(t *testing.T) {
 		{`{"backend_bck":{"name":"x","provider":"ais"}}`, 400, "must be a remote bucket"},
 		{`{"backend_bck":{"name":"x","provider":"foo"}}`, 400, "backend_bck.provider"},
 		{`{"backend_bck":{"name":"x","provider":"s3"}}`, 501, "backend_bck"},
-		{`{"mirror":{"enabled":true}}`, 501, "mirror.enabled"},
 		{`{"ec":{"enabled":true}}`, 501, "ec.enabled"},
 		{`{"lru":{"enabled":true}}`, 501, "lru.enabled"},
 		{`{"rate_limit":{"backend":{"enabled":true}}}`, 501, "rate_limit.backend.enabled"},

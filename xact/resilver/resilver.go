@@ -165,10 +165,13 @@ func (j *job) one(ctx context.Context, x *xact.Xaction, set *fs.Set, entry meta.
 	store := x.Env().Store
 	for _, list := range []func(context.Context, *fs.Mountpath, func(core.Key) error) error{
 		func(ctx context.Context, mp *fs.Mountpath, visit func(core.Key) error) error {
-			return store.Misplaced(ctx, set, mp, entry, visit)
+			return store.Unarranged(ctx, set, mp, entry, visit)
 		},
 		func(ctx context.Context, mp *fs.Mountpath, visit func(core.Key) error) error {
 			return store.UploadsOf(ctx, mp, entry, visit)
+		},
+		func(ctx context.Context, mp *fs.Mountpath, visit func(core.Key) error) error {
+			return store.SlicesOf(ctx, set, mp, entry, visit)
 		},
 	} {
 		// A mountpath after the other begins, and all go on at the same time.

@@ -99,7 +99,6 @@ Bucket "ais://b": properties updated`)
 	for line, text := range map[string]string{
 		"bucket props set ais://b x=1":                  `unknown property "x"`,
 		"bucket props set ais://b provider=aws":         `property "provider" is readonly`,
-		"bucket props set ais://b mirror.enabled=true":  "not built yet",
 		"bucket props set ais://b checksum.type=nosuch": "nosuch",
 		"bucket props set ais://b {\"x\":1}":            `unknown property "x"`,
 		"bucket props set ais://b":                      "expecting a bucket and properties",

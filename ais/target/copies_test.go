@@ -1,0 +1,171 @@
+package target_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aistore-go/aistore/ais/aistest"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core"
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+// bucketAction does an action on the bucket "b" and returns the answer's text.
+func bucketAction(t *testing.T, c *aistest.Cluster, status int, method, action, value string) string {
+	t.Helper()
+	_, text := expect(t, status, follower, method, c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(fmt.Sprintf(`{"action":%q,"value":%s}`, action, value)))
+	return text
+}
+
+// props are the properties of the bucket "b".
+func props(t *testing.T, c *aistest.Cluster) *meta.Bprops {
+	t.Helper()
+	p, ok := c.Metadata.View().BMD.Get(wire.Bck{Name: "b", Provider: wire.ProviderAIS})
+	if !ok {
+		t.Fatal("the bucket is gone")
+	}
+	return p
+}
+
+func copiesOf(t *testing.T, c *aistest.Cluster, name string) string {
+	t.Helper()
+	res, _ := expect(t, 200, follower, "HEAD", object(c.Proxies[0], name), nil)
+	return res.Header.Get(wire.HeaderObjMirrorCopies)
+}
+
+// TestNumberOfCopies: new objects of a mirrored bucket get copies by themselves,
+// existing ones by the job that a change of the properties starts.
+func TestNumberOfCopies(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Targets: 2, Mountpaths: 3})
+	expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(`{"action":"create-bck"}`))
+	const count = 20
+	put := func(i int) {
+		expect(t, 200, follower, "PUT", object(c.Proxies[0], fmt.Sprintf("o%02d", i)), strings.NewReader("content"))
+	}
+	for i := range count {
+		put(i)
+	}
+	all := func(want string, n int) {
+		t.Helper()
+		eventually(t, want+" copies of each object", func() bool {
+			for i := range n {
+				if copiesOf(t, c, fmt.Sprintf("o%02d", i)) != want {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	all("1", count)
+	if id := bucketAction(t, c, 200, "PATCH", "set-bprops", `{"mirror":{"enabled":true}}`); len(id) < 9 || strings.ContainsAny(id, " \n\"") {
+		t.Errorf("the answer is %q and no id", id)
+	}
+	all("2", count)
+	if text := bucketAction(t, c, 200, "PATCH", "set-bprops", `{"checksum":{"validate_warm_get":true}}`); text != "" {
+		t.Errorf("what changes no copies is answered with %q", text)
+	}
+	for i := count; i < 2*count; i++ {
+		put(i)
+	}
+	all("2", 2*count)
+	for _, value := range []string{`3`, `"1"`, `2`} {
+		want := strings.Trim(value, `"`)
+		eventually(t, "the job before has ended", func() bool {
+			res, err := http.Post(c.Proxies[0].URL()+"/v1/buckets/b", "application/json", strings.NewReader(`{"action":"make-n-copies","value":`+value+`}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			return res.StatusCode == 200
+		})
+		all(want, 2*count)
+		entries, err := c.Targets[0].Store.List(t.Context(), wire.Bck{Name: "b", Provider: wire.ProviderAIS}, props(t, c), core.ListOptions{Props: core.ListCopies})
+		for i := range entries {
+			if fmt.Sprint(entries[i].Attrs.Copies) != want {
+				t.Errorf("%s: %d copies are listed", entries[i].Name, entries[i].Attrs.Copies)
+			}
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	// Bad numbers are refused, whatever else goes on; but a number that is too large
+	// for the targets only when they are asked.
+	refused := func(method, action, value, text string) {
+		t.Helper()
+		got := ""
+		eventually(t, value+" is refused with "+text, func() bool {
+			got = bucketAction(t, c, 400, method, action, value)
+			return !strings.Contains(got, "currently running")
+		})
+		if !strings.Contains(got, text) {
+			t.Errorf("%s: %s", value, got)
+		}
+	}
+	for value, text := range map[string]string{
+		`0`: "expecting 1 to 16", `17`: "expecting 1 to 16", `4`: "number of copies (4) exceeds the number of mountpaths (3)",
+		`"x"`: "expecting a number from 1 to 16", `{}`: "expecting a number",
+	} {
+		refused("POST", "make-n-copies", value, text)
+	}
+	refused("PATCH", "set-bprops", `{"mirror":{"enabled":true,"copies":5}}`, "number of copies (5) exceeds the number of mountpaths (3)")
+	if got := copiesOf(t, c, "o00"); got != "2" {
+		t.Errorf("a refused change has changed something: %s copies", got)
+	}
+}
+
+// TestMountpathLeavesWhenItsObjectsHaveMoved: nobody who reads or writes sees
+// anything of it.
+func TestMountpathLeavesWhenItsObjectsHaveMoved(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Mountpaths: 3})
+	expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(`{"action":"create-bck"}`))
+	const count = 60
+	for i := range count {
+		expect(t, 200, follower, "PUT", object(c.Proxies[0], fmt.Sprintf("o%02d", i)), strings.NewReader(fmt.Sprint("content ", i)))
+	}
+	var stop atomic.Bool
+	var readers sync.WaitGroup
+	for g := range 2 {
+		readers.Go(func() {
+			for i := g; !stop.Load(); i = (i + 1) % count {
+				if _, text := expect(t, 200, follower, "GET", object(c.Proxies[0], fmt.Sprintf("o%02d", i)), nil); text != fmt.Sprint("content ", i) {
+					t.Errorf("o%02d: %q", i, text)
+					return
+				}
+			}
+		})
+	}
+	target := c.Targets[0]
+	lists := func(available, waiting, disabled int) func() bool {
+		return func() bool {
+			l := target.Disks.Lists()
+			return len(l.Available) == available && len(l.WaitingDD) == waiting && len(l.Disabled) == disabled && !target.Disks.Available().Unarranged
+		}
+	}
+	for _, path := range target.Paths[:2] {
+		mountpath(t, c, 200, "disable-mp", path, "")
+	}
+	eventually(t, "both are disabled", lists(1, 0, 2))
+	mountpath(t, c, 200, "enable-mp", target.Paths[0], "")
+	eventually(t, "objects have moved to it", lists(2, 0, 1))
+	mountpath(t, c, 200, "detach-mp", target.Paths[1], "")
+	mountpath(t, c, 200, "attach-mp", target.Paths[1], "")
+	eventually(t, "and to the other", lists(3, 0, 0))
+	mountpath(t, c, 200, "detach-mp", target.Paths[2], "")
+	eventually(t, "the third is gone", lists(2, 0, 0))
+	stop.Store(true)
+	readers.Wait()
+	for i := range count {
+		name := fmt.Sprintf("o%02d", i)
+		all, err := target.Store.Belongings(t.Context(), core.Key{Bck: wire.Bck{Name: "b", Provider: wire.ProviderAIS}, Props: props(t, c), Name: name})
+		if err != nil || len(all) != 1 {
+			t.Errorf("%s has %d files, %v", name, len(all), err)
+		}
+	}
+}
