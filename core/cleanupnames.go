@@ -19,6 +19,7 @@ const (
 	leftDamaged                       // its record cannot be read
 	leftStrange                       // it is of another incarnation of the bucket, or of another name
 	leftMisplaced                     // another mountpath is the name's
+	leftSurplus                       // a copy more than the bucket is to have
 	leftEmpty                         // it has no content
 )
 
@@ -27,6 +28,7 @@ type left struct {
 	kind leftKind
 	name string
 	path string
+	size int64
 }
 
 // names looks at the files of all names on a mountpath: so many at a time, and then,
@@ -46,12 +48,12 @@ func (c *cleanup) names(b *bucket, entry meta.BucketEntry, mp *fsys.Mountpath) e
 				}
 				visited++
 				last = e.Name
-				kind, err := c.judge(b, mp, &e)
+				kind, size, err := c.judge(b, entry.Props, mp, &e)
 				if err != nil {
 					return err
 				}
 				if kind != 0 {
-					suspects = append(suspects, left{kind, e.Name, e.Path})
+					suspects = append(suspects, left{kind, e.Name, e.Path, size})
 				}
 				return nil
 			})
@@ -86,7 +88,7 @@ func (c *cleanup) trueName(b *bucket, mp *fsys.Mountpath) func(path string) (str
 
 // judge tells by the record of a file whether anything may be wrong with it. It
 // takes no lock: what it says has to be looked at again.
-func (c *cleanup) judge(b *bucket, mp *fsys.Mountpath, e *fsys.WalkEntry) (leftKind, error) {
+func (c *cleanup) judge(b *bucket, props *meta.Bprops, mp *fsys.Mountpath, e *fsys.WalkEntry) (kind leftKind, size int64, err error) {
 	s := c.s
 	buf := s.memory.Get(recordBuffer)
 	defer buf.Free()
@@ -95,28 +97,37 @@ func (c *cleanup) judge(b *bucket, mp *fsys.Mountpath, e *fsys.WalkEntry) (leftK
 		var rec record
 		o := object{Key: Key{Bck: b.bck, Name: e.Name}, bucket: b, set: c.set, mp: mp}
 		if err = s.decodeRecord(mp, &o, frame, &rec); err == nil {
-			return c.judgeRecord(b, mp, e.Name, &rec), nil
+			return c.judgeRecord(b, props, mp, e.Name, &rec), rec.size, nil
 		}
 	}
 	switch {
 	case errors.Is(err, errRecordDamaged):
-		return leftDamaged, nil
+		return leftDamaged, 0, nil
 	case err != nil:
-		return 0, err
+		return 0, 0, err
 	case found == noRecord:
-		return leftNoRecord, nil
+		return leftNoRecord, 0, nil
 	}
-	return 0, nil // gone meanwhile
+	return 0, 0, nil // gone meanwhile
 }
 
-func (c *cleanup) judgeRecord(b *bucket, mp *fsys.Mountpath, name string, rec *record) leftKind {
+func (c *cleanup) judgeRecord(b *bucket, props *meta.Bprops, mp *fsys.Mountpath, name string, rec *record) leftKind {
 	var uname [512]byte
 	switch {
 	case rec.bid != b.bid, rec.name != "" && rec.name != name:
 		return leftStrange
 	case rec.kind == KindECReplica:
 		return 0 // it lies where the owner of the object wants it
-	case len(c.set.Paths) > 1 && c.set.Owner(hrw.DigestBytes(b.bck.AppendUname(uname[:0], name))) != mp && !rec.isReplica(mp.ID):
+	case rec.isReplica(mp.ID):
+		wanted := 1
+		if props.Mirror.Enabled {
+			wanted = int(props.Mirror.Copies)
+		}
+		if len(rec.copies)+1 > wanted && !c.opts.KeepMisplaced && !props.IsRemote(b.bck) {
+			return leftSurplus
+		}
+		return 0
+	case len(c.set.Paths) > 1 && c.set.Owner(hrw.DigestBytes(b.bck.AppendUname(uname[:0], name))) != mp:
 		return leftMisplaced
 	case c.opts.ZeroSize && rec.kind == KindObject && rec.size == 0:
 		return leftEmpty
@@ -147,6 +158,11 @@ func (c *cleanup) settleLeft(entry meta.BucketEntry, mp *fsys.Mountpath, l *left
 		return c.retainStrange(&at, l)
 	case leftMisplaced:
 		return c.misplaced(&o, &at)
+	case leftSurplus:
+		// It verifies before it removes.
+		arranged, err := c.s.Arrange(c.ctx, key)
+		c.counts.removed(&c.counts.SurplusCopies, int64(arranged.Removed), int64(arranged.Removed)*l.size)
+		return err
 	case leftEmpty:
 		return c.empty(&o)
 	}

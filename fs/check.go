@@ -78,11 +78,21 @@ func (m *Manager) Check(path string, o CheckOptions, done func(CheckResult)) (st
 	return true, nil
 }
 
+// ReportFault notes what somebody else has found wrong with a mountpath in use: it
+// shows as the finding of a health check does, until one finds the disk healthy.
+func (m *Manager) ReportFault(mp *Mountpath, finding string) {
+	if !m.Available().Has(mp) {
+		return
+	}
+	m.setFault(mp.Path, finding)
+	m.raise(Event{Kind: EventFault, Mountpath: mp.Path, Message: finding})
+}
+
 // runCheck checks a mountpath, notes what is found, and reports it; false: it
 // has left meanwhile, or the node ends, and what was found is of no use.
 func (m *Manager) runCheck(mp *Mountpath, o CheckOptions) (CheckResult, bool) {
 	m.raise(Event{Kind: EventCheck, Mountpath: mp.Path})
-	result := mp.check(m.ctx, o)
+	result := mp.checkBounded(m.ctx, o)
 	m.mu.Lock()
 	m.checkOf(mp.Path).end()
 	m.mu.Unlock()
@@ -94,6 +104,35 @@ func (m *Manager) runCheck(mp *Mountpath, o CheckOptions) (CheckResult, bool) {
 		m.raise(Event{Kind: EventFault, Mountpath: mp.Path, Err: result.First, Message: result.Fault})
 	}
 	return result, true
+}
+
+// checkHang is how many times HangTime a check may take (2 min of 5 s).
+const checkHang = 24
+
+// checkBounded is check of a disk that may not answer: then it goes on in vain, and
+// the finding is that.
+func (mp *Mountpath) checkBounded(ctx context.Context, o CheckOptions) CheckResult {
+	began, hangTime := time.Now(), mp.manager.options.HangTime
+	done := make(chan CheckResult, 1)
+	go func() { done <- mp.check(ctx, o) }()
+	tick := time.NewTicker(hangTime)
+	defer tick.Stop()
+	for hung, looks, stopping := 0, 0, false; ; looks++ {
+		select {
+		case r := <-done:
+			return r
+		case <-tick.C:
+		}
+		if hung++; !mp.Hung() {
+			hung = 0
+		}
+		if hung >= hangsLong || looks >= checkHang || stopping {
+			return CheckResult{
+				Mountpath: mp.Path, Fault: "faulted: " + mp.errHung().Error(), Errors: 1, First: errHangs, Took: time.Since(began),
+			}
+		}
+		stopping = ctx.Err() != nil
+	}
 }
 
 // check looks at the root, then reads and writes in at most two passes.
@@ -127,6 +166,9 @@ func (mp *Mountpath) check(ctx context.Context, o CheckOptions) (r CheckResult) 
 	}
 	return r
 }
+
+// Look tells whether the mountpath's directory is what it was at the start.
+func (mp *Mountpath) Look() error { return mp.checkRoot() }
 
 // checkRoot makes sure that the directory is there, is the same, and can be
 // read.
@@ -162,11 +204,15 @@ func (mp *Mountpath) checkPass(ctx context.Context, files int) (failed []error) 
 		}
 		var busy *apierr.Error
 		switch {
-		case err == nil, errors.Is(err, fs.ErrNotExist), errors.As(err, &busy), ctx.Err() != nil:
+		case err == nil, errors.Is(err, fs.ErrNotExist), ctx.Err() != nil:
+		case errors.As(err, &busy) && !mp.Hung(): // nothing was tried
 		case IsNoSpace(err), isShortage(err): // a full disk is not a sick one
 		default:
 			failed = append(failed, err)
 		}
+	}
+	if mp.Hung() {
+		return []error{mp.errHung(), errHangs}
 	}
 	for _, path := range mp.sample(files) {
 		try(func() error { return mp.readBack(path, buf, nil) })

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -169,13 +170,55 @@ func (f *flight) age(now time.Time, hangTime time.Duration) (changed bool) {
 // ageAll looks for mountpaths that hang, or answer again.
 func (m *Manager) ageAll(now time.Time) {
 	for _, mp := range m.Available().All() {
-		if !mp.flight.age(now, m.options.HangTime) {
-			continue
-		}
-		if mp.Hung() {
+		changed := mp.flight.age(now, m.options.HangTime)
+		hung := mp.Hung()
+		switch {
+		case changed && hung:
 			m.raise(Event{Kind: EventHung, Mountpath: mp.Path, Err: mp.errHung(), Message: "requests are refused until it answers"})
-		} else {
+		case changed:
 			m.log.Info("mountpath answers again", "mountpath", mp.Path)
 		}
+		if mp.hangs.counts(now, changed, hung, m.options.HangTime) {
+			m.raise(Event{Kind: EventIOError, Mountpath: mp.Path, Err: errHangs, Message: mp.errHung().Error()})
+		}
 	}
+}
+
+const (
+	// hangsLong is how many times HangTime a hang counts as a failure of the disk
+	// (30 s of 5), and hangsOften so many of them within hangsWithin.
+	hangsLong   = 6
+	hangsOften  = 3
+	hangsWithin = 10 * time.Minute
+)
+
+// errHangs: operations do not end for so long, or so often, that the disk cannot be
+// relied on.
+var errHangs = errors.New("the disk hangs")
+
+// hangs remembers when a mountpath did not answer. Only the watch uses it.
+type hangs struct {
+	began []time.Time // of the last hangsOften
+	told  bool        // of the present one
+}
+
+// counts tells whether the present hang speaks against the disk, once for each.
+func (h *hangs) counts(now time.Time, changed, hung bool, hangTime time.Duration) bool {
+	if !hung {
+		h.told = false
+		return false
+	}
+	if changed {
+		if h.began = append(h.began, now); len(h.began) > hangsOften {
+			h.began = h.began[1:]
+		}
+	}
+	if h.told || len(h.began) == 0 {
+		return false
+	}
+	// It had hung for a HangTime when that was noticed.
+	long := now.Sub(h.began[len(h.began)-1]) >= (hangsLong-1)*hangTime
+	often := len(h.began) == hangsOften && now.Sub(h.began[0]) < hangsWithin
+	h.told = long || often
+	return h.told
 }

@@ -116,7 +116,7 @@ func blamesDisk(err error) bool {
 	case err == nil, IsNoSpace(err), isShortage(err), errors.As(err, &answer), errors.As(err, &network),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return false
-	case errors.Is(err, errRootGone), errors.Is(err, io.ErrShortWrite):
+	case errors.Is(err, errRootGone), errors.Is(err, errHangs), errors.Is(err, io.ErrShortWrite):
 		return true
 	case errors.Is(err, fs.ErrNotExist):
 		return false

@@ -36,6 +36,7 @@ type Mountpath struct {
 
 	spares spares
 	flight flight
+	hangs  hangs // of the watch alone
 }
 
 // Filesystem is the filesystem that the mountpath lies on; mountpaths of one

@@ -113,6 +113,9 @@ type Env struct {
 	Peers   Peers
 	Load    Load // nil: jobs never hold back
 	Streams *transport.Endpoint
+	// Confirmed tells that a primary vouches at present for the metadata of View;
+	// nil: that is never known.
+	Confirmed func() bool
 
 	// Start starts a job of a local kind on this target, or returns the one
 	// that runs: the same kind on the same bucket. It is set by the registry.

@@ -37,12 +37,13 @@ var errStopping = errors.New("the target is stopping")
 func (t *Target) newJobs(more []xact.Registration) *xact.Registry {
 	t.load = newLoad(t.metrics)
 	env := &xact.Env{
-		NodeID: t.node.ID(), Store: t.store, Disks: t.fs, View: t.control.View, Config: t.node.Config,
+		Confirmed: t.confirmed,
+		NodeID:    t.node.ID(), Store: t.store, Disks: t.fs, View: t.control.View, Config: t.node.Config,
 		Logger: t.logger, Metrics: t.metrics, Peers: jobPeers{t}, Load: t.load, Streams: t.streams,
 	}
 	t.jobEnv = env
 	return xact.NewRegistry(xact.Options{
-		Env: env, Registrations: append(registrations(t), more...),
+		Env: env, Registrations: slices.Concat(registrations(t), spaceJobs(), more),
 		OnEnd: func(x *xact.Xaction) { t.node.JobEnded(x.Snap()) },
 		JobID: func(ctx context.Context, kind string, bck wire.Bck) (string, error) {
 			ctx, cancel := context.WithTimeout(ctx, jobIDTime)

@@ -2,7 +2,9 @@ package target
 
 import (
 	"sync/atomic"
+	"time"
 
+	"github.com/aistore-go/aistore/cmn/config"
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/sysinfo"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -20,6 +22,8 @@ type diskStatus struct {
 	count   func() (int64, error)  // counts them
 	walks   func() int64           // see walked
 	known   atomic.Pointer[fs.Set] // whose disks load watches
+	smooth  smoothing
+	conf    func() *config.DiskConf // nil: utilization is not smoothed
 }
 
 func newDiskStatus(disks *fs.Manager, m *metrics.Registry) *diskStatus {
@@ -31,7 +35,16 @@ func newDiskStatus(disks *fs.Manager, m *metrics.Registry) *diskStatus {
 // sample measures what the disks did since the last call.
 func (s *diskStatus) sample() {
 	s.watch()
-	s.metrics.SetDisks(s.load.Sample())
+	stats, window := s.load.Sample(), time.Duration(0)
+	if s.conf != nil {
+		window = smoothWindow(s.conf())
+	}
+	s.smooth.apply(stats, time.Now(), window)
+	s.metrics.SetDisks(stats)
+}
+
+// look counts what shows in the status of this node.
+func (s *diskStatus) look() {
 	s.countQuarantine()
 	if s.walks != nil {
 		s.metrics.SetWalked(s.walks())

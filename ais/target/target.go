@@ -36,6 +36,8 @@ type Target struct {
 
 	load    *load
 	streams *transport.Endpoint
+	space   *spaceKeeper
+	losses  *recovery
 	windows sync.Pool // of *[]byte, for windows of lists
 
 	ctx    context.Context // of what runs in the background
@@ -68,6 +70,7 @@ func New(o Options) *Target {
 	t.guard, t.roots = o.Guard, o.Roots
 	o.Store.UsePeers(t)
 	t.jobs = t.newJobs(o.Jobs)
+	t.space, t.losses = t.newSpaceKeeper(), newRecovery(o.Logger)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.keepCopies()
 	return t

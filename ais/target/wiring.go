@@ -32,6 +32,8 @@ const (
 	applyTime = 30 * time.Second
 	// closeTime bounds the writing of access times at the end.
 	closeTime = 5 * time.Second
+	// mendEvery is how often the directories of buckets are looked for.
+	mendEvery = 5 * time.Second
 	// drainTime bounds the last word to the primary, after all requests ended.
 	drainTime = time.Second
 )
@@ -49,6 +51,7 @@ type Running struct {
 	state    *startup.State
 	metrics  *metrics.Registry
 	counted  atomic.Pointer[metrics.Registry] // metrics, for the events of disks
+	told     atomic.Pointer[Target]           // role, for the same
 	guard    *Guard
 	role     *Target
 	streams  *transport.Endpoint
@@ -127,6 +130,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	copies.Use(t.Store)
 	pressure := watchMemory(s.Config(), memory, t.log.Logger(logging.ModuleMemsys), t.Store.DropRecords)
 	disks.count = t.Store.DamagedCount
+	disks.conf = func() *config.DiskConf { return &s.Config().Disk }
 	disks.walks = func() int64 { return walked(t.Store) }
 	disks.countQuarantine()
 	t.streams = NewStreams(t.Node, t.Agent, memory, t.log.Logger(logging.ModuleTransport))
@@ -134,6 +138,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		Node: t.Node, Control: t.Agent, Store: t.Store, FS: t.disks, Memory: memory, Streams: t.streams, Logger: t.log.Logger("ais"),
 		Guard: t.guard, Roots: t.promoteRoots,
 	})
+	t.told.Store(t.role)
 	t.Agent.OnApply(t.apply)
 	t.Node.SetControl(t.Agent)
 	t.role.Register()
@@ -143,10 +148,12 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	}
 	t.Agent.Start(context.Background())
 	t.repeated = []func(){
-		s.Every(func(c *config.Cluster) time.Duration { return c.Disk.IostatLong.D() }, disks.sample),
+		s.Every(func(c *config.Cluster) time.Duration { return disks.sampleEvery(&c.Disk) }, disks.sample),
+		s.Every(func(c *config.Cluster) time.Duration { return c.Disk.IostatLong.D() }, disks.look),
 		s.Every(func(c *config.Cluster) time.Duration { return c.Timeout.ObjectMD.D() / 4 }, t.Store.ExpireMetadata),
 		s.Every(func(*config.Cluster) time.Duration { return appendSweep }, func() { t.Store.DropAppends(appendIdle) }),
 		t.role.collectGarbage(s),
+		s.Every(func(*config.Cluster) time.Duration { return mendEvery }, t.role.mendDirectories),
 		s.LogStats(t.log, t.metrics),
 		s.Every(func(*config.Cluster) time.Duration { return loadPause }, func() {
 			if t.role.jobs.Active() > 0 {
@@ -155,6 +162,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		}),
 		s.Every(func(*config.Cluster) time.Duration { return min(s.Config().Memsys.HousekeepTime.D(), memoryLook) }, func() { pressure.Look() }),
 	}
+	t.role.keepDisks()
 	t.Node.MarkStarted()
 	return t, nil
 }
@@ -214,8 +222,11 @@ func (t *Running) openDisks() (err error) {
 	return err
 }
 
-// diskEvent writes down what a disk did, and counts the checks.
+// diskEvent writes down what a disk did, counts the checks, and passes it on.
 func (t *Running) diskEvent(logger *slog.Logger, e fs.Event) {
+	if role := t.told.Load(); role != nil { // else the node is still starting: see keepDisks
+		role.diskEvent(e)
+	}
 	if e.Kind != fs.EventCheck {
 		logger.Warn("disk event", "kind", e.Kind.String(), "mountpath", e.Mountpath, "message", e.Message, "err", e.Err)
 		return

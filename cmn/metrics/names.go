@@ -92,6 +92,8 @@ const (
 
 	cleanedFiles
 	cleanedBytes
+	evictedObjects
+	evictedBytes
 	quarantined
 	walked
 	numCounters
@@ -177,8 +179,11 @@ var catalog = [numCounters]counter{
 	streamsOpen:      {name: "stream.open.n", kind: KindCounter, prom: "stream_open_count", current: true, targetOnly: true, help: "number of streams to other targets that are open now"},
 	streamConns:      {name: "stream.conn.n", kind: KindCounter, prom: "stream_conn_count", current: true, targetOnly: true, help: "number of connections of streams, of both directions, that are open now"},
 
-	cleanedFiles: {name: "cleanup.store.n", kind: KindCounter, prom: "cleanup_store_count", targetOnly: true, help: "number of files removed because they belonged to no object"},
-	cleanedBytes: {name: "cleanup.store.size", kind: KindSize, prom: "cleanup_store_bytes", targetOnly: true, help: "bytes of files removed because they belonged to no object"},
+	cleanedFiles: {name: "cleanup.store.n", kind: KindCounter, prom: "cleanup_store_count", targetOnly: true, help: "number of files removed because nobody could reach them"},
+	cleanedBytes: {name: "cleanup.store.size", kind: KindSize, prom: "cleanup_store_bytes", targetOnly: true, help: "bytes of files removed because nobody could reach them"},
+
+	evictedObjects: {name: "lru.evict.n", kind: KindCounter, prom: "lru_evict_count", targetOnly: true, help: "number of objects that were evicted because space was short"},
+	evictedBytes:   {name: "lru.evict.size", kind: KindSize, prom: "lru_evict_bytes", targetOnly: true, help: "bytes of objects that were evicted because space was short"},
 
 	quarantined: {name: "quarantine.n", kind: KindCounter, prom: "quarantine_count", current: true, targetOnly: true, help: "number of objects that are damaged now: in quarantine, or in chunks that stay where they are"},
 	walked:      {name: "list.walk.n", kind: KindCounter, prom: "list_walk_count", current: true, targetOnly: true, help: "number of buckets, counted on each mountpath, that are listed by walking the directories now"},

@@ -141,10 +141,16 @@ func (r *Registry) HTTPWriteFailed() { r.plain[errHTTPWrite].Add(1) }
 // SetQuarantined tells how many damaged objects are in quarantine.
 func (r *Registry) SetQuarantined(n int64) { r.plain[quarantined].Store(n) }
 
-// CleanedUp adds files that were removed because they belonged to no object.
+// CleanedUp adds files that were removed because nobody could reach them.
 func (r *Registry) CleanedUp(files int, bytes int64) {
 	r.plain[cleanedFiles].Add(int64(files))
 	r.plain[cleanedBytes].Add(bytes)
+}
+
+// Evicted adds objects that were evicted because space was short.
+func (r *Registry) Evicted(objects int, bytes int64) {
+	r.plain[evictedObjects].Add(int64(objects))
+	r.plain[evictedBytes].Add(bytes)
 }
 
 // SetWalked tells how many buckets, counted on each mountpath, are listed by

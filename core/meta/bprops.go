@@ -153,12 +153,12 @@ func (p *Bprops) Reset(b wire.Bck, c *config.Cluster) (*Bprops, error) {
 // built refuses what p newly turns on compared with old and nobody would do.
 func (p *Bprops) built(old *Bprops) error {
 	switch {
+	case p.LRU.CapacityUpdTime != old.LRU.CapacityUpdTime, p.LRU.BatchSize != old.LRU.BatchSize:
+		return apierr.BadRequest("properties \"lru.capacity_upd_time\" and \"lru.batch_size\": they are not of single buckets: set them in the cluster's configuration")
 	case p.HasBackend():
 		return apierr.NotImplemented("property \"backend_bck\": buckets with a remote backend are not built yet")
 	case p.EC.Enabled && !old.EC.Enabled:
 		return apierr.NotImplemented("property \"ec.enabled\": erasure coding is not built yet")
-	case p.LRU.Enabled && !old.LRU.Enabled:
-		return apierr.NotImplemented("property \"lru.enabled\": LRU eviction is not built yet")
 	case p.RateLimit.Backend.Enabled && !old.RateLimit.Backend.Enabled:
 		return apierr.NotImplemented("property \"rate_limit.backend.enabled\": limits for backends are not built yet")
 	case p.Durability == DurabilityRedundant && !p.Mirror.Enabled:

@@ -121,6 +121,7 @@ func TestSetBprops(t *testing.T) {
 			}},
 		{"durability", `{"durability":"none"}`, func(p *meta.Bprops) bool { return !p.SyncWrites() }},
 		{"a mirror that stays off", `{"mirror":{"copies":1}}`, func(p *meta.Bprops) bool { return p.Mirror.Copies == 1 && !p.Mirror.Enabled }},
+		{"eviction is an explicit choice", `{"lru":{"enabled":true}}`, func(p *meta.Bprops) bool { return p.LRU.Enabled }},
 		{"what is off is turned off", `{"mirror":{"enabled":false},"ec":{"enabled":false},"lru":{"enabled":false}}`, func(*meta.Bprops) bool { return true }},
 		{"no backend is detached", `{"backend_bck":{"name":"","provider":""},"force":true}`, func(p *meta.Bprops) bool { return !p.HasBackend() }},
 		{"extra", `{"extra":{"custom":"x","gcp":{"application_creds":"/a/b"},"aws":{"multipart_size":"-1"}}}`,
@@ -189,7 +190,9 @@ func TestSetBpropsRefuses(t *testing.T) {
 		{`{"backend_bck":{"name":"x","provider":"foo"}}`, 400, "backend_bck.provider"},
 		{`{"backend_bck":{"name":"x","provider":"s3"}}`, 501, "backend_bck"},
 		{`{"ec":{"enabled":true}}`, 501, "ec.enabled"},
-		{`{"lru":{"enabled":true}}`, 501, "lru.enabled"},
+		{`{"lru":{"enabled":true},"ec":{"enabled":true}}`, 400, "not evicted"},
+		{`{"lru":{"capacity_upd_time":"20m"}}`, 400, "cluster's configuration"},
+		{`{"lru":{"batch_size":2048}}`, 400, "cluster's configuration"},
 		{`{"rate_limit":{"backend":{"enabled":true}}}`, 501, "rate_limit.backend.enabled"},
 		{`{"durability":"redundant"}`, 501, "durability"},
 	} {

@@ -35,6 +35,7 @@ func (p *Bprops) Validate() error {
 		p.EC.ValidateBucket,
 		p.validateChunks,
 		p.LRU.Validate,
+		p.validateEviction,
 		p.WritePolicy.Validate,
 		p.RateLimit.Validate,
 		p.Features.Validate,
@@ -48,6 +49,15 @@ func (p *Bprops) Validate() error {
 	}
 	if p.Provider == wire.ProviderAWS {
 		return p.Extra.AWS.validate()
+	}
+	return nil
+}
+
+// validateEviction refuses what would take the owner's part alone of objects whose
+// parts are spread over targets.
+func (p *Bprops) validateEviction() error {
+	if p.LRU.Enabled && p.EC.Enabled && p.Provider == wire.ProviderAIS && !p.HasBackend() {
+		return apierr.BadRequest("lru.enabled and ec.enabled: objects of an erasure-coded bucket without a backend are not evicted")
 	}
 	return nil
 }

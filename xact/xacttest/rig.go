@@ -44,6 +44,7 @@ type Rig struct {
 type Options struct {
 	Mountpaths int // default 2
 	System     fs.System
+	Space      func() fs.Watermarks // nil: nothing is ever short
 	Props      func(*meta.Bprops)
 	Config     func(*config.Cluster)
 	Store      func(*core.Options)
@@ -73,11 +74,14 @@ func New(tb testing.TB, o Options, jobs ...xact.Registration) *Rig {
 	for i := range o.Mountpaths {
 		paths[filepath.Join(root, fmt.Sprintf("mp%d", i+1))] = ""
 	}
+	if o.Space == nil {
+		o.Space = func() fs.Watermarks { return fs.Watermarks{Cleanup: 97, Low: 98, High: 99, OutOfSpace: 100} }
+	}
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
 	var err error
 	if r.Disks, err = fs.Open(fs.Options{
 		Mountpaths: paths, TestMode: true, NodeID: "t1", ClusterUUID: "cluster01", System: o.System, Logger: logger,
-		Space: func() fs.Watermarks { return fs.Watermarks{Cleanup: 97, Low: 98, High: 99, OutOfSpace: 100} },
+		Space: o.Space,
 	}); err != nil {
 		tb.Fatal(err)
 	}

@@ -32,8 +32,9 @@ type fakeCluster struct {
 	objects  map[wire.Bck]map[string][]byte
 	starting int // requests that are still answered 503
 	version  string
-	fenced   string // why tgtCCCCC3 may not serve
-	dir      string // configuration of the tool
+	fenced   string   // why tgtCCCCC3 may not serve
+	dir      string   // configuration of the tool
+	changes  []string // of mountpaths, with their queries
 }
 
 func newFakeCluster(t *testing.T) *fakeCluster {
@@ -315,6 +316,8 @@ func (f *fakeCluster) control(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 		value = f.status(node)
+	case "/v1/reverse/daemon disk", "/v1/reverse/daemon mountpaths", "/v1/reverse/daemon/mountpaths ":
+		return f.storage(w, r)
 	default:
 		return apierr.BadRequest("invalid request URI: '%s %s'", r.Method, r.URL)
 	}

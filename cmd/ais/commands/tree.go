@@ -53,7 +53,7 @@ func (a *App) tree() *cli.Command {
 		ErrWriter:                  a.Err,
 		ExitErrHandler:             func(context.Context, *cli.Command, error) {},
 		Commands: []*cli.Command{
-			a.bucketCommand(), a.objectCommand(), a.configCommand(), a.jobCommand(), a.showCommand(),
+			a.bucketCommand(), a.objectCommand(), a.configCommand(), a.jobCommand(), a.showCommand(), a.storageCommand(),
 			a.helpCommand(), a.versionCommand(), a.completionCommand(),
 		},
 	}

@@ -1,0 +1,48 @@
+package target
+
+import (
+	"testing"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/cmn/unit"
+	"github.com/aistore-go/aistore/cmn/wire"
+)
+
+// TestDiskUtilization: it follows what the disks do within disk.iostat_time_smooth,
+// and a busy disk is measured every disk.iostat_time_short.
+func TestDiskUtilization(t *testing.T) {
+	t.Parallel()
+	conf := config.DefaultCluster().Disk
+	s, now := &diskStatus{}, time.Unix(1e9, 0)
+	feed := func(util int64, steps int) int64 {
+		var stats map[string]wire.DiskStats
+		for range steps {
+			now = now.Add(2 * time.Second)
+			stats = map[string]wire.DiskStats{"sda": {Util: util}, "sdb": {Util: 1}}
+			s.smooth.apply(stats, now, smoothWindow(&conf))
+		}
+		return stats["sda"].Util
+	}
+	if u := feed(0, 3); u != 0 || s.sampleEvery(&conf) != 2*time.Second {
+		t.Errorf("idle: %d%%, every %v", u, s.sampleEvery(&conf))
+	}
+	if u := feed(100, 1); u < 15 || u > 30 {
+		t.Errorf("after one interval of eight seconds' average: %d%%", u)
+	}
+	if u := feed(100, 10); u < 90 || s.sampleEvery(&conf) != 100*time.Millisecond {
+		t.Errorf("busy for twenty seconds: %d%%, every %v", u, s.sampleEvery(&conf))
+	}
+	conf.UtilHighWM = 99
+	if s.sampleEvery(&conf) != 2*time.Second {
+		t.Error("below disk_util_high_wm: measured often")
+	}
+	conf.IostatSmooth = unit.Duration(10 * time.Millisecond)
+	if u := feed(7, 1); u != 7 {
+		t.Errorf("hardly smoothed: %d%%", u)
+	}
+	conf.IostatSmooth, conf.IostatLong = 0, unit.Duration(30*time.Second)
+	if w := smoothWindow(&conf); w != 30*time.Second {
+		t.Errorf("default window of long intervals: %v", w)
+	}
+}
