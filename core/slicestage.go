@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -291,6 +292,17 @@ func (s *Store) CommitSlice(ctx context.Context, key Key, stamp Stamp, n int) (v
 		if newest.Stamp.Compare(stamp) > 0 {
 			return nil
 		}
+		// What is staged takes the place of what is committed: it may be a slice of
+		// the same number of another shape.
+		slices.SortStableFunc(held, func(a, b heldSlice) int {
+			switch {
+			case a.Staged == b.Staged:
+				return 0
+			case a.Staged:
+				return -1
+			}
+			return 1
+		})
 		for i := range held {
 			h := &held[i]
 			if h.Stamp != stamp || h.Number != n || h.State != SliceKept || h.at.mp != o.mp {

@@ -33,8 +33,9 @@ type JobReport struct {
 // LocalJob is the body of a target's question for the id of a job that it
 // starts by itself: POST /v1/xactions to the primary, answered with the text.
 type LocalJob struct {
-	Kind string   `json:"kind"`
-	Bck  wire.Bck `json:"bck"`
+	Kind string          `json:"kind"`
+	Bck  wire.Bck        `json:"bck"`
+	Args json.RawMessage `json:"args,omitempty"` // of a job that the primary starts
 }
 
 // JobTargets reaches the jobs of targets over the network.
@@ -91,11 +92,17 @@ func (n *Node) SetJobs(e *jobs.Engine) { n.jobs.Store(e) }
 
 // JobID asks the primary for the id of a job that this target starts by itself.
 func (n *Node) JobID(ctx context.Context, kind string, bck wire.Bck) (string, error) {
+	return n.AskForJob(ctx, kind, bck, nil)
+}
+
+// AskForJob is JobID; a job of a kind that concerns the cluster the primary
+// starts, with arguments, and returns its id.
+func (n *Node) AskForJob(ctx context.Context, kind string, bck wire.Bck, args json.RawMessage) (string, error) {
 	smap := n.View().Smap
 	if smap == nil || smap.Primary == nil {
 		return "", errNoPrimary
 	}
-	body, err := json.Marshal(&LocalJob{Kind: kind, Bck: bck})
+	body, err := json.Marshal(&LocalJob{Kind: kind, Bck: bck, Args: args})
 	if err != nil {
 		return "", err
 	}
@@ -126,6 +133,21 @@ func (n *Node) localJobID(w http.ResponseWriter, r *http.Request) error {
 		return apierr.BadRequest("invalid xaction (job) kind %.64q", question.Kind)
 	case engine == nil || !n.isPrimary():
 		return n.errNotPrimary("cannot give a job its id")
+	}
+	if !kind.Local {
+		spec := &xact.Spec{Kind: kind.Name, Bck: question.Bck, Args: question.Args}
+		if bmd := n.View().BMD; bmd != nil && spec.Bck.Name != "" {
+			props, ok := bmd.Get(spec.Bck)
+			if !ok {
+				return apierr.BucketNotFound(spec.Bck)
+			}
+			spec.BID = props.BID
+		}
+		id, err := engine.Start(r.Context(), spec, nil)
+		if err != nil {
+			return err
+		}
+		return WriteText(w, r, id)
 	}
 	return WriteText(w, r, engine.LocalID(r.Context(), kind.Name, question.Bck))
 }

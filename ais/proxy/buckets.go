@@ -129,6 +129,8 @@ func (p *Proxy) postBucket(w http.ResponseWriter, r *http.Request, bck wire.Bck,
 		return p.createBucket(w, r, bck, body, msg, q)
 	case wire.ActMakeNCopies:
 		return p.makeCopies(w, r, bck, body, msg)
+	case wire.ActECEncode:
+		return p.encodeBucket(w, r, bck, body, msg)
 	case wire.ActCopyBucket:
 		return p.copyBucket(w, r, bck, body, msg, q)
 	case wire.ActCopyListRange:
@@ -138,7 +140,7 @@ func (p *Proxy) postBucket(w http.ResponseWriter, r *http.Request, bck wire.Bck,
 	case wire.ActPrefetch:
 		return p.remoteObjects(r, bck, msg)
 	case wire.ActETLBucket, wire.ActETLListRange,
-		wire.ActECEncode, wire.ActRechunk, wire.ActIndexShard, wire.ActCreateInventory:
+		wire.ActRechunk, wire.ActIndexShard, wire.ActCreateInventory:
 		return apierr.NotImplemented("bucket action %q is not built yet", msg.Action)
 	}
 	return node.InvalidAction(msg.Action)

@@ -13,6 +13,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/query"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/xact/ecencode"
 )
 
 // createBucket creates an ais:// bucket. When it returns without an error,
@@ -39,6 +40,9 @@ func (p *Proxy) createBucket(w http.ResponseWriter, r *http.Request, bck wire.Bc
 		props := meta.DefaultBprops(bck, view.Config.Cluster)
 		props.Created = created
 		if err := props.Set(&set); err != nil {
+			return nil, err
+		}
+		if err := props.CheckEC(props, bck, view.Smap.CountTargets(), set.Force); err != nil {
 			return nil, err
 		}
 		p.warnOfPolicy(bck, props)
@@ -100,7 +104,7 @@ func (p *Proxy) changeProps(w http.ResponseWriter, r *http.Request, bck wire.Bck
 	if set.Access != nil {
 		need |= meta.AccessSetBucketACL
 	}
-	return p.changeBucket(w, r, bck, body, msg.Action, func(view *meta.View) (*meta.BMDPatch, error) {
+	build := func(view *meta.View) (*meta.BMDPatch, error) {
 		current, exists := view.BMD.Get(bck)
 		if !exists {
 			return nil, objreq.ErrBucketNotFound(bck)
@@ -118,9 +122,16 @@ func (p *Proxy) changeProps(w http.ResponseWriter, r *http.Request, bck wire.Bck
 		} else if err := props.Set(&set); err != nil {
 			return nil, err
 		}
+		if err := props.CheckEC(current, bck, view.Smap.CountTargets(), set.Force); err != nil {
+			return nil, err
+		}
 		p.warnOfPolicy(bck, props)
 		return &meta.BMDPatch{Put: []meta.BucketEntry{{Bck: bck, Props: props}}}, nil
-	})
+	}
+	if p.enablesEC(bck, &set) {
+		return p.startEncoding(w, r, bck, body, ecencode.Args{}, build)
+	}
+	return p.changeBucket(w, r, bck, body, msg.Action, build)
 }
 
 // commitBMD commits one change of the bucket metadata at the primary; the

@@ -2,8 +2,11 @@ package target
 
 import (
 	"context"
+	"slices"
 
 	"github.com/aistore-go/aistore/xact"
+	"github.com/aistore-go/aistore/xact/ecencode"
+	"github.com/aistore-go/aistore/xact/ecidle"
 	"github.com/aistore-go/aistore/xact/makecopies"
 	"github.com/aistore-go/aistore/xact/promote"
 	"github.com/aistore-go/aistore/xact/putcopies"
@@ -20,7 +23,8 @@ import (
 // xact and a line here.
 func registrations(t *Target) []xact.Registration {
 	objects := clusterObjects{t}
-	return []xact.Registration{
+	return slices.Concat(ecidle.Registrations(), []xact.Registration{
+		ecencode.Registration(t.ec),
 		remove.Registration(objects),
 		tcb.Bucket(objects),
 		tcb.Objects(objects),
@@ -32,5 +36,5 @@ func registrations(t *Target) []xact.Registration {
 		putcopies.Registration(),
 		makecopies.Registration(),
 		resilver.Registration(func(_ context.Context, path string) error { return t.enableMountpath(path) }),
-	}
+	})
 }

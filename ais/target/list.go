@@ -62,6 +62,12 @@ func (t *Target) intra(w http.ResponseWriter, r *http.Request) error {
 		return t.sendWhole(w, r, path.Items[3])
 	case call == "streams" && post:
 		return t.stream(w, r, path.Items[3])
+	case call == callSlices && post:
+		return t.slices(w, r, path.Items[3])
+	case call == callStage && post:
+		return t.stageSlice(w, r, path.Items[3])
+	case call == callSlice && r.Method == http.MethodGet:
+		return t.sendSlice(w, r, path.Items[3])
 	case call == "object" && !post:
 		return t.served(w, r, path.Items[3])
 	}

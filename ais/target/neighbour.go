@@ -130,6 +130,8 @@ func (t *Target) readObject(w http.ResponseWriter, r *http.Request, req *objectR
 		switch {
 		case err != nil:
 			return err
+		case f.best.Kind == 0 && req.key.Props.EC.Enabled:
+			return t.readFromSlices(w, r, req, f.unknown)
 		case len(f.unknown) > 0:
 			return t.errUnknown(req.key, f.unknown)
 		case !f.none() && f.best.node != nil:
@@ -191,6 +193,12 @@ func (t *Target) readLocal(w http.ResponseWriter, r *http.Request, req *objectRe
 // something newer nobody can tell, so the answer is marked as one that may be
 // stale, and "there is nothing" is no answer at all.
 func (t *Target) readInstead(w http.ResponseWriter, r *http.Request, req *objectRequest, owner *meta.Snode) error {
+	if req.key.Props.EC.Enabled {
+		err := t.readSlices(w, r, req)
+		if !apierr.IsNotFound(err) && apierr.StatusOf(err) != apierr.StatusServiceUnavailable {
+			return err
+		}
+	}
 	view := t.control.View()
 	unavailable := apierr.Unavailable(objreq.RetryAfter, "%s: its owner %s does not answer", req.key.Cname(), owner)
 	if view.Placement.Settled() {

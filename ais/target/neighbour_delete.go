@@ -28,6 +28,11 @@ func (t *Target) remove(ctx context.Context, key core.Key) error {
 	case f.down:
 		return t.errUnknown(key, f.unknown)
 	case !f.live && len(f.unknown) == 0 && !(f.local.Kind == core.KindTombstone && t.store.Untold(key, f.local.Stamp)):
+		if lost, err := t.lostEverywhere(ctx, key); err != nil {
+			return err
+		} else if !lost {
+			break // its slices are left
+		}
 		return apierr.New(apierr.StatusNotFound, wire.CodeNotFound, "%s doesn't exist", key.Cname())
 	}
 	buried, err := t.store.Bury(ctx, key)

@@ -76,11 +76,18 @@ type content struct {
 // choose finds out what of an open object a client wants by the value of its
 // header Range, "" for none. Errors are those of httprange.Parse.
 func (c *content) choose(header string, reader *core.Reader) (err error) {
-	*c = content{length: reader.Size, sum: reader.Checksum}
-	if header == "" {
-		return nil
+	*c = contentOf(&reader.Attrs)
+	return c.cut(header, reader.Size)
+}
+
+// contentOf is all of an object.
+func contentOf(a *core.Attrs) content { return content{length: a.Size, sum: a.Checksum} }
+
+// cut is choose for all of an object of a size.
+func (c *content) cut(header string, size int64) (err error) {
+	if header != "" {
+		c.start, c.length, c.ranged, err = httprange.Parse(header, size)
 	}
-	c.start, c.length, c.ranged, err = httprange.Parse(header, reader.Size)
 	return err
 }
 

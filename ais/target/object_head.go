@@ -18,12 +18,10 @@ import (
 // (the first version of the call), or with the parameter "props" those that
 // it lists.
 func (t *Target) headObject(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
-	presence, err := parsePresence(req.query.Get(wire.QueryPresence))
-	if err != nil {
+	if _, err := parsePresence(req.query.Get(wire.QueryPresence)); err != nil {
 		return err
 	}
-	props, err := parseHeadProps(req.query.Get(wire.QueryProps))
-	if err != nil {
+	if _, err := parseHeadProps(req.query.Get(wire.QueryProps)); err != nil {
 		return err
 	}
 	attrs, err := t.store.Head(r.Context(), req.key)
@@ -36,16 +34,28 @@ func (t *Target) headObject(w http.ResponseWriter, r *http.Request, req *objectR
 			return err
 		}
 	}
-	set := newHeaders(w)
+	return t.headAttrs(w, newHeaders(w), req, &attrs)
+}
+
+// headAttrs answers with attributes, wherever they are from.
+func (t *Target) headAttrs(w http.ResponseWriter, set *headers, req *objectRequest, attrs *core.Attrs) error {
+	presence, err := parsePresence(req.query.Get(wire.QueryPresence))
+	if err != nil {
+		return err
+	}
+	props, err := parseHeadProps(req.query.Get(wire.QueryProps))
+	if err != nil {
+		return err
+	}
 	switch presence {
 	case wire.PresenceOutside:
 		return apierr.BadRequest("%s is present (vs requested 'flt-outside'(%d))", req.key.Cname(), wire.PresenceOutside)
 	case wire.PresenceExistsNoProps, wire.PresencePresentNoProps:
 	default:
 		if props == 0 {
-			t.headAll(set, req, &attrs)
+			t.headAll(set, req, attrs)
 		} else {
-			t.headSome(set, req, &attrs, props)
+			t.headSome(set, req, attrs, props)
 		}
 	}
 	w.WriteHeader(http.StatusOK)

@@ -8,6 +8,7 @@ import (
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/core"
+	"github.com/aistore-go/aistore/ec"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/memsys"
 	"github.com/aistore-go/aistore/mirror"
@@ -34,6 +35,7 @@ type Target struct {
 
 	resilverNeeded chan struct{} // one token: see watchResilver
 
+	ec      *ec.Engine
 	load    *load
 	streams *transport.Endpoint
 	space   *spaceKeeper
@@ -69,9 +71,10 @@ func New(o Options) *Target {
 	}
 	t.guard, t.roots = o.Guard, o.Roots
 	o.Store.UsePeers(t)
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.newEC()
 	t.jobs = t.newJobs(o.Jobs)
 	t.space, t.losses = t.newSpaceKeeper(), newRecovery(o.Logger)
-	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.keepCopies()
 	return t
 }

@@ -147,6 +147,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		t.Agent.StandBy()
 	}
 	t.Agent.Start(context.Background())
+	t.role.protectPending()
 	t.repeated = []func(){
 		s.Every(func(c *config.Cluster) time.Duration { return disks.sampleEvery(&c.Disk) }, disks.sample),
 		s.Every(func(c *config.Cluster) time.Duration { return c.Disk.IostatLong.D() }, disks.look),

@@ -157,13 +157,43 @@ func (p *Bprops) built(old *Bprops) error {
 		return apierr.BadRequest("properties \"lru.capacity_upd_time\" and \"lru.batch_size\": they are not of single buckets: set them in the cluster's configuration")
 	case p.HasBackend():
 		return apierr.NotImplemented("property \"backend_bck\": buckets with a remote backend are not built yet")
-	case p.EC.Enabled && !old.EC.Enabled:
-		return apierr.NotImplemented("property \"ec.enabled\": erasure coding is not built yet")
 	case p.RateLimit.Backend.Enabled && !old.RateLimit.Backend.Enabled:
 		return apierr.NotImplemented("property \"rate_limit.backend.enabled\": limits for backends are not built yet")
-	case p.Durability == DurabilityRedundant && !p.Mirror.Enabled:
-		return apierr.NotImplemented("property \"durability\": %q of buckets without mirror.enabled is not built yet (%q and %q are)",
+	case p.Durability == DurabilityRedundant && !p.Mirror.Enabled && !p.EC.Enabled:
+		return apierr.NotImplemented("property \"durability\": %q of buckets with neither mirror.enabled nor ec.enabled is not built yet (%q and %q are)",
 			DurabilityRedundant, DurabilitySync, DurabilityNone)
+	}
+	return nil
+}
+
+// CheckEC refuses what the erasure coding of a bucket cannot be changed to from
+// old, or what a number of active targets cannot hold. With force only the numbers of
+// slices of a bucket that is encoded are checked. The error is a 400.
+func (p *Bprops) CheckEC(old *Bprops, b wire.Bck, targets int, force bool) error {
+	now, was := &p.EC, &old.EC
+	if !now.Enabled {
+		return nil
+	}
+	if was.Enabled && (now.DataSlices != was.DataSlices || now.ParitySlices != was.ParitySlices) {
+		return apierr.BadRequest("EC is already enabled on the bucket %s with ec.data_slices=%d and ec.parity_slices=%d: disable it before they are changed",
+			b.String(), was.DataSlices, was.ParitySlices)
+	}
+	if force {
+		return nil
+	}
+	if was.Enabled && now.ObjSizeLimit != was.ObjSizeLimit {
+		return apierr.BadRequest("EC is already enabled on the bucket %s with ec.objsize_limit=%d: to change it needs force", b.String(), was.ObjSizeLimit)
+	}
+	if was.Enabled && p != old {
+		return nil // what is too few already is no reason to refuse other changes
+	}
+	need := now.DataSlices + now.ParitySlices + 1
+	if now.ObjSizeLimit < 0 {
+		need = now.ParitySlices + 1
+	}
+	if targets < need {
+		return apierr.New(apierr.StatusBadRequest, wire.CodeNotEnoughTargets,
+			"not enough target nodes: EC configuration (D = %d, P = %d) requires at least %d targets (have %d)", now.DataSlices, now.ParitySlices, need, targets)
 	}
 	return nil
 }
