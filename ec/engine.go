@@ -14,6 +14,8 @@ import (
 const (
 	// callTime bounds one question to another target, and one step without a body.
 	callTime = 10 * time.Second
+	// verifyTime bounds the reading of what a target holds of one object.
+	verifyTime = 10 * time.Minute
 	// retryAfter is when a client should come back whose object is out of reach.
 	retryAfter = time.Second
 )
@@ -70,7 +72,12 @@ func (e *Engine) owns(key core.Key) bool {
 // toAll calls do for each of some targets, all at the same time, and returns their
 // errors. One that is known to be down is not waited for.
 func (e *Engine) toAll(ctx context.Context, ids []string, do func(ctx context.Context, i int, id string) error) []error {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	return e.toAllWithin(ctx, callTime, ids, do)
+}
+
+// toAllWithin is toAll for what may take longer.
+func (e *Engine) toAllWithin(ctx context.Context, limit time.Duration, ids []string, do func(ctx context.Context, i int, id string) error) []error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	errs := make([]error, len(ids))
 	var all sync.WaitGroup

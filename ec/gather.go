@@ -27,7 +27,11 @@ type gathered struct {
 func (e *Engine) gather(ctx context.Context, key core.Key, verify bool) *gathered {
 	ids := e.cluster.Everybody()
 	answers := make([][]core.Slice, len(ids))
-	errs := e.toAll(ctx, ids, func(ctx context.Context, i int, id string) (err error) {
+	limit := callTime
+	if verify {
+		limit = verifyTime
+	}
+	errs := e.toAllWithin(ctx, limit, ids, func(ctx context.Context, i int, id string) (err error) {
 		answers[i], err = e.look(ctx, id, key, verify)
 		return err
 	})

@@ -122,7 +122,7 @@ func TestBadBucketRequests(t *testing.T) {
 		{"readonly property", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"provider":"aws"}}`, 400, "", `property "provider" is readonly`},
 		{"access as number", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"access":3}}`, 400, "", "access"},
 		{"checksum type", "POST", "/v1/buckets/n", `{"action":"create-bck","value":{"checksum":{"type":"sha1"}}}`, 400, "", "sha1"},
-		{"ec", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"ec":{"enabled":true}}}`, 501, "ErrNotImpl", "erasure coding"},
+		{"ec", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"ec":{"enabled":true,"data_slices":25,"parity_slices":25}}}`, 400, "ErrNotEnoughTargets", "EC configuration (D = 25, P = 25) requires at least 51 targets"},
 		{"redundant", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"durability":"redundant"}}`, 501, "ErrNotImpl", "durability"},
 		{"write policy", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"write_policy":{"data":"never"}}}`, 400, "", "write_policy.data"},
 		{"cloud", "POST", "/v1/buckets/n?provider=s3", create, 501, "ErrFailedTo", "AWS backend is missing"},

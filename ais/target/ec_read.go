@@ -26,7 +26,7 @@ func (t *Target) readSlices(w http.ResponseWriter, r *http.Request, req *objectR
 	node.MarkStale(w)
 	set := newHeaders(w)
 	if r.Method == http.MethodHead {
-		return t.headAttrs(w, set, req, &content.Attrs)
+		return t.headAttrs(w, r, set, req, &content.Attrs)
 	}
 	part := contentOf(&content.Attrs)
 	if err := part.cut(strings.Join(r.Header[wire.HeaderRange], ","), content.Size); err != nil {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aistore-go/aistore/ais/jobs"
+	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/ecencode"
@@ -41,13 +43,13 @@ func (t *Target) watchProtection() {
 		}
 		now := time.Now()
 		if disks.due(t.disksNow(), now) {
-			disks.tried(t.repair(view, "the mountpaths of "+t.node.Name()+" may have changed"), now)
+			disks.tried(t.repair(view, disks.since, "the mountpaths of "+t.node.Name()+" may have changed"), now)
 		}
 		active := view.Smap.ActiveTargets()
 		if targets.due(targetsNow(active), now) {
 			// One of them is enough to ask for it.
 			other := len(active) > 0 && active[0].ID != t.node.ID()
-			targets.tried(other || t.repair(view, "the set of targets has changed"), now)
+			targets.tried(other || t.repair(view, targets.since, "the set of targets has changed"), now)
 		}
 	}
 }
@@ -99,16 +101,16 @@ func targetsNow(active []*meta.Snode) string {
 	return strings.Join(ids, " ")
 }
 
-// repair asks the primary to start the repair of all erasure-coded buckets; false:
-// it is to be asked again.
-func (t *Target) repair(view *meta.View, reason string) bool {
+// repair asks the primary to start the repair of all erasure-coded buckets, but
+// those whose repair has begun after a time; false: it is to be asked again.
+func (t *Target) repair(view *meta.View, since time.Time, reason string) bool {
 	args, err := json.Marshal(&ecencode.Args{Recover: true, Reason: reason})
 	if err != nil {
 		return true
 	}
 	all := true
 	for _, b := range view.BMD.Buckets(nil) {
-		if !b.Props.EC.Enabled {
+		if !b.Props.EC.Enabled || repairedSince(view, b.Bck, since) {
 			continue
 		}
 		id, err := t.node.AskForJob(t.ctx, xact.KindECEncode, b.Bck, args)
@@ -120,4 +122,15 @@ func (t *Target) repair(view *meta.View, reason string) bool {
 		t.logger.Info("slices are being repaired", "bucket", b.Bck, "job", id, "reason", reason)
 	}
 	return all
+}
+
+// repairedSince tells that the repair of a bucket has begun after a time.
+func repairedSince(view *meta.View, bck wire.Bck, since time.Time) bool {
+	for _, r := range jobs.All(view) {
+		var args ecencode.Args
+		if r.Spec.Kind == xact.KindECEncode && r.Spec.Bck == bck && r.Spec.Started >= since.UnixNano() && json.Unmarshal(r.Spec.Args, &args) == nil && args.Recover {
+			return true
+		}
+	}
+	return false
 }

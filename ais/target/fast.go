@@ -231,7 +231,7 @@ func (t *Target) replyFiles(c *fastpath.Conn, q *fastRequest) (outcome fastpath.
 // headFast is headObject.
 func (t *Target) headFast(c *fastpath.Conn, q *fastRequest) fastpath.Outcome {
 	req := &q.objectRequest
-	if req.isDirectory() {
+	if req.isDirectory() || req.key.Props.EC.Enabled { // the latter shows more
 		return fastpath.Slow
 	}
 	attrs, err := t.store.Head(c.Context(), req.key)

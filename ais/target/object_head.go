@@ -1,6 +1,7 @@
 package target
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -34,11 +35,11 @@ func (t *Target) headObject(w http.ResponseWriter, r *http.Request, req *objectR
 			return err
 		}
 	}
-	return t.headAttrs(w, newHeaders(w), req, &attrs)
+	return t.headAttrs(w, r, newHeaders(w), req, &attrs)
 }
 
 // headAttrs answers with attributes, wherever they are from.
-func (t *Target) headAttrs(w http.ResponseWriter, set *headers, req *objectRequest, attrs *core.Attrs) error {
+func (t *Target) headAttrs(w http.ResponseWriter, r *http.Request, set *headers, req *objectRequest, attrs *core.Attrs) error {
 	presence, err := parsePresence(req.query.Get(wire.QueryPresence))
 	if err != nil {
 		return err
@@ -46,6 +47,9 @@ func (t *Target) headAttrs(w http.ResponseWriter, set *headers, req *objectReque
 	props, err := parseHeadProps(req.query.Get(wire.QueryProps))
 	if err != nil {
 		return err
+	}
+	if presence < wire.PresenceExistsNoProps && (props == 0 || props&headEC != 0) {
+		t.headSlices(r.Context(), set, req)
 	}
 	switch presence {
 	case wire.PresenceOutside:
@@ -61,6 +65,21 @@ func (t *Target) headAttrs(w http.ResponseWriter, set *headers, req *objectReque
 	w.WriteHeader(http.StatusOK)
 	t.metrics.Done(metrics.Head, req.key.Bck, 0, time.Since(req.began))
 	return nil
+}
+
+// headSlices tells how an object is protected by erasure coding, once it is.
+func (t *Target) headSlices(ctx context.Context, set *headers, req *objectRequest) {
+	if !req.key.Props.EC.Enabled {
+		return
+	}
+	_, note, err := t.store.Protection(ctx, req.key)
+	if err != nil || note.Stamp.IsZero() {
+		return
+	}
+	set.setInt(wire.HeaderObjECGeneration, int64(note.Stamp.Clock>>16)) // milliseconds since the epoch
+	set.setInt(wire.HeaderObjECData, int64(req.key.Props.EC.DataSlices))
+	set.setInt(wire.HeaderObjECParity, int64(note.Parity))
+	set.set(wire.HeaderObjECReplicated, strconv.FormatBool(note.Data == 0))
 }
 
 // headAll sets everything that the first version of the call has. An empty

@@ -113,7 +113,7 @@ func TestBadInputIsRefusedWithTheFieldNamed(t *testing.T) {
 		{"get-batch", "GET", "/v1/ml/moss/b", `{"in":[{"objname":"good"}]}`, nil, 501, ""},
 		{"list-range delete", "DELETE", "/v1/buckets/b", `{"action":"delete-listrange","value":{"objnames":["good"],"template":1}}`, nil, 400, "template"},
 		{"mirror", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"mirror":{"enabled":true}}}`, nil, 501, ""},
-		{"erasure coding", "POST", "/v1/buckets/c", `{"action":"create-bck","value":{"ec":{"enabled":true}}}`, nil, 501, ""},
+		{"erasure coding", "POST", "/v1/buckets/c", `{"action":"create-bck","value":{"ec":{"enabled":true,"data_slices":25,"parity_slices":25}}}`, nil, 400, ""},
 		{"S3", "GET", "/s3/b/good", "", nil, 501, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

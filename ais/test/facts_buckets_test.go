@@ -34,7 +34,7 @@ import (
 //	19.22 names made by a copy          TestBulkCopy
 //	19.23 what Python waits for         TestBulkCopy, TestBulkDelete; python/tests
 //	19.24 Python's capitals             here
-//	19.25 EC and mirror                 here: 501
+//	19.25 EC and mirror                 here, TestErasureCoding
 //	19.26 503 without a body            TestFactsOfNodes (23.09); ais/node: TestStartingNode
 func TestFactsOfBuckets(t *testing.T) {
 	t.Parallel()
@@ -231,14 +231,15 @@ func TestFactsOfBuckets(t *testing.T) {
 		must(t, http.StatusAccepted, http.MethodHead, buckets+"/b?bsumm_remote=True", "")
 	})
 	t.Run("19.25 EC and mirror", func(t *testing.T) {
-		for _, value := range []string{
-			`{"ec":{"enabled":true}}`, `{"mirror":{"enabled":true}}`, `{"ec":{"enabled":true},"mirror":{"enabled":true}}`, `{"mirror":{"enabled":true,"copies":30}}`,
+		for _, a := range []answer{
+			jsonCall(t, http.MethodPatch, "/b", `{"action":"set-bprops","value":{"ec":{"enabled":true,"data_slices":25,"parity_slices":25}}}`),
+			jsonCall(t, http.MethodPost, "/b", `{"action":"ec-encode","value":"{\"data_slices\":25,\"parity_slices\":25}"}`),
 		} {
-			notBuilt(t, jsonCall(t, http.MethodPatch, "/b", `{"action":"set-bprops","value":`+value+`}`))
+			if a.status != 400 || !strings.Contains(a.body, "EC configuration (D = 25, P = 25) requires at least 51 targets") {
+				t.Errorf("25+25 slices: %d %s", a.status, a.body)
+			}
 		}
-		notBuilt(t, jsonCall(t, http.MethodPost, "/b", `{"action":"make-n-copies","value":2}`))
-		notBuilt(t, jsonCall(t, http.MethodPost, "/b", `{"action":"ec-encode"}`))
-		// Slice counts are kept for the day when it can be enabled.
+		// Slice counts are kept while it is off.
 		if a := jsonCall(t, http.MethodPatch, "/b", `{"action":"set-bprops","value":{"ec":{"data_slices":4,"parity_slices":3}}}`); a.status != 200 {
 			t.Fatalf("%d %s", a.status, a.body)
 		}

@@ -189,7 +189,6 @@ func TestSetBpropsRefuses(t *testing.T) {
 		{`{"backend_bck":{"name":"x","provider":"ais"}}`, 400, "must be a remote bucket"},
 		{`{"backend_bck":{"name":"x","provider":"foo"}}`, 400, "backend_bck.provider"},
 		{`{"backend_bck":{"name":"x","provider":"s3"}}`, 501, "backend_bck"},
-		{`{"ec":{"enabled":true}}`, 501, "ec.enabled"},
 		{`{"lru":{"enabled":true},"ec":{"enabled":true}}`, 400, "not evicted"},
 		{`{"lru":{"capacity_upd_time":"20m"}}`, 400, "cluster's configuration"},
 		{`{"lru":{"batch_size":2048}}`, 400, "cluster's configuration"},
