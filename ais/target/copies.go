@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/mirror"
@@ -104,6 +105,16 @@ func (t *Target) moveOff(req *mountpathRequest, how fs.Removal) error {
 	}
 	t.needResilver()
 	return nil
+}
+
+// waitingCopies is how many objects wait for copies, and for how long the oldest of
+// them has.
+func waitingCopies(store *core.Store) (n int64, oldest time.Duration) {
+	p := store.PendingStats(core.WorkCopies)
+	if !p.Oldest.IsZero() {
+		oldest = time.Since(p.Oldest)
+	}
+	return p.Count, oldest
 }
 
 // holdsAnything tells whether there is anything to move off a mountpath.

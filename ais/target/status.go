@@ -18,10 +18,11 @@ type diskStatus struct {
 	disks   *fs.Manager
 	load    *sysinfo.Disks
 	metrics *metrics.Registry
-	damaged atomic.Int64           // objects in quarantine, or damaged in their place, as far as is known
-	count   func() (int64, error)  // counts them
-	walks   func() int64           // see walked
-	known   atomic.Pointer[fs.Set] // whose disks load watches
+	damaged atomic.Int64                           // objects in quarantine, or damaged in their place, as far as is known
+	count   func() (int64, error)                  // counts them
+	walks   func() int64                           // see walked
+	pending func() (n int64, oldest time.Duration) // objects that wait for copies; may be nil
+	known   atomic.Pointer[fs.Set]                 // whose disks load watches
 	smooth  smoothing
 	conf    func() *config.DiskConf // nil: utilization is not smoothed
 }
@@ -48,6 +49,9 @@ func (s *diskStatus) look() {
 	s.countQuarantine()
 	if s.walks != nil {
 		s.metrics.SetWalked(s.walks())
+	}
+	if s.pending != nil {
+		s.metrics.SetCopiesPending(s.pending())
 	}
 }
 

@@ -132,6 +132,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	disks.count = t.Store.DamagedCount
 	disks.conf = func() *config.DiskConf { return &s.Config().Disk }
 	disks.walks = func() int64 { return walked(t.Store) }
+	disks.pending = func() (int64, time.Duration) { return waitingCopies(t.Store) }
 	disks.countQuarantine()
 	t.streams = NewStreams(t.Node, t.Agent, memory, t.log.Logger(logging.ModuleTransport))
 	t.role = New(Options{

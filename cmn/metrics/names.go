@@ -96,6 +96,8 @@ const (
 	evictedBytes
 	quarantined
 	walked
+	copiesPending
+	copiesOldest
 	numCounters
 )
 
@@ -187,6 +189,9 @@ var catalog = [numCounters]counter{
 
 	quarantined: {name: "quarantine.n", kind: KindCounter, prom: "quarantine_count", current: true, targetOnly: true, help: "number of objects that are damaged now: in quarantine, or in chunks that stay where they are"},
 	walked:      {name: "list.walk.n", kind: KindCounter, prom: "list_walk_count", current: true, targetOnly: true, help: "number of buckets, counted on each mountpath, that are listed by walking the directories now"},
+
+	copiesPending: {name: "mirror.pending.n", kind: KindCounter, prom: "mirror_pending_count", current: true, targetOnly: true, help: "number of objects whose copies on other mountpaths are not made yet"},
+	copiesOldest:  {name: "mirror.pending.age.n", kind: KindCounter, prom: "mirror_pending_age_seconds", current: true, targetOnly: true, help: "seconds for which the oldest of them has waited"},
 }
 
 // derived are names that repeat the value of a counter under another kind.

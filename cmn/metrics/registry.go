@@ -153,6 +153,13 @@ func (r *Registry) Evicted(objects int, bytes int64) {
 	r.plain[evictedBytes].Add(bytes)
 }
 
+// SetCopiesPending tells how many objects wait for copies, and for how long the
+// oldest of them has.
+func (r *Registry) SetCopiesPending(n int64, oldest time.Duration) {
+	r.plain[copiesPending].Store(n)
+	r.plain[copiesOldest].Store(int64(oldest / time.Second))
+}
+
 // SetWalked tells how many buckets, counted on each mountpath, are listed by
 // walking the directories.
 func (r *Registry) SetWalked(n int64) { r.plain[walked].Store(n) }
