@@ -563,3 +563,30 @@ func (r *rig) loseHome(name string) {
 	}
 	r.dirs = slices.DeleteFunc(r.dirs, func(dir string) bool { return filepath.Clean(dir) == o.mp.Path })
 }
+
+// TestReadsAreSpread: with the feature, an object is read from the mountpath with
+// the fewest operations in flight; without it from its own.
+func TestReadsAreSpread(t *testing.T) {
+	t.Parallel()
+	var spread atomic.Bool
+	r := newRig(t, rigOptions{mountpaths: 2, props: mirrored(2), store: func(o *Options) { o.SpreadReads = spread.Load }})
+	r.put("o", "content")
+	r.arrange()
+	_, attrs, _ := r.get("o")
+	home := attrs.Mountpath
+	for range 8 {
+		if err := home.Acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer home.Release()
+	}
+	for _, on := range []bool{false, true, false} {
+		spread.Store(on)
+		for range 3 {
+			content, attrs, found := r.get("o")
+			if !found || content != "content" || (attrs.Mountpath != home) != on {
+				t.Errorf("with the feature %v: %q from %s, its own is %s", on, content, attrs.Mountpath, home)
+			}
+		}
+	}
+}

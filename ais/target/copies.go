@@ -15,10 +15,9 @@ import (
 )
 
 const (
-	// resilverPatience is how long the start of a resilver waits for a job that is in
-	// its way; resilverPause is the pause between attempts.
-	resilverPatience = 5 * time.Minute
-	resilverPause    = time.Second
+	// resilverPause is the pause between attempts to start a resilver that another
+	// job is in the way of.
+	resilverPause = time.Second
 )
 
 // keepCopies has copies made, and what is due of moving between mountpaths done,
@@ -52,17 +51,15 @@ func (t *Target) watchResilver() {
 			return
 		case <-t.resilverNeeded:
 		}
-		deadline := time.Now().Add(resilverPatience)
-		for t.ctx.Err() == nil {
+		for last := ""; t.ctx.Err() == nil; {
 			err := t.startResilver(t.ctx)
 			if err == nil {
 				break
 			}
-			if time.Now().After(deadline) {
-				t.logger.Error("resilver cannot be started", "err", err)
-				break
+			if err.Error() != last { // a job may be in its way for hours
+				last = err.Error()
+				t.logger.Warn("resilver is started later", "err", err)
 			}
-			t.logger.Info("resilver is started later", "err", err)
 			select {
 			case <-t.ctx.Done():
 			case <-time.After(resilverPause):
