@@ -32,6 +32,7 @@ func (t *Target) keepCopies() {
 	if resilver.Due(t.fs.Available()) {
 		t.needResilver()
 	}
+	t.UseRepair(func(ctx context.Context, _ []MountpathLoss) error { return t.startResilver(ctx) })
 }
 
 // needResilver has a resilver started, or started again: the mountpaths have
