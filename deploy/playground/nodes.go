@@ -207,7 +207,12 @@ func (c *Cluster) Remove() error {
 			return err
 		}
 	}
-	// A folder that holds something of the user's stays.
+	// Folders that hold something of the user's stay.
+	if left, err := os.ReadDir(c.PromoteRoot()); err == nil && len(left) == 0 {
+		if err := os.Remove(c.PromoteRoot()); err != nil {
+			return err
+		}
+	}
 	if left, err := os.ReadDir(c.Root); err != nil || len(left) > 0 {
 		return err
 	}
