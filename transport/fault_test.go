@@ -686,3 +686,57 @@ func (d *damaging) Write(p []byte) (int, error) {
 	d.written += n
 	return n, err
 }
+
+// TestFileIsShorter: a file that does not have what the message says is an
+// error of the sender's, whether that is known before or shows on the way.
+func TestFileIsShorter(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, Options{})
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, body(4<<20, 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	truncate := make(chan func(), 10)
+	receive(t, p.b, "f", func(_ context.Context, m *Incoming) ([]byte, error) {
+		_, err := io.CopyN(io.Discard, m, 1)
+		if err == nil && string(m.Header) == "truncate" {
+			(<-truncate)()
+			_, err = io.Copy(io.Discard, m)
+		}
+		return nil, err
+	})
+	s := p.a.Open("b", "f", StreamOptions{})
+	defer closeStream(t, s)
+	openFile := func() (io.ReadCloser, error) { return os.Open(path) }
+	if r := sendOne(t, s, &Message{Size: 5 << 20, Open: openFile, SelfVerifying: true}); r.err == nil || !strings.Contains(r.err.Error(), "the message says 5242880") {
+		t.Errorf("verdict %+v", r)
+	}
+	for range cap(truncate) {
+		truncate <- func() { _ = os.Truncate(path, 2<<20) }
+	}
+	if r := sendOne(t, s, &Message{Header: []byte("truncate"), Size: 4 << 20, Open: openFile, SelfVerifying: true}); !errors.Is(r.err, io.ErrUnexpectedEOF) {
+		t.Errorf("verdict %+v", r)
+	}
+}
+
+// TestUnusedSessionsEnd: a sender that is never heard of again leaves nothing.
+func TestUnusedSessionsEnd(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, Options{SessionIdle: 40 * time.Millisecond})
+	receive(t, p.b, "f", echo)
+	s := p.a.Open("b", "f", StreamOptions{})
+	if r := sendOne(t, s, &Message{}); r.err != nil {
+		t.Fatal(r.err)
+	}
+	p.setDown(true)
+	eventually(t, "the session ends", func() bool {
+		p.b.mu.Lock()
+		defer p.b.mu.Unlock()
+		return len(p.b.sessions) == 0
+	})
+	p.setDown(false)
+	if r := sendOne(t, s, &Message{}); r.err != nil {
+		t.Error(r.err)
+	}
+	closeStream(t, s)
+}
