@@ -740,3 +740,47 @@ func TestUnusedSessionsEnd(t *testing.T) {
 	}
 	closeStream(t, s)
 }
+
+// TestCancel: one message ends, on both sides, and no other.
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, Options{})
+	begun, ended := make(chan struct{}), make(chan error, 1)
+	receive(t, p.b, "f", func(ctx context.Context, m *Incoming) ([]byte, error) {
+		if string(m.Header) != "slow" {
+			return echo(ctx, m)
+		}
+		_, err := io.CopyN(io.Discard, m, 1)
+		close(begun)
+		if err == nil {
+			<-ctx.Done()
+			_, err = io.Copy(io.Discard, m)
+		}
+		ended <- err
+		return nil, err
+	})
+	s := p.a.Open("b", "f", StreamOptions{})
+	data := body(8<<20, 1)
+	verdicts := make(chan error, 2)
+	m := &Message{Header: []byte("slow"), Size: int64(len(data)), Open: open(data), Done: func(_ []byte, err error) { verdicts <- err }}
+	if err := s.Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the receiver begins", begun)
+	why := errors.New("the job was stopped")
+	s.Cancel(m, why)
+	s.Cancel(m, errors.New("again"))
+	if err := await(t, "verdict", verdicts); !errors.Is(err, why) {
+		t.Errorf("verdict %v", err)
+	}
+	if err := await(t, "the receiver ends", ended); err == nil || !strings.Contains(err.Error(), "the job was stopped") {
+		t.Errorf("the receiver was told %v", err)
+	}
+	if r := sendOne(t, s, &Message{Header: []byte("h")}); r.err != nil || r.answer != echoOf("h", nil) {
+		t.Errorf("verdict %+v", r)
+	}
+	closeStream(t, s)
+	if len(verdicts) != 0 || p.a.Counts().Broken != 0 {
+		t.Errorf("%d verdicts more, counts %+v", len(verdicts), p.a.Counts())
+	}
+}

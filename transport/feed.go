@@ -207,7 +207,7 @@ func (s *Stream) sendLarge(c *conn, o *outgoing) {
 		s.returned(c, o)
 	default:
 		// A message that is given up here must not be accepted there.
-		_ = c.send(frame{kind: kindAbort, stream: s.id, seq: o.seq, try: a.number}, []byte(cut(err.Error(), 4096))) // fails if it broke, which is as good
+		_ = c.send(frame{kind: kindAbort, stream: s.id, seq: o.seq, try: a.number}, []byte(cut(err.Error(), maxReason))) // fails if it broke, which is as good
 		s.fail(o, err)
 	}
 }

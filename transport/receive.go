@@ -148,7 +148,7 @@ func (r *receiving) frame(c *conn, f *frame) error {
 		if err != nil {
 			return err
 		}
-		s.cancelWork(c, f, fmt.Errorf("the sender cannot read the body: %s", p))
+		s.cancelWork(c, f, fmt.Errorf("the sender has given up: %s", p))
 		b.free()
 		return nil
 	case kindFloor:

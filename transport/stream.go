@@ -209,6 +209,28 @@ func (s *Stream) Close(ctx context.Context) error {
 // not wait for Done to be called; Close does.
 func (s *Stream) Abort(cause error) { s.abort(cause) }
 
+// Cancel gives a message the cause as its verdict, unless it has one. Whether
+// the receiver accepts it is not known then; it is told to stop if the body has not
+// been sent.
+func (s *Stream) Cancel(m *Message, cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for seq, o := range s.out {
+		if o.m != m {
+			continue
+		}
+		if a := o.attempt; a != nil {
+			f := frame{kind: kindAbort, stream: s.id, seq: seq, try: a.number}
+			_ = a.conn.send(f, []byte(cut(cause.Error(), maxReason))) // fails if it broke, which is as good
+		}
+		s.finishLocked(seq, nil, cause)
+		return
+	}
+}
+
+// maxReason bounds the text of an abort frame, in bytes.
+const maxReason = 4096
+
 // Pending is the number of messages without a verdict.
 func (s *Stream) Pending() int {
 	s.mu.Lock()

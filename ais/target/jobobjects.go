@@ -310,7 +310,12 @@ func (t *Target) countReceived(r *http.Request, size int64) {
 	if err != nil || q.Get(wire.QueryUUID) == "" {
 		return
 	}
-	if x := t.jobs.Find(q.Get(wire.QueryUUID)); x != nil {
+	t.countReceivedOf(q.Get(wire.QueryUUID), size)
+}
+
+// countReceivedOf is countReceived for the job with an id.
+func (t *Target) countReceivedOf(job string, size int64) {
+	if x := t.jobs.Find(job); x != nil {
 		x.AddIn(1, size)
 	}
 }

@@ -63,6 +63,7 @@ func (t *Target) Close() {
 		t.copies.Close()
 	}
 	t.jobs.Close(errStopping)
+	t.copying.close()
 	t.cancel()
 	t.sweeps.Wait()
 }

@@ -37,6 +37,7 @@ type Target struct {
 
 	ec      *ec.Engine
 	load    *load
+	copying *copyStreams
 	streams *transport.Endpoint
 	space   *spaceKeeper
 	losses  *recovery
@@ -75,6 +76,7 @@ func New(o Options) *Target {
 	t.newEC()
 	t.jobs = t.newJobs(o.Jobs)
 	t.space, t.losses = t.newSpaceKeeper(), newRecovery(o.Logger)
+	t.copying = t.newCopyStreams()
 	t.keepCopies()
 	return t
 }

@@ -130,7 +130,12 @@ func (t *Target) sendCopy(ctx context.Context, job string, from, to core.Key, sm
 	if err != nil {
 		return core.Attrs{}, err
 	}
-	defer func() { _ = reader.Close() }() // was only read
+	kept := true
+	defer func() {
+		if kept {
+			_ = reader.Close() // was only read
+		}
+	}()
 	if err := reader.Prepare(ctx, 0, reader.Size); err != nil {
 		return core.Attrs{}, err
 	}
@@ -144,12 +149,17 @@ func (t *Target) sendCopy(ctx context.Context, job string, from, to core.Key, sm
 			return core.Attrs{}, err
 		}
 	}
+	if job != "" {
+		kept = false
+		attrs := reader.Attrs
+		return attrs, t.copying.send(ctx, job, to, smap, owner, &origin, reader)
+	}
 	head, err := encodeHead(&origin)
 	if err != nil {
 		return core.Attrs{}, err
 	}
 	body := io.MultiReader(bytes.NewReader(head), io.NewSectionReader(reader, 0, reader.Size))
-	_, err = t.postOf(ctx, job, to, "store", smap, owner, body, int64(len(head))+reader.Size)
+	_, err = t.post(ctx, to, "store", smap, owner, body, int64(len(head))+reader.Size)
 	if err != nil {
 		return core.Attrs{}, err
 	}
@@ -220,7 +230,6 @@ func (t *Target) storeCopy(w http.ResponseWriter, r *http.Request, bucket string
 	if _, err := t.store.PutCopy(r.Context(), key, r.Body, origin); err != nil {
 		return err
 	}
-	t.countReceived(r, origin.Size)
 	return answerEmpty(w, http.StatusOK)
 }
 
