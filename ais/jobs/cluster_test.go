@@ -16,6 +16,8 @@ import (
 	"github.com/aistore-go/aistore/ais/aistest"
 	"github.com/aistore-go/aistore/ais/jobs"
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/cmn/feature"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/xact"
@@ -362,6 +364,46 @@ func TestCoexistenceInTheCluster(t *testing.T) {
 		t.Errorf("after an aborted rebalance: %v", err)
 	}
 	close(gate)
+}
+
+// TestConflictsAreIgnored by a feature of the cluster.
+func TestConflictsAreIgnored(t *testing.T) {
+	t.Parallel()
+	gate := make(chan struct{})
+	defer close(gate)
+	c := aistest.New(t, aistest.Options{Targets: 2, Jobs: kinds(gate, "rebalance", "copy-bck"), Config: func(c *config.Cluster) {
+		c.Features |= feature.IgnoreLimitedCoexistence
+	}})
+	createBucket(t, c.Proxies[0], "b1")
+	clientOf(t, c.Proxies[0]).mustStart(`{"Kind":"rebalance"}`)
+	b1 := wire.Bck{Name: "b1", Provider: "ais"}
+	if _, err := c.Proxies[0].Jobs.Start(t.Context(), &xact.Spec{Kind: "copy-bck", Bck: b1, Source: b1, To: b1}, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTargetThatDoesNotAnswer: a job that has no need of it starts and ends, another
+// one is refused.
+func TestTargetThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Targets: 3, Jobs: kinds(nil)})
+	createBucket(t, c.Proxies[0], "b1")
+	c.Metadata.SetDown("target-002", true)
+	smap := c.Metadata.View().Smap.Clone()
+	gone := *smap.Tmap["target-002"]
+	gone.IntraControl.URL = "http://127.0.0.1:1"
+	c.ChangeSmap(t, &meta.SmapPatch{Put: []*meta.Snode{&gone}})
+	cl := clientOf(t, c.Proxies[0])
+	id := cl.mustStart(`{"Kind":"lru"}`)
+	if s := cl.ended(id); s.Aborted || s.Error != "" {
+		t.Errorf("%+v", s)
+	}
+	if snaps := cl.snaps(`{"id":"` + id + `"}`); len(snaps) != 2 {
+		t.Errorf("%d targets", len(snaps))
+	}
+	if status, body := cl.start(`{"Kind":"prefetch-listrange","Bck":{"name":"b1"}}`); status != 503 || !strings.Contains(body, "target-002") {
+		t.Errorf("%d %s", status, body)
+	}
 }
 
 // TestFailureOnOneTargetEndsTheJob everywhere, and what its end commits is

@@ -120,7 +120,7 @@ func (e *Engine) Start(ctx context.Context, spec *xact.Spec, with With) (id stri
 		s.Started = e.o.Now().UnixNano()
 	}
 	for deadline := e.o.Now().Add(conflictPatience); ; {
-		record, retry, err := e.tryStart(ctx, &s, with)
+		record, retry, err := e.tryStart(ctx, kind, &s, with)
 		switch {
 		case err == nil:
 			return e.begin(ctx, kind, record)
@@ -143,7 +143,7 @@ type started struct {
 }
 
 // tryStart checks a job and writes its record. retry: a moment later it may succeed.
-func (e *Engine) tryStart(ctx context.Context, spec *xact.Spec, with With) (_ *started, retry bool, err error) {
+func (e *Engine) tryStart(ctx context.Context, kind xact.Kind, spec *xact.Spec, with With) (_ *started, retry bool, err error) {
 	e.starting.Lock()
 	defer e.starting.Unlock()
 	view := e.o.Control.View()
@@ -164,7 +164,7 @@ func (e *Engine) tryStart(ctx context.Context, spec *xact.Spec, with With) (_ *s
 			return &started{Record: r, joined: true, spec: &joined}, false, nil
 		}
 	}
-	targets, err := e.targetsOf(view, spec)
+	targets, err := e.targetsOf(view, kind, spec)
 	if err != nil {
 		return nil, false, err
 	}
@@ -240,13 +240,15 @@ func (e *Engine) active(view *meta.View) (active []xact.Active) {
 	return active
 }
 
-// targetsOf are the targets that take part in a job.
-func (e *Engine) targetsOf(view *meta.View, spec *xact.Spec) (targets []*meta.Snode, err error) {
+// targetsOf are the targets that take part in a job. One that is known not to
+// answer is left out if the job can go on without it: it may be what the job is
+// to make good.
+func (e *Engine) targetsOf(view *meta.View, kind xact.Kind, spec *xact.Spec) (targets []*meta.Snode, err error) {
 	if view.Smap == nil {
 		return nil, apierr.Unavailable(time.Second, "%s: the cluster is starting", e.o.Node)
 	}
 	for _, sn := range view.Smap.ActiveTargets() {
-		if spec.Concerns(sn.ID) {
+		if spec.Concerns(sn.ID) && (!kind.Resumes || kind.Moves || !e.o.Control.IsDown(sn.ID)) {
 			targets = append(targets, sn)
 		}
 	}
@@ -352,6 +354,9 @@ func (e *Engine) Stop(ctx context.Context, id, kind string, bck wire.Bck) error 
 	for _, id := range ids {
 		errs = append(errs, e.abort(ctx, id, xact.ErrUserAbort.Error()))
 	}
+	if id != "" && len(ids) > 0 {
+		return errors.Join(errs...)
+	}
 	// Jobs that targets have started by themselves have no record.
 	stop := &Stop{Kind: kind, Bck: bck, Cause: xact.ErrUserAbort.Error()}
 	if id != "" {
@@ -387,9 +392,12 @@ func (e *Engine) abort(ctx context.Context, id, cause string) error {
 		return err
 	}
 	stop := &Stop{IDs: []string{id}, Cause: cause}
-	return e.each(ctx, e.upOf(e.nodes(record)), func(ctx context.Context, sn *meta.Snode) error {
+	if err := e.each(ctx, e.upOf(e.nodes(record)), func(ctx context.Context, sn *meta.Snode) error {
 		return e.o.Targets.Stop(ctx, sn, stop)
-	})
+	}); err != nil {
+		e.o.Logger.Info("a job was aborted, and a target is not told yet", "job", id, "err", err) // see stopRemains
+	}
+	return nil
 }
 
 // end writes down that a job has ended, unless somebody was faster. The

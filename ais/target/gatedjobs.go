@@ -1,0 +1,47 @@
+//go:build gatedjobs
+
+package target
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	iofs "io/fs"
+	"os"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/xact"
+)
+
+// testJobs take the place of two kinds in binaries that tests build: jobs that
+// run until a file is there, whose name is the job's argument.
+func testJobs() []xact.Registration {
+	make := func(_ *xact.Env, spec *xact.Spec) (xact.Job, error) {
+		var args xact.StartArgs
+		if err := json.Unmarshal(spec.Args, &args); err != nil {
+			return nil, apierr.BadRequest("gated job: %v", err)
+		}
+		return gatedJob(args.Name), nil
+	}
+	return []xact.Registration{{Kind: xact.KindLRU, New: make}, {Kind: "rechunk", New: make}}
+}
+
+type gatedJob string
+
+// Run implements xact.Job.
+func (gate gatedJob) Run(ctx context.Context, x *xact.Xaction) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := os.Stat(string(gate)); !errors.Is(err, iofs.ErrNotExist) {
+			return err
+		}
+		x.AddObjects(1, 0)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
