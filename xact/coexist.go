@@ -57,9 +57,9 @@ func Coexist(node string, spec *Spec, running []Active, ignore bool) (v Verdict)
 		case sameReplaces:
 			v.Abort = append(v.Abort, Ousted{a.Spec.ID, ErrRenewal})
 		case sameRefuses:
-			v.Err = apierr.BadRequest("%s is already running - not starting", a.Spec.Name())
+			v.Err = apierr.New(apierr.StatusBadRequest, wire.CodeXactUsePrev, "%s is already running - not starting", a.Spec.Name())
 			if kind.Name == KindMakeCopies {
-				v.Err = apierr.BadRequest("%s is currently running, cannot start a new %q", a.Spec.Name(), kind.Name)
+				v.Err = apierr.New(apierr.StatusBadRequest, wire.CodeXactUsePrev, "%s is currently running, cannot start a new %q", a.Spec.Name(), kind.Name)
 			}
 			return v
 		default:

@@ -174,7 +174,10 @@ func (e *Engine) tryStart(ctx context.Context, kind xact.Kind, spec *xact.Spec, 
 	if err := e.each(ctx, targets, func(ctx context.Context, sn *meta.Snode) error {
 		return e.o.Targets.Prepare(ctx, sn, spec)
 	}); err != nil {
-		return nil, apierr.CodeOf(err) == wire.CodeLimitedCoexistence, err
+		// By the records nothing is in the way: what still runs there is on its
+		// way out, or the target's own.
+		code := apierr.CodeOf(err)
+		return nil, code == wire.CodeLimitedCoexistence || code == wire.CodeXactUsePrev, err
 	}
 	var record *Record
 	_, err = e.o.Control.Commit(ctx, "start "+spec.Kind, func(v *meta.View) ([]meta.Change, error) {

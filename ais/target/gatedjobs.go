@@ -33,7 +33,7 @@ type gatedJob string
 func (gate gatedJob) Run(ctx context.Context, x *xact.Xaction) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for gate != "" { // else there is nothing to wait for
 		if _, err := os.Stat(string(gate)); !errors.Is(err, iofs.ErrNotExist) {
 			return err
 		}
@@ -44,4 +44,5 @@ func (gate gatedJob) Run(ctx context.Context, x *xact.Xaction) error {
 			return context.Cause(ctx)
 		}
 	}
+	return nil
 }

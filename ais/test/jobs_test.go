@@ -19,6 +19,15 @@ import (
 // and "rechunk", which does not, run until a file is there.
 type jobCluster struct{ *cluster }
 
+// TestBatchPage runs the commands of docs/batch.md.
+func TestBatchPage(t *testing.T) {
+	t.Parallel()
+	c := startJobCluster(t, 1, 2)
+	must(t, 200, http.MethodDelete, c.nodes[0].URL()+"/v1/buckets/b1", `{"action":"destroy-bck"}`, "Content-Type", jsonType)
+	env := []string{"AIS=" + c.nodes[0].URL(), "AIS_ENDPOINT=" + c.nodes[0].URL(), "AIS_CLI_CONFIG_DIR=" + t.TempDir(), "AIS_DIRECT="}
+	page{name: "batch.md", env: env, dir: t.TempDir(), stderr: true}.run(t)
+}
+
 func startJobCluster(t *testing.T, proxies, targets int) jobCluster {
 	t.Helper()
 	bin := t.TempDir()

@@ -40,5 +40,6 @@ const (
 	CodeMountpathNotFound   = "ErrMpathNotFound"
 	CodeInvalidMountpath    = "ErrInvalidMountpath"
 	CodeXactNotFound        = "ErrXactNotFound"
+	CodeXactUsePrev         = "ErrXactUsePrev" // the same job is running already
 	CodeRateLimitFrontend   = "ErrRateLimitFrontend"
 )
