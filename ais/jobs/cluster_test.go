@@ -303,7 +303,7 @@ func TestIdleJob(t *testing.T) {
 		return idle == 2
 	})
 	// It is in nobody's way.
-	if _, err := engine.Start(t.Context(), &xact.Spec{Kind: "move-bck", Bck: wire.Bck{Name: "b2", Provider: "ais"}, Source: spec.Bck, To: wire.Bck{Name: "b2", Provider: "ais"}}, nil); err != nil {
+	if _, err := engine.Start(t.Context(), &xact.Spec{Kind: "move-bck", Args: json.RawMessage("{}"), Bck: wire.Bck{Name: "b2", Provider: "ais"}, Source: spec.Bck, To: wire.Bck{Name: "b2", Provider: "ais"}}, nil); err != nil {
 		t.Errorf("rename of a bucket with an idle job: %v", err)
 	}
 	cl.stop(`{"ID":"` + id + `"}`)
@@ -323,7 +323,7 @@ func TestCoexistenceInTheCluster(t *testing.T) {
 	}
 	cl, engine := clientOf(t, c.Proxies[0]), c.Proxies[0].Jobs
 	b1, b2 := wire.Bck{Name: "b1", Provider: "ais"}, wire.Bck{Name: "b2", Provider: "ais"}
-	copying := &xact.Spec{Kind: "copy-bck", Bck: b2, Source: b1, To: b2}
+	copying := &xact.Spec{Kind: "copy-bck", Args: json.RawMessage("{}"), Bck: b2, Source: b1, To: b2}
 	first, err := engine.Start(t.Context(), copying, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -377,7 +377,7 @@ func TestConflictsAreIgnored(t *testing.T) {
 	createBucket(t, c.Proxies[0], "b1")
 	clientOf(t, c.Proxies[0]).mustStart(`{"Kind":"rebalance"}`)
 	b1 := wire.Bck{Name: "b1", Provider: "ais"}
-	if _, err := c.Proxies[0].Jobs.Start(t.Context(), &xact.Spec{Kind: "copy-bck", Bck: b1, Source: b1, To: b1}, nil); err != nil {
+	if _, err := c.Proxies[0].Jobs.Start(t.Context(), &xact.Spec{Kind: "copy-bck", Args: json.RawMessage("{}"), Bck: b1, Source: b1, To: b1}, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -427,7 +427,7 @@ func TestFailureOnOneTargetEndsTheJob(t *testing.T) {
 		return nil, nil
 	})
 	b1 := wire.Bck{Name: "b1", Provider: "ais"}
-	id, err := engine.Start(t.Context(), &xact.Spec{Kind: "copy-bck", Bck: b1, Source: b1, To: b1}, nil)
+	id, err := engine.Start(t.Context(), &xact.Spec{Kind: "copy-bck", Args: json.RawMessage("{}"), Bck: b1, Source: b1, To: b1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -435,7 +435,7 @@ func TestFailureOnOneTargetEndsTheJob(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	// Some targets may not have been told yet: that is nobody's concern.
-	if _, err := engine.Start(t.Context(), &xact.Spec{Kind: "copy-bck", Bck: b1, Source: b1, To: b1}, nil); err != nil {
+	if _, err := engine.Start(t.Context(), &xact.Spec{Kind: "copy-bck", Args: json.RawMessage("{}"), Bck: b1, Source: b1, To: b1}, nil); err != nil {
 		t.Errorf("it does not start again: %v", err)
 	}
 	xacttest.Await(t, "it ends on all targets", func() bool {
