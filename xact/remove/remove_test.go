@@ -35,7 +35,9 @@ func (c *alone) Remove(ctx context.Context, key core.Key) (int64, error) {
 	return attrs.Size, c.store.Delete(ctx, key)
 }
 
-func (c *alone) Stat(ctx context.Context, key core.Key) (core.Attrs, error) { return c.store.Head(ctx, key) }
+func (c *alone) Stat(ctx context.Context, key core.Key) (core.Attrs, error) {
+	return c.store.Head(ctx, key)
+}
 
 func (c *alone) Copy(context.Context, string, core.Key, core.Key, bool) (core.Attrs, bool, error) {
 	return core.Attrs{}, false, errors.New("not of this job")
