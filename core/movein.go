@@ -375,3 +375,35 @@ func (w *write) nameVersion(ctx context.Context, dir string, stamp Stamp) error 
 	w.named()
 	return nil
 }
+
+// Have tells whether this target, as the owner of a name, has a generation that
+// another one describes, or something newer: 0 is no, and the others are those
+// of Arrive. With ArrivalKnown its content was read and compared with its
+// checksum, and all that the name holds is on stable storage. Errors are those of
+// Arrive.
+func (s *Store) Have(ctx context.Context, key Key, head []byte) (Arrival, error) {
+	m, err := decodeMoveHead(head)
+	if err != nil {
+		return 0, apierr.Wrap(err, apierr.StatusBadRequest, "", "%s: the description of a generation cannot be read", key.Cname())
+	}
+	o, err := s.resolve(key.durably())
+	if err != nil {
+		return 0, err
+	}
+	if m.rec.bid != o.Props.BID {
+		return 0, apierr.BucketNotFound(o.Bck)
+	}
+	w := &write{s: s, object: o, moved: &arriving{moveHead: m}}
+	err = w.expect(ctx)
+	switch {
+	case err == nil:
+		return 0, nil
+	case !errors.Is(err, errArrived):
+		return 0, err
+	case m.content() && !m.former && w.moved.known == ArrivalKnown:
+		if err := s.CheckContent(ctx, key); err != nil {
+			return 0, err
+		}
+	}
+	return w.moved.known, s.secure(ctx, &o)
+}

@@ -1,0 +1,210 @@
+package rebalance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/xact"
+)
+
+// Args are the arguments of a rebalance.
+type Args struct {
+	// Placement is the version of the placement that it moves names for: when
+	// that changes the job ends, and another one begins.
+	Placement int64 `json:"placement,string"`
+	// Prefix of names, in their true form; with a bucket only.
+	Prefix string `json:"prefix,omitempty"`
+	// Latest leaves out names that have noncurrent versions and nothing else.
+	Latest bool `json:"latest,omitempty"`
+	// Cleanup sends nothing: what the owner has, verified, is removed here.
+	Cleanup bool `json:"cleanup,omitempty"`
+}
+
+// Settles tells that with the end of a job every name is where the placement
+// has it.
+func Settles(spec *xact.Spec, a *Args) bool {
+	return spec.Bck.Name == "" && a.Prefix == "" && !a.Latest && !a.Cleanup
+}
+
+// ArgsOf reads the arguments of a rebalance. Errors are 400.
+func ArgsOf(spec *xact.Spec) (*Args, error) {
+	a := &Args{}
+	if len(spec.Args) > 0 {
+		if err := json.Unmarshal(spec.Args, a); err != nil {
+			return nil, apierr.BadRequest("rebalance: failed to unmarshal the arguments: %v", err)
+		}
+	}
+	if a.Prefix != "" && spec.Bck.Name == "" {
+		return nil, apierr.BadRequest("cannot start %q: prefix %.64q needs a bucket", xact.KindRebalance, a.Prefix)
+	}
+	return a, nil
+}
+
+// Mover is what a target has for rebalances: its streams, and how far it is
+// with which of them.
+type Mover struct {
+	streams Streams
+	ledger  ledger
+	stop    func()
+	timing  timing
+}
+
+// timing are pauses and patience; tests shorten them.
+type timing struct {
+	pause     time.Duration // between passes that left something, and between questions
+	mostPause time.Duration
+	tries     int // passes that move nothing before the job gives up on names that are damaged
+}
+
+// New returns a target's part of rebalances, which answers other targets how
+// far it is; Close ends it.
+func New(streams Streams) (*Mover, error) {
+	m := &Mover{streams: streams, timing: timing{pause: 50 * time.Millisecond, mostPause: 2 * time.Second, tries: 3}}
+	stop, err := streams.Receive(progressFlow, m.ledger.answer)
+	m.stop = stop
+	return m, err
+}
+
+// Close ends the answers.
+func (m *Mover) Close() {
+	if m.stop != nil {
+		m.stop()
+	}
+}
+
+// Registration makes the job known to a target.
+func (m *Mover) Registration() xact.Registration {
+	return xact.Registration{Kind: xact.KindRebalance, New: func(env *xact.Env, spec *xact.Spec) (xact.Job, error) {
+		args, err := ArgsOf(spec)
+		if err != nil {
+			return nil, err
+		}
+		return &job{mover: m, env: env, spec: spec, args: args}, nil
+	}}
+}
+
+// job is one rebalance on one target.
+type job struct {
+	mover *Mover
+	env   *xact.Env
+	spec  *xact.Spec
+	args  *Args
+}
+
+// ErrPlacement: the owners of names have changed while a rebalance ran.
+var ErrPlacement = errors.New("the targets of the cluster have changed: another rebalance goes on")
+
+// Run implements xact.Job: it receives, sends, and returns when all targets
+// have sent everything.
+func (j *job) Run(ctx context.Context, x *xact.Xaction) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go j.watch(ctx, cancel)
+	stop, err := j.mover.streams.Receive(flow(j.spec.ID), (&receiver{env: j.env, x: x}).receive)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	j.mover.ledger.begin(j.spec.ID)
+	defer j.mover.ledger.leave(j.spec.ID)
+	s := newSender(j, x)
+	defer s.close()
+	x.SetControl(s.control)
+	if err := s.sendAll(ctx); err != nil {
+		return err
+	}
+	if err := j.env.Store.SettleRemovals(ctx); err != nil {
+		return err
+	}
+	j.mover.ledger.sent(j.spec.ID)
+	return j.agree(ctx)
+}
+
+// watch ends the job when the placement changes: a message may wait for a
+// target that does not take part any more.
+func (j *job) watch(ctx context.Context, end context.CancelCauseFunc) {
+	for sleep(ctx, 2*j.mover.timing.pause) == nil {
+		if err := j.check(); err != nil {
+			end(err)
+			return
+		}
+	}
+}
+
+// agree waits until all targets have sent everything.
+func (j *job) agree(ctx context.Context) error {
+	asked := map[string]bool{} // true: it is done
+	for pause := j.mover.timing.pause; ; pause = min(2*pause, j.mover.timing.mostPause) {
+		if err := j.check(); err != nil {
+			return err
+		}
+		waits := 0
+		for _, sn := range j.peers() {
+			if !asked[sn.ID] {
+				asked[sn.ID] = j.mover.hasSent(ctx, sn.ID, j.spec.ID)
+			}
+			if !asked[sn.ID] {
+				waits++
+			}
+		}
+		if waits == 0 {
+			return j.check()
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// check ends the job if it moves names for an earlier placement.
+func (j *job) check() error {
+	if now := j.env.View().Placement.Ver(); now != j.args.Placement {
+		return fmt.Errorf("%w (placement %d, now %d)", ErrPlacement, j.args.Placement, now)
+	}
+	return nil
+}
+
+// peers are the other targets that take part.
+func (j *job) peers() (list []*meta.Snode) {
+	for id, sn := range j.env.View().Smap.Tmap {
+		if id != j.env.NodeID && j.spec.Concerns(id) {
+			list = append(list, sn)
+		}
+	}
+	return list
+}
+
+// buckets are those that the job goes through.
+func (j *job) buckets() []meta.BucketEntry {
+	return j.env.View().BMD.Buckets(func(b wire.Bck, p *meta.Bprops) bool {
+		return !p.IsRemote(b) && (j.spec.Bck.Name == "" || b == j.spec.Bck)
+	})
+}
+
+// owns tells whether this target owns a name.
+func (j *job) owns(smap *meta.Smap) func(unameDigest uint64) bool {
+	return func(digest uint64) bool {
+		owner, err := smap.Owner(digest)
+		return err != nil || owner.ID == j.env.NodeID // without targets nothing moves
+	}
+}
+
+// flow carries what a rebalance sends.
+func flow(id string) string { return "rebalance." + id }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
