@@ -30,6 +30,9 @@ type Kind struct {
 	Moves bool
 	// GivesWay: it is aborted when a rebalance starts.
 	GivesWay bool
+	// Leaving: targets that are out of service and run take part: what they hold
+	// has to leave.
+	Leaving bool
 	// Resumes: it is started again, under its id, on a target that was
 	// restarted, and goes on without one that has left. Any other job is
 	// aborted when it loses a target.
@@ -80,7 +83,7 @@ const (
 // questions about any of them are answered.
 func Kinds() []Kind {
 	return []Kind{
-		{Name: KindRebalance, Start: StartGeneric, IC: true, Moves: true, Resumes: true},
+		{Name: KindRebalance, Start: StartGeneric, IC: true, Moves: true, Leaving: true, Resumes: true},
 		{Name: KindResilver, Scope: ScopeTarget, Start: StartGeneric, IC: true, Moves: true, Resumes: true},
 		{Name: KindLRU, Display: "lru-eviction", Scope: ScopeClusterOrBucket, Start: StartGeneric, IC: true, Resumes: true},
 		{Name: KindCleanup, Display: "cleanup", Scope: ScopeClusterOrBucket, Start: StartGeneric, IC: true, Conflicts: true, Resumes: true},

@@ -185,6 +185,12 @@ func (e *Engine) tryStart(ctx context.Context, kind xact.Kind, spec *xact.Spec, 
 			e.hold(record.Spec.ID, 0)
 		}
 		s := *spec
+		if kind, _ := xact.FindKind(s.Kind); kind.Leaving {
+			s.Targets = nil
+			for _, sn := range targets { // who takes part is not plain from the map
+				s.Targets = append(s.Targets, sn.ID)
+			}
+		}
 		record = &Record{Spec: &s}
 		var changes []meta.Change
 		if with != nil {
@@ -250,8 +256,8 @@ func (e *Engine) targetsOf(view *meta.View, kind xact.Kind, spec *xact.Spec) (ta
 	if view.Smap == nil {
 		return nil, apierr.Unavailable(time.Second, "%s: the cluster is starting", e.o.Node)
 	}
-	for _, sn := range view.Smap.ActiveTargets() {
-		if spec.Concerns(sn.ID) && (!kind.Resumes || kind.Moves || !e.o.Control.IsDown(sn.ID)) {
+	for _, sn := range e.asked(view.Smap) {
+		if spec.Concerns(sn.ID) && serves(kind, sn) && (!kind.Resumes || kind.Moves || !e.o.Control.IsDown(sn.ID)) {
 			targets = append(targets, sn)
 		}
 	}
@@ -293,8 +299,9 @@ func (e *Engine) begin(ctx context.Context, kind xact.Kind, job *started) (id st
 // nodes are the targets of a job that are in service.
 func (e *Engine) nodes(r *Record) (targets []*meta.Snode) {
 	smap := e.o.Control.View().Smap
+	kind, _ := xact.FindKind(r.Spec.Kind)
 	for _, id := range r.Targets {
-		if sn := smap.Tmap[id]; sn != nil && sn.Active() {
+		if sn := smap.Tmap[id]; serves(kind, sn) {
 			targets = append(targets, sn)
 		}
 	}
@@ -366,7 +373,7 @@ func (e *Engine) Stop(ctx context.Context, id, kind string, bck wire.Bck) error 
 		stop = &Stop{IDs: []string{id}, Cause: stop.Cause}
 	}
 	smap := e.o.Control.View().Smap
-	errs = append(errs, e.each(ctx, e.upOf(smap.ActiveTargets()), func(ctx context.Context, sn *meta.Snode) error {
+	errs = append(errs, e.each(ctx, e.upOf(e.asked(smap)), func(ctx context.Context, sn *meta.Snode) error {
 		return e.o.Targets.Stop(ctx, sn, stop)
 	}))
 	e.Notify()

@@ -100,7 +100,7 @@ func (e *Engine) ask(ctx context.Context, smap *meta.Smap, running []*Record) ma
 	reports := map[string]report{}
 	var group errgroup.Group
 	group.SetLimit(fanOut)
-	for _, sn := range smap.ActiveTargets() {
+	for _, sn := range e.asked(smap) {
 		group.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, reportTime)
 			defer cancel()
@@ -188,7 +188,7 @@ func (e *Engine) target(ctx context.Context, view *meta.View, kind xact.Kind, r 
 	sn := view.Smap.Tmap[id]
 	name := "t[" + id + "]"
 	switch {
-	case sn == nil || !sn.Active():
+	case !serves(kind, sn):
 		if kind.Resumes {
 			return Outcome{Ended: now.UnixNano()}, "", false // the others go on
 		}

@@ -18,6 +18,7 @@ type Conditions struct {
 	Self    string // name of the primary in messages
 	CanMove bool   // there is a job that moves data
 	Running int64  // RMD version of the rebalance that runs, 0 if none
+	Holds   bool   // targets of the operation that are out of service hold data
 }
 
 // CheckBusy fails with 409 while another operation or a rebalance is under way.
@@ -72,7 +73,7 @@ func Admit(v *meta.View, r *Request, c *Conditions, id string) (*meta.Operation,
 	if err := preflight(v, op, c); err != nil {
 		return nil, err
 	}
-	if moves(v, op) && c.CanMove {
+	if c.CanMove && (moves(v, op) || c.Holds && v.Config.Rebalance.Enabled && v.Smap.CountTargets() > len(activeTargets(v, op))) {
 		// what the next one will be, unless another comes first: see flagged
 		op.Rebalance = v.RMD.Ver() + 1
 	}
@@ -117,7 +118,7 @@ func preflight(v *meta.View, op *meta.Operation, c *Conditions) error {
 		return apierr.BadRequest(`cannot %s %s: rebalance is disabled, so that the data cannot leave (add "skip_rebalance" or "force" to lose it)`,
 			op.Action, names(leaving))
 	case v.Config.Rebalance.Enabled && !c.CanMove:
-		return apierr.NotImplemented(`%s of %s has to move data to other targets, which is not built yet: add "skip_rebalance" to go without`,
+		return apierr.Unavailable(time.Second, `%s of %s has to move data to other targets, and this primary has nothing that does: add "skip_rebalance" to go without`,
 			op.Action, names(leaving))
 	}
 	return nil
@@ -154,7 +155,7 @@ func targetsNeeded(p *meta.Bprops) int {
 
 // moves tells that an operation makes data move, if there is a job for it.
 func moves(v *meta.View, op *meta.Operation) bool {
-	if op.SkipRebalance || op.Action == wire.ActRemoveUnsafe || !v.Config.Rebalance.Enabled {
+	if op.SkipRebalance || op.Action == wire.ActRemoveUnsafe || !v.Config.Rebalance.Enabled || v.BMD.Len() == 0 {
 		return false
 	}
 	before := v.Smap.CountTargets()

@@ -37,7 +37,7 @@ func (e *Engine) ask(ctx context.Context, r *Request, c *Conditions) error {
 	case op.Rebalance > 0:
 		return e.checkSpace(ctx, v, op)
 	case verifies(op):
-		return e.checkLeft(ctx, v, op)
+		return e.checkLeft(ctx, v, op, c)
 	}
 	return nil
 }
@@ -70,9 +70,9 @@ func (e *Engine) probe(ctx context.Context, v *meta.View, op *meta.Operation, wi
 	return group.Wait()
 }
 
-// checkLeft fails if targets that are out of service, and are to leave for
-// good, hold data that nothing would move.
-func (e *Engine) checkLeft(ctx context.Context, v *meta.View, op *meta.Operation) error {
+// checkLeft notes whether targets that are out of service, and are to leave for
+// good, hold data; it fails if nothing would move that.
+func (e *Engine) checkLeft(ctx context.Context, v *meta.View, op *meta.Operation, c *Conditions) error {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	const hint = `add "skip_rebalance", "rm_user_data" or "force" to lose it`
@@ -85,8 +85,10 @@ func (e *Engine) checkLeft(ctx context.Context, v *meta.View, op *meta.Operation
 		switch {
 		case err != nil:
 			return apierr.Wrap(err, http.StatusBadRequest, "", "cannot %s %s: it does not say whether its data has left (%s)", op.Action, node, hint)
-		case held.Objects > 0 && (node.Active() && v.Smap.CountTargets() > 1 || !node.Active()):
-			return apierr.NotImplemented("cannot %s: %v, and moving them is not built yet (%s)", op.Action, errHolds(node, &held), hint)
+		case held.Objects > 0 && !node.Active() && v.Smap.CountTargets() > 0 && c.CanMove && v.Config.Rebalance.Enabled:
+			c.Holds = true
+		case held.Objects > 0 && !node.Active() && v.Smap.CountTargets() > 0:
+			return apierr.BadRequest("cannot %s: %v, and nothing moves that: rebalance is disabled (%s)", op.Action, errHolds(node, &held), hint)
 		case held.Objects > 0:
 			return apierr.BadRequest("cannot %s: %v, and there is no other target (%s)", op.Action, errHolds(node, &held), hint)
 		}

@@ -402,12 +402,12 @@ func TestDecommissionVerifies(t *testing.T) {
 	r = running(t, s, false)
 	r.nodes.held["target-01"] = 3
 	_, err := r.Do(ctx, request(t, wire.ActDecommissionNode, wire.MembershipMsg{NodeID: "target-01"}))
-	if apierr.StatusOf(err) != http.StatusNotImplemented || !strings.Contains(err.Error(), "still holds 3 objects") {
-		t.Errorf("%v, want 501 with the count", err)
+	if apierr.StatusOf(err) != http.StatusBadRequest || !strings.Contains(err.Error(), "still holds 3 objects") {
+		t.Errorf("%v, want 400 with the count", err)
 	}
 	_, err = r.Do(ctx, request(t, wire.ActDecommissionNode, wire.MembershipMsg{NodeID: "target-01", RemoveUserData: true}))
-	if apierr.StatusOf(err) != http.StatusNotImplemented || !strings.Contains(err.Error(), "still holds 3 objects") {
-		t.Errorf("with the data to be removed from the node: %v, want 501 with the count", err)
+	if apierr.StatusOf(err) != http.StatusBadRequest || !strings.Contains(err.Error(), "still holds 3 objects") {
+		t.Errorf("with the data to be removed from the node: %v, want 400 with the count", err)
 	}
 	r.nodes.set(func() { r.nodes.fails["target-01"] = errors.New("connection refused") })
 	if _, err = r.Do(ctx, request(t, wire.ActDecommissionNode, wire.MembershipMsg{NodeID: "target-01"})); apierr.StatusOf(err) != http.StatusBadRequest {

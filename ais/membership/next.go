@@ -234,9 +234,36 @@ func (s *step) final() (Decision, error) {
 	if err != nil {
 		return Decision{}, err
 	}
+	if gone, err := s.gone(changes); err != nil {
+		return Decision{}, err
+	} else if gone != nil {
+		changes = append(changes, *gone)
+	}
 	d, err := s.end(StepDone, s.problems())
 	d.Changes = append(changes, d.Changes...)
 	return d, err
+}
+
+// gone is the change which says that targets that leave for good hold nothing
+// that counts any more; nil if nobody asks them. Their data has left, or the
+// operator has given it up.
+func (s *step) gone(changes []meta.Change) (*meta.Change, error) {
+	p := s.v.Placement
+	if s.op.Action != wire.ActDecommissionNode || p.Settled() || slices.ContainsFunc(changes, func(c meta.Change) bool { return c.Kind == meta.KindPlacement }) {
+		return nil, nil
+	}
+	patch := &meta.PlacementPatch{Targets: p.Current()}
+	for _, id := range s.targets() {
+		if slices.Contains(p.Holders(), id) && !slices.Contains(p.Current(), id) {
+			patch.Gone = append(patch.Gone, id)
+		}
+	}
+	if len(patch.Gone) == 0 {
+		return nil, nil
+	}
+	slices.Sort(patch.Gone)
+	change, err := meta.NewChange(s.v, meta.KindPlacement, patch)
+	return &change, err
 }
 
 // verifies tells that targets have to show that their data has left. Without

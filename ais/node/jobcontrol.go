@@ -11,6 +11,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/xact"
+	"github.com/aistore-go/aistore/xact/rebalance"
 )
 
 // jobArgs is the value of the actions that start and stop jobs. The rest of
@@ -122,16 +123,9 @@ func (n *Node) jobSpec(kind xact.Kind, args *jobArgs, name string) (*xact.Spec, 
 	case xact.KindResilver:
 		spec.Targets = []string{args.NodeID}
 	case xact.KindRebalance:
-		return spec, nextRebalance, nil
+		return spec, rebalance.Next, nil
 	}
 	return spec, nil, nil
-}
-
-// nextRebalance gives a rebalance the next number.
-func nextRebalance(v *meta.View, spec *xact.Spec) ([]meta.Change, error) {
-	change, err := meta.NewChange(v, meta.KindRMD, &meta.RMDPatch{})
-	spec.ID = meta.RebalanceID(v.RMD.Ver() + 1)
-	return []meta.Change{change}, err
 }
 
 // mayStart checks what is particular to a kind.

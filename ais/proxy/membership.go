@@ -32,6 +32,7 @@ func (p *Proxy) RunMembership() (stop func()) {
 	var running sync.WaitGroup
 	running.Go(func() { p.membership.Run(ctx) })
 	running.Go(func() { p.jobs.Run(ctx) })
+	running.Go(func() { p.rebalances.run(ctx) })
 	return func() {
 		cancel()
 		running.Wait()

@@ -20,6 +20,7 @@ type Proxy struct {
 
 	membership *membership.Engine
 	jobs       *jobs.Engine
+	rebalances *rebalances
 	rates      rateLimits
 	pages      sync.Pool // of *[]byte, for bodies of pages of names
 }
@@ -34,5 +35,6 @@ func New(n *node.Node, control node.ControlPlane, logger *slog.Logger) *Proxy {
 	p.jobs.OnEnd(wire.ActCopyBucket, endCopyBucket)
 	p.jobs.OnEnd(wire.ActMoveBucket, endRename)
 	n.SetJobs(p.jobs)
+	p.rebalances = newRebalances(p)
 	return p
 }

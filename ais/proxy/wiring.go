@@ -88,6 +88,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		}
 		p.Node.Applied(after)
 		p.Role.membership.Notify()
+		p.Role.rebalances.notify()
 		if after.Smap != before.Smap {
 			p.Role.jobs.Notify()
 		}

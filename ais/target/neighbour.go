@@ -125,7 +125,11 @@ func (t *Target) readObject(w http.ResponseWriter, r *http.Request, req *objectR
 			return err
 		}
 	}
-	if former := t.formerOwners(view, req.key); len(former) > 0 {
+	for attempt := 1; ; attempt++ {
+		former := t.formerOwners(view, req.key)
+		if len(former) == 0 {
+			return t.readLocal(w, r, req)
+		}
 		f, err := t.find(r.Context(), view, req.key, former)
 		switch {
 		case err != nil:
@@ -134,14 +138,28 @@ func (t *Target) readObject(w http.ResponseWriter, r *http.Request, req *objectR
 			return t.readFromSlices(w, r, req, f.unknown)
 		case len(f.unknown) > 0:
 			return t.errUnknown(req.key, f.unknown)
-		case !f.none() && f.best.node != nil:
-			return t.relay(w, r, req, f.best.node)
 		case f.none():
 			return apierr.ObjectNotFound(t.node.Name() + ": " + req.key.Cname())
+		case f.best.node == nil:
+			return t.readLocal(w, r, req)
 		}
+		err = t.relay(w, r, req, f.best.node)
+		if !errors.Is(err, errMoved) {
+			return err
+		}
+		if attempt == readAttempts {
+			return t.errUnknown(req.key, []string{f.best.node.String()})
+		}
+		view = t.control.View() // it is here by now, or deleted
 	}
-	return t.readLocal(w, r, req)
 }
+
+// readAttempts is how often a read follows an object that leaves while it is
+// asked for.
+const readAttempts = 4
+
+// errMoved: what a former owner held a moment ago has left it.
+var errMoved = errors.New("the object has left")
 
 // readMoving answers a read of a name that another target is about to own, and
 // may own already without this one knowing it: what was written there since is
@@ -177,7 +195,10 @@ func (t *Target) readMoving(w http.ResponseWriter, r *http.Request, req *objectR
 	case there.Kind.IsDeleted():
 		return true, apierr.ObjectNotFound(t.node.Name() + ": " + req.key.Cname())
 	}
-	return true, t.relay(w, r, req, next)
+	if err := t.relay(w, r, req, next); !errors.Is(err, errMoved) {
+		return true, err
+	}
+	return true, t.errUnknown(req.key, []string{next.String()})
 }
 
 // readLocal answers with what this target itself holds.
@@ -212,14 +233,43 @@ func (t *Target) readInstead(w http.ResponseWriter, r *http.Request, req *object
 		return unavailable
 	}
 	node.MarkStale(w)
-	if f.best.node != nil {
-		return t.relay(w, r, req, f.best.node)
+	if f.best.node == nil {
+		return t.readLocal(w, r, req)
 	}
-	return t.readLocal(w, r, req)
+	if err := t.relay(w, r, req, f.best.node); !errors.Is(err, errMoved) {
+		return err
+	}
+	return unavailable
 }
 
-// find asks all targets that may hold something of a name, this one included.
+// find asks all targets that may hold something of a name, this one included. An
+// object that leaves one of them while they are asked comes to its owner first:
+// who finds nothing newer elsewhere looks at the owner once more.
 func (t *Target) find(ctx context.Context, view *meta.View, key core.Key, others []string) (findings, error) {
+	for attempt := 1; ; attempt++ {
+		f, err := t.findOnce(ctx, view, key, others)
+		if err != nil || f.best.node != nil || decided(view, f.local.Stamp) {
+			return f, err
+		}
+		attrs, kind, err := t.store.Look(ctx, key)
+		if err != nil {
+			return f, err
+		}
+		now := t.control.View()
+		if kind == f.local.Kind && attrs.Stamp == f.local.Stamp && now.Placement.Ver() == view.Placement.Ver() {
+			return f, nil
+		}
+		if attempt == readAttempts {
+			return f, t.errUnknown(key, []string{t.node.Name()})
+		}
+		view = now
+		if others = t.formerOwners(view, key); view.Placement.Settled() {
+			others = nil
+		}
+	}
+}
+
+func (t *Target) findOnce(ctx context.Context, view *meta.View, key core.Key, others []string) (findings, error) {
 	f := findings{}
 	attrs, kind, err := t.store.Look(ctx, key)
 	if err != nil {
@@ -361,7 +411,10 @@ func (t *Target) relay(w http.ResponseWriter, r *http.Request, req *objectReques
 		return t.errUnknown(req.key, []string{from.String()})
 	}
 	defer func() { _ = res.Body.Close() }() // was only read
-	if res.StatusCode == http.StatusNotFound || res.StatusCode >= http.StatusInternalServerError {
+	switch {
+	case res.StatusCode == http.StatusNotFound:
+		return errMoved
+	case res.StatusCode >= http.StatusInternalServerError:
 		// It was there a moment ago: whether it still is, the next try tells.
 		return t.errUnknown(req.key, []string{from.String()})
 	}

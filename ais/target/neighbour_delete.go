@@ -12,7 +12,7 @@ import (
 // remove deletes a name that this target owns, wherever it lies. Where a
 // former owner may hold an older object, a tombstone of a greater stamp takes
 // the name's place first; it goes when all of them have given up what they
-// had, or with the others once the placement is settled. A former owner that is
+// had and nothing was ever moved, or with the others once the placement is settled. A former owner that is
 // down is waited for, one that is out is not. If one cannot be told, the client
 // is to try again: it finds a tombstone, and they are told then.
 func (t *Target) remove(ctx context.Context, key core.Key) error {
@@ -36,7 +36,9 @@ func (t *Target) remove(ctx context.Context, key core.Key) error {
 		return apierr.New(apierr.StatusNotFound, wire.CodeNotFound, "%s doesn't exist", key.Cname())
 	}
 	buried, err := t.store.Bury(ctx, key)
-	if err != nil || !buried.Final {
+	if err != nil || !buried.Final || view.RMD.Ver() > 0 {
+		// An older object may be on its way here: the tombstone stays until the
+		// placement is settled, and nothing is on its way any more.
 		return err
 	}
 	return t.store.Unbury(ctx, key, buried.Stamp)
@@ -64,6 +66,9 @@ func (t *Target) Close() {
 	}
 	t.jobs.Close(errStopping)
 	t.copying.close()
+	if t.mover != nil {
+		t.mover.Close()
+	}
 	t.cancel()
 	t.sweeps.Wait()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/aistore-go/aistore/transport"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/promote"
+	"github.com/aistore-go/aistore/xact/rebalance"
 )
 
 // Target is the target's part of a node: its handlers and what they call.
@@ -46,6 +47,8 @@ type Target struct {
 	ctx    context.Context // of what runs in the background
 	cancel context.CancelFunc
 	sweeps sync.WaitGroup
+
+	mover *rebalance.Mover // nil: there are no streams
 }
 
 // Options are the parts that the wiring made before.

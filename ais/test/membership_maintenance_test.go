@@ -26,7 +26,6 @@ func TestMaintenanceOfNodes(t *testing.T) {
 	createBucket(t, p, "b", "")
 	c.putWhenServed(p, "b", "o")
 	for _, action := range []string{"start-maintenance", "shutdown-node", "decommission-node"} {
-		notBuilt(t, membershipAct(t, p, action, `{"sid":"`+t1+`"}`))
 		refused(t, membershipAct(t, p, action, sid(primary)), http.StatusBadRequest, "", "it is the primary")
 		refused(t, membershipAct(t, p, action, sid("unknown01")), http.StatusNotFound, "errNodeNotFound", "node unknown01 not present in Smap v")
 		refused(t, membershipAct(t, p, action, `{"sids":["`+t1+`","unknown01"],"skip_rebalance":true}`), http.StatusNotFound, "errNodeNotFound", "unknown01")

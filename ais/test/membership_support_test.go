@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aistore-go/aistore/deploy/playground"
 )
@@ -56,10 +57,18 @@ func membershipAct(t *testing.T, n *playground.Node, action, value string) answe
 	return call(t, http.MethodPut, n.URL()+"/v1/cluster", `{"action":"`+action+`","value":`+value+`}`, "Content-Type", jsonType)
 }
 
-// mustAct is membershipAct with an expected status.
+// mustAct is membershipAct with an expected status. What is to succeed waits for
+// a rebalance that is in its way.
 func mustAct(t *testing.T, status int, n *playground.Node, action, value string) answer {
 	t.Helper()
 	a := membershipAct(t, n, action, value)
+	for deadline := time.Now().Add(stepTimeout); status == http.StatusOK && a.status == http.StatusConflict && strings.Contains(a.body, "rebalance["); {
+		if time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+		a = membershipAct(t, n, action, value)
+	}
 	if a.status != status {
 		t.Fatalf("%s %s: status %d, want %d: %s", action, value, a.status, status, a.body)
 	}

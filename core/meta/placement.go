@@ -2,6 +2,7 @@ package meta
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -16,6 +17,13 @@ type Placement struct {
 	// Older are all targets of sets that are too long ago to be kept: any of
 	// them may have owned any name.
 	Older []string `json:"older,omitempty"` // ids, ascending
+	// Gone are targets of earlier sets that hold nothing which counts any more:
+	// they were decommissioned, or declared lost. Ids, ascending.
+	Gone []string `json:"gone,omitempty"`
+	// Lost are targets that were ever declared lost, with the version of the
+	// placement that did it: whatever one of them held before, it comes back
+	// without.
+	Lost map[string]int64 `json:"lost,omitempty"`
 }
 
 // TargetSet is a set of active targets.
@@ -40,10 +48,13 @@ func (s *TargetSet) same(o *TargetSet) bool {
 
 // PlacementPatch puts a new set into force (Targets, may be empty but not
 // nil; their capacities are those of the map), and forgets all earlier ones if
-// Settle.
+// Settle. Gone are targets that hold nothing which counts any more, Lost those of
+// them that are declared lost.
 type PlacementPatch struct {
 	Targets []string `json:"targets"`
 	Settle  bool     `json:"settle,omitempty"`
+	Gone    []string `json:"gone,omitempty"`
+	Lost    []string `json:"lost,omitempty"`
 }
 
 // maxSets bounds the sets that are kept one by one. A set that is there already
@@ -101,16 +112,43 @@ func (p *Placement) AppendEarlierOwners(dst []string, unameDigest uint64) []stri
 	start := len(dst)
 	for i := len(p.Sets) - 2; i >= 0; i-- {
 		id := p.Sets[i].owner(unameDigest)
-		if id != "" && id != now && !slices.Contains(dst[start:], id) {
+		if id != "" && id != now && !slices.Contains(dst[start:], id) && !p.isGone(id) {
 			dst = append(dst, id)
 		}
 	}
 	for _, id := range p.Older {
-		if id != now && !slices.Contains(dst[start:], id) {
+		if id != now && !slices.Contains(dst[start:], id) && !p.isGone(id) {
 			dst = append(dst, id)
 		}
 	}
 	return dst
+}
+
+// isGone tells a target of an earlier set that holds nothing any more.
+func (p *Placement) isGone(id string) bool {
+	_, gone := slices.BinarySearch(p.Gone, id)
+	return gone
+}
+
+// Holders are the targets that may hold anything, ids ascending: those of all
+// sets but the ones that are gone.
+func (p *Placement) Holders() []string {
+	if p == nil {
+		return nil
+	}
+	ids := p.Older
+	for i := range p.Sets {
+		ids = union(ids, p.Sets[i].Targets)
+	}
+	return slices.DeleteFunc(slices.Clone(ids), p.isGone)
+}
+
+// Current are the active targets, ids ascending. It must not be changed.
+func (p *Placement) Current() []string {
+	if p == nil || len(p.Sets) == 0 {
+		return nil
+	}
+	return p.Sets[len(p.Sets)-1].Targets
 }
 
 func applyPlacement(v *View, patch []byte, version int64) (*Placement, error) {
@@ -123,6 +161,7 @@ func applyPlacement(v *View, patch []byte, version int64) (*Placement, error) {
 	}
 	now := TargetSet{Epoch: version, Targets: p.Targets, Capacities: v.Smap.capacitiesOf(p.Targets)}
 	next := &Placement{Version: version}
+	next.forgetGone(v.Placement, p)
 	if v.Placement != nil && !p.Settle {
 		next.Older = v.Placement.Older
 		for i := range v.Placement.Sets {
@@ -141,6 +180,31 @@ func applyPlacement(v *View, patch []byte, version int64) (*Placement, error) {
 	next.Sets = append(next.Sets, now)
 	next.freeze()
 	return next, nil
+}
+
+// forgetGone takes over who is gone and who was lost. A target that comes back
+// into force may hold something again.
+func (p *Placement) forgetGone(before *Placement, patch *PlacementPatch) {
+	if before != nil {
+		p.Lost = before.Lost
+		if !patch.Settle {
+			p.Gone = before.Gone
+		}
+	}
+	if !patch.Settle {
+		p.Gone = slices.DeleteFunc(union(p.Gone, union(patch.Gone, patch.Lost)), func(id string) bool {
+			return slices.Contains(patch.Targets, id)
+		})
+	}
+	if len(patch.Lost) > 0 {
+		p.Lost = maps.Clone(p.Lost)
+		if p.Lost == nil {
+			p.Lost = map[string]int64{}
+		}
+		for _, id := range patch.Lost {
+			p.Lost[id] = p.Version
+		}
+	}
 }
 
 // union returns what is in a or b, ascending, as a slice of its own.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -13,24 +14,21 @@ import (
 	"github.com/aistore-go/aistore/xact"
 )
 
-// Args are the arguments of a rebalance.
+// Args are the arguments of a rebalance: those of the generic call (Name is a
+// prefix of names, with a bucket only), and the placement.
 type Args struct {
+	xact.StartArgs
 	// Placement is the version of the placement that it moves names for: when
 	// that changes the job ends, and another one begins.
-	Placement int64 `json:"placement,string"`
-	// Prefix of names, in their true form; with a bucket only.
-	Prefix string `json:"prefix,omitempty"`
-	// Latest leaves out names that have noncurrent versions and nothing else.
-	Latest bool `json:"latest,omitempty"`
-	// Cleanup sends nothing: what the owner has, verified, is removed here.
-	Cleanup bool `json:"cleanup,omitempty"`
+	Placement int64 `json:"placement,string,omitempty"`
 }
 
-// Settles tells that with the end of a job every name is where the placement
-// has it.
-func Settles(spec *xact.Spec, a *Args) bool {
-	return spec.Bck.Name == "" && a.Prefix == "" && !a.Latest && !a.Cleanup
-}
+// cleanup tells that nothing is sent: what the owner has, verified, is removed
+// here.
+func (a *Args) cleanup() bool { return a.Flags&xact.FlagCleanup != 0 }
+
+// latest leaves out names that have noncurrent versions and nothing else.
+func (a *Args) latest() bool { return a.Flags&xact.FlagLatest != 0 }
 
 // ArgsOf reads the arguments of a rebalance. Errors are 400.
 func ArgsOf(spec *xact.Spec) (*Args, error) {
@@ -40,10 +38,39 @@ func ArgsOf(spec *xact.Spec) (*Args, error) {
 			return nil, apierr.BadRequest("rebalance: failed to unmarshal the arguments: %v", err)
 		}
 	}
-	if a.Prefix != "" && spec.Bck.Name == "" {
-		return nil, apierr.BadRequest("cannot start %q: prefix %.64q needs a bucket", xact.KindRebalance, a.Prefix)
+	if a.Name != "" && spec.Bck.Name == "" {
+		return nil, apierr.BadRequest("cannot start %q: prefix %.64q needs a bucket", xact.KindRebalance, a.Name)
 	}
 	return a, nil
+}
+
+// Number makes a rebalance the one with a number, for the placement of a view.
+func Number(spec *xact.Spec, v *meta.View, rebalance int64) error {
+	a, err := ArgsOf(spec)
+	if err != nil {
+		return err
+	}
+	a.Placement = v.Placement.Ver()
+	spec.Kind, spec.ID = xact.KindRebalance, meta.RebalanceID(rebalance)
+	spec.Args, err = json.Marshal(a)
+	return err
+}
+
+// Next makes a rebalance the one with the next number. It returns the change of
+// the RMD that goes with it.
+func Next(v *meta.View, spec *xact.Spec) ([]meta.Change, error) {
+	if err := Number(spec, v, v.RMD.Ver()+1); err != nil {
+		return nil, err
+	}
+	change, err := meta.NewChange(v, meta.KindRMD, &meta.RMDPatch{})
+	return []meta.Change{change}, err
+}
+
+// Settles tells that with the end of a rebalance without an error every name on
+// the targets that took part is where a placement has it.
+func Settles(spec *xact.Spec, placement int64) bool {
+	a, err := ArgsOf(spec)
+	return err == nil && spec.Bck.Name == "" && len(a.Buckets) == 0 && !a.latest() && !a.cleanup() && a.Placement == placement
 }
 
 // Mover is what a target has for rebalances: its streams, and how far it is
@@ -183,7 +210,8 @@ func (j *job) peers() (list []*meta.Snode) {
 // buckets are those that the job goes through.
 func (j *job) buckets() []meta.BucketEntry {
 	return j.env.View().BMD.Buckets(func(b wire.Bck, p *meta.Bprops) bool {
-		return !p.IsRemote(b) && (j.spec.Bck.Name == "" || b == j.spec.Bck)
+		return !p.IsRemote(b) && (j.spec.Bck.Name == "" || b == j.spec.Bck) &&
+			(len(j.args.Buckets) == 0 || slices.Contains(j.args.Buckets, b))
 	})
 }
 

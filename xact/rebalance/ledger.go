@@ -77,7 +77,7 @@ func (l *ledger) answer(_ context.Context, _ string, body io.Reader) ([]byte, er
 func (m *Mover) hasSent(ctx context.Context, nodeID, id string) bool {
 	s := m.streams.Open(nodeID, progressFlow)
 	defer s.Close()
-	data := append([]byte{kindProgress, 0, 0, 0, byte(len(id))}, id...)
+	data := frame(kindProgress, append(make([]byte, messageHead), id...))
 	answered := make(chan bool, 1)
 	size, open := whole(data)
 	err := s.Send(ctx, size, open, func(answer []byte, err error) {

@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 )
 
 // A message is a kind (1 byte), the length of its description (4 bytes,
-// big-endian), the description, and, of a generation, its content. Texts in the
-// description have their length before them (uvarint).
+// big-endian), the description, the XXH64 of all before (8 bytes, big-endian),
+// and, of a generation, its content. Texts in the description have their length
+// before them (uvarint).
 
 // Kinds of messages.
 const (
@@ -24,6 +27,7 @@ const (
 
 const (
 	messageHead = 5
+	messageSum  = 8
 	// maxDescription bounds a description, in bytes: names, and what core says.
 	maxDescription = core.MaxMoveHead + 64<<10
 )
@@ -38,13 +42,17 @@ type subject struct {
 // encode is a message up to its content.
 func (s *subject) encode(kind byte) []byte {
 	data := make([]byte, messageHead, messageHead+64+len(s.name)+len(s.head))
-	data[0] = kind
 	for _, text := range [...]string{s.bck.Provider, s.bck.Ns.UUID, s.bck.Ns.Name, s.bck.Name, s.name} {
 		data = append(binary.AppendUvarint(data, uint64(len(text))), text...)
 	}
-	data = append(data, s.head...)
+	return frame(kind, append(data, s.head...))
+}
+
+// frame completes a message whose description is behind room for its head.
+func frame(kind byte, data []byte) []byte {
+	data[0] = kind
 	binary.BigEndian.PutUint32(data[1:], uint32(len(data)-messageHead))
-	return data
+	return binary.BigEndian.AppendUint64(data, xxhash.Sum64(data))
 }
 
 // readMessage reads a message up to its content.
@@ -57,11 +65,16 @@ func readMessage(body io.Reader) (kind byte, description []byte, err error) {
 	if length > maxDescription {
 		return 0, nil, apierr.BadRequest("rebalance: a description of %d bytes, more than %d", length, maxDescription)
 	}
-	description = make([]byte, length)
-	if _, err := io.ReadFull(body, description); err != nil {
+	data := make([]byte, messageHead+int(length)+messageSum)
+	copy(data, head[:])
+	if _, err := io.ReadFull(body, data[messageHead:]); err != nil {
 		return 0, nil, fmt.Errorf("rebalance: a description is cut off: %w", err)
 	}
-	return head[0], description, nil
+	end := len(data) - messageSum
+	if binary.BigEndian.Uint64(data[end:]) != xxhash.Sum64(data[:end]) {
+		return 0, nil, apierr.BadRequest("rebalance: a description with a wrong checksum")
+	}
+	return data[0], data[messageHead:end], nil
 }
 
 // decodeSubject reads a description.

@@ -124,7 +124,10 @@ func newCluster(t *testing.T, ids ...string) *cluster {
 		}
 		mover.timing = timing{pause: time.Millisecond, mostPause: 5 * time.Millisecond, tries: 3}
 		c.movers[id] = mover
-		r := xacttest.New(t, xacttest.Options{Store: func(o *core.Options) { o.NodeID, o.Guard = id, guard{c, id} }}, mover.Registration())
+		r := xacttest.New(t, xacttest.Options{Store: func(o *core.Options) {
+			o.NodeID, o.Guard = id, guard{c, id}
+			o.Epoch = func() uint64 { return c.view.Load().Placement.Epoch() }
+		}}, mover.Registration())
 		r.Env.NodeID, r.Env.View = id, c.view.Load
 		c.rigs[id] = r
 	}
@@ -372,7 +375,7 @@ func TestScope(t *testing.T) {
 	names := c.put(100)
 	c.active("t2")
 	bucket := func(s *xact.Spec) { s.Bck = c.any().Bck }
-	c.finish(c.start("g1", Args{Prefix: "dir1/"}, bucket))
+	c.finish(c.start("g1", Args{StartArgs: xact.StartArgs{Name: "dir1/"}}, bucket))
 	for name := range names {
 		want := []string{"t1"}
 		if strings.HasPrefix(name, "dir1/") {
@@ -395,7 +398,7 @@ func TestScope(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	stats := c.finish(c.start("g2", Args{Cleanup: true}, nil))
+	stats := c.finish(c.start("g2", Args{StartArgs: xact.StartArgs{Flags: xact.FlagCleanup}}, nil))
 	if stats.OutObjects != 0 || stats.LocalObjects != 1 {
 		t.Errorf("a cleanup counts %+v", stats)
 	}

@@ -97,7 +97,7 @@ func (s *sender) sendAll(ctx context.Context) error {
 		if err := s.job.check(); err != nil {
 			return err
 		}
-		if s.seen.Load() == 0 || s.job.args.Cleanup {
+		if s.seen.Load() == 0 || s.job.args.cleanup() {
 			return nil
 		}
 		stuck := s.stuck.Load()
@@ -150,7 +150,7 @@ func (s *sender) once(ctx context.Context) error {
 	pace := s.x.NewPace()
 	for _, bucket := range s.job.buckets() {
 		err := s.job.env.Store.Misplaced(ctx, bucket.Bck, bucket.Props, core.MisplacedOptions{
-			Prefix: s.job.args.Prefix, Latest: s.job.args.Latest, Owns: s.job.owns(smap),
+			Prefix: s.job.args.Name, Latest: s.job.args.latest(), Owns: s.job.owns(smap),
 		}, func(name string) error {
 			if err := pace.Wait(ctx); err != nil {
 				return err
@@ -188,9 +188,6 @@ func (s *sender) name(ctx context.Context, smap *meta.Smap, key core.Key) {
 	case err != nil:
 		s.left.Add(1)
 		s.stuck.CompareAndSwap(nil, &nameError{key.Cname(), err})
-		if !passing(err) {
-			s.x.AddError(fmt.Errorf("%s: %w", key.Cname(), err))
-		}
 	case moved:
 		s.moved.Add(1)
 	default:
@@ -240,7 +237,7 @@ func (s *sender) send(ctx context.Context, stream Stream, key core.Key, p *core.
 	about := subject{bck: key.Bck, name: key.Name, head: p.Head}
 	var size int64
 	var open func() (io.ReadCloser, error)
-	if s.job.args.Cleanup {
+	if s.job.args.cleanup() {
 		size, open = whole(about.encode(kindQuestion))
 	} else {
 		head := about.encode(kindGeneration)
