@@ -128,7 +128,10 @@ func (p *Proxy) withDestination(args *tcb.Args) jobs.With {
 // bucket: one that was aborted leaves no destination that it has made itself.
 func endCopyBucket(v *meta.View, record *jobs.Record) ([]meta.Change, error) {
 	var args tcb.Args
-	if err := json.Unmarshal(record.Spec.Args, &args); err != nil || record.Cause == "" || !args.Made {
+	if record.Cause == "" || len(record.Spec.Args) == 0 { // without arguments it has made nothing
+		return nil, nil
+	}
+	if err := json.Unmarshal(record.Spec.Args, &args); err != nil || !args.Made {
 		return nil, err
 	}
 	to, exists := v.BMD.Get(record.Spec.To)
