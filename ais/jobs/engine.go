@@ -185,7 +185,7 @@ func (e *Engine) tryStart(ctx context.Context, kind xact.Kind, spec *xact.Spec, 
 			e.hold(record.Spec.ID, 0)
 		}
 		s := *spec
-		if kind, _ := xact.FindKind(s.Kind); kind.Leaving {
+		if kind.Leaving {
 			s.Targets = nil
 			for _, sn := range targets { // who takes part is not plain from the map
 				s.Targets = append(s.Targets, sn.ID)
