@@ -19,8 +19,8 @@ type reader struct {
 	done         sync.WaitGroup
 }
 
-// contentOf is what an object holds.
-func contentOf(name string, size int) string {
+// mixedContent is what an object holds.
+func mixedContent(name string, size int) string {
 	return strings.Repeat(name+"|", size/(len(name)+1)+1)[:size]
 }
 
@@ -30,7 +30,7 @@ func (c *cluster) putMixed(bucket string, count int) map[string]string {
 	objects := map[string]string{}
 	for i := range count {
 		name := fmt.Sprintf("dir%d/o%04d", i%3, i)
-		objects[name] = contentOf(name, []int{10, 1000, 70_000, 300_000}[i%4])
+		objects[name] = mixedContent(name, []int{10, 1000, 70_000, 300_000}[i%4])
 		must(c.t, http.StatusOK, http.MethodPut, objectURL(c.nodes[0], bucket, name), objects[name])
 	}
 	return objects
@@ -80,8 +80,8 @@ func (r *reader) end(t *testing.T) {
 	t.Logf("%d reads, %d of them to be tried again", r.reads.Load(), r.later.Load())
 }
 
-// jobStatus is what the cluster says of a job.
-type jobStatus struct {
+// rebalanceStatus is what the cluster says of a job.
+type rebalanceStatus struct {
 	Kind    string `json:"kind"`
 	UUID    string `json:"uuid"`
 	Err     string `json:"err"`
@@ -89,15 +89,15 @@ type jobStatus struct {
 	Aborted bool   `json:"aborted"`
 }
 
-// awaitJob waits until a job has ended, and returns its state.
-func (c *cluster) awaitJob(id string) (s jobStatus) {
+// awaitRebalance waits until a job has ended, and returns its state.
+func (c *cluster) awaitRebalance(id string) (s rebalanceStatus) {
 	c.t.Helper()
 	c.eventually("the end of "+id, func() error {
 		a := call(c.t, http.MethodGet, c.nodes[0].URL()+"/v1/cluster?what=status", `{"id":"`+id+`"}`)
 		if a.status != http.StatusOK {
 			return fmt.Errorf("%d %s", a.status, a.body)
 		}
-		if s = decode[jobStatus](c.t, a.body); s.EndTime == 0 {
+		if s = decode[rebalanceStatus](c.t, a.body); s.EndTime == 0 {
 			return fmt.Errorf("it runs: %s", a.body)
 		}
 		return nil
@@ -177,7 +177,7 @@ func TestTargetsJoinAndLeaveUnderLoad(t *testing.T) {
 
 	c.start(c.nodes[4])
 	c.waitReady()
-	if s := c.awaitJob("g1"); s.Aborted || s.Err != "" || s.Kind != "rebalance" {
+	if s := c.awaitRebalance("g1"); s.Aborted || s.Err != "" || s.Kind != "rebalance" {
 		t.Fatalf("%+v", s)
 	}
 	changed := int64(0)
@@ -196,7 +196,7 @@ func TestTargetsJoinAndLeaveUnderLoad(t *testing.T) {
 		t.Errorf("maintenance answers %q", a.body)
 	}
 	c.awaitFlags(p, tid, flagMaintenance|flagDataMoved)
-	if s := c.awaitJob("g2"); s.Aborted || s.Err != "" {
+	if s := c.awaitRebalance("g2"); s.Aborted || s.Err != "" {
 		t.Fatalf("%+v", s)
 	}
 	c.atOwners("b", objects)
@@ -204,7 +204,7 @@ func TestTargetsJoinAndLeaveUnderLoad(t *testing.T) {
 		t.Errorf("the end of maintenance answers %q", a.body)
 	}
 	c.awaitFlags(p, tid, 0)
-	if s := c.awaitJob("g3"); s.Aborted || s.Err != "" {
+	if s := c.awaitRebalance("g3"); s.Aborted || s.Err != "" {
 		t.Fatalf("%+v", s)
 	}
 	c.atOwners("b", objects)
