@@ -117,7 +117,9 @@ func (s *Store) Cleanup(ctx context.Context, opts CleanupOptions, counts *Cleanu
 	}
 	c.before = s.options.Clock().Add(-opts.Age).UnixNano()
 	if opts.Whole {
-		c.failed(s.options.FS.EmptyTrash(ctx))
+		if err := c.failed(s.options.FS.EmptyTrash(ctx)); err != nil {
+			return err
+		}
 		c.unknownBuckets()
 	}
 	for _, entry := range opts.Buckets {

@@ -129,7 +129,7 @@ func TestCleanupOfMisplaced(t *testing.T) {
 		}
 	}
 	r, path = setup()
-	counts = r.cleanNow(func(o *CleanupOptions) { o.KeepMisplaced = true })
+	r.cleanNow(func(o *CleanupOptions) { o.KeepMisplaced = true })
 	for name := range path {
 		if !exists(path[name]) {
 			t.Errorf("%s: gone although it was to be kept", name)
@@ -186,9 +186,9 @@ func TestCleanupOfStrangers(t *testing.T) {
 		}
 	}
 	r, path := setup()
-	counts := r.cleanNow(func(o *CleanupOptions) { o.Age = time.Hour })
+	r.cleanNow(func(o *CleanupOptions) { o.Age = time.Hour })
 	check(r, path, "fresh", "bad", "foreign", "bare", "content", "bucket", "odd")
-	counts = r.cleanNow(func(o *CleanupOptions) { o.Strangers = true })
+	counts := r.cleanNow(func(o *CleanupOptions) { o.Strangers = true })
 	check(r, path, "old", "bucket") // of a bucket only two minutes count, and that has just been made
 	if counts.Invalid.Load() != 4 || counts.OldWork.Load() != 1 {
 		t.Errorf("%s", counts)

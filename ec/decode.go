@@ -16,7 +16,7 @@ import (
 // whose bytes differ from their checksums, returns an error and no wrong byte.
 type Source func(ctx context.Context, off, length int64) (io.ReadCloser, error)
 
-// TooFewError: an object cannot be read since too few of its slices are whole.
+// TooFewError is why an object cannot be read: too few of its slices are whole.
 type TooFewError struct {
 	Have, Need int
 	Errs       error // of those that failed

@@ -215,7 +215,7 @@ func (mp *Mountpath) Room(size int64) error {
 func (c *Capacity) errFull(mp *MountpathCapacity, size int64) error {
 	switch {
 	case mp == nil || mp.Err != nil || mp.Leaving:
-		return nil // what is written will tell
+		return nil //nolint:nilerr // the space could not be measured: what is written will tell
 	case mp.OutOfSpace:
 		return c.Err()
 	case size > 0 && uint64(size) > mp.Avail:

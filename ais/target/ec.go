@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -335,7 +336,7 @@ func (b *sliceBody) Read(p []byte) (int, error) {
 	b.stalled.Reset(sliceStall)
 	n, err := b.body.Read(p)
 	b.stalled.Stop()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = causeOf(b.ctx, err)
 	}
 	return n, err

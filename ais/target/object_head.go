@@ -196,12 +196,12 @@ func (t *Target) headSome(set *headers, req *objectRequest, a *core.Attrs, props
 }
 
 // copies sets how many files the object has on the disks of its target.
-func (h *headers) copies(a *core.Attrs) {
+func (s *headers) copies(a *core.Attrs) {
 	if a.Copies <= 1 {
-		h.setAll(wire.HeaderObjMirrorCopies, oneCopy)
+		s.setAll(wire.HeaderObjMirrorCopies, oneCopy)
 		return
 	}
-	h.setInt(wire.HeaderObjMirrorCopies, int64(a.Copies))
+	s.setInt(wire.HeaderObjMirrorCopies, int64(a.Copies))
 }
 
 // mirrorPaths are the mountpaths with copies of an object, the one of the object

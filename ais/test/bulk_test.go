@@ -48,7 +48,7 @@ func (c *cluster) awaitJob(p *playground.Node, id string) (s jobState) {
 	c.eventually("end of job "+id, func() error {
 		a, err := try(client, http.MethodGet, p.URL()+"/v1/cluster?what=status", `{"id":"`+id+`"}`, "Content-Type", jsonType)
 		if err != nil || a.status != http.StatusOK {
-			return fmt.Errorf("%v: %d %s", err, a.status, a.body)
+			return fmt.Errorf("%d %s: %w", a.status, a.body, err)
 		}
 		if s = decode[jobState](c.t, a.body); s.EndTime == 0 {
 			return fmt.Errorf("%+v", s)
@@ -265,7 +265,7 @@ func TestKillATargetDuringARename(t *testing.T) {
 		c.eventually("content of "+name, func() error {
 			a, err := try(client, http.MethodGet, objectURL(p, bucket, name), "")
 			if err != nil || a.status == http.StatusServiceUnavailable {
-				return fmt.Errorf("%v %d", err, a.status)
+				return fmt.Errorf("%d: %w", a.status, err)
 			}
 			if a.status != http.StatusOK || a.body != fmt.Sprint(i)+big {
 				t.Fatalf("%s: %d, %d bytes", name, a.status, len(a.body))

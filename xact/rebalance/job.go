@@ -124,7 +124,7 @@ type job struct {
 	args  *Args
 }
 
-// ErrPlacement: the owners of names have changed while a rebalance ran.
+// ErrPlacement ends a rebalance during which the owners of names have changed.
 var ErrPlacement = errors.New("the targets of the cluster have changed: another rebalance goes on")
 
 // Run implements xact.Job: it receives, sends, and returns when all targets
