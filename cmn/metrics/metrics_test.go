@@ -139,7 +139,7 @@ func TestProxySeries(t *testing.T) {
 func TestNames(t *testing.T) {
 	t.Parallel()
 	legal := regexp.MustCompile(`^[a-z0-9.]+$`)
-	kinds := map[string]string{".n": "counter", ".size": "size", ".ns.total": "total", ".bps": "bw", ".ns": "latency", ".seconds": "histogram", ".time": "special", ".flags": "gauge"}
+	kinds := map[string]string{".n": "counter", ".size": "size", ".ns.total": "total", ".bps": "bw", ".ns": "latency", ".seconds": "histogram", ".time": "special", ".flags": "gauge", ".age": "gauge"}
 	for _, role := range []string{metrics.RoleProxy, metrics.RoleTarget} {
 		r := metrics.New(role, "x")
 		text := scrape(t, r)

@@ -191,7 +191,7 @@ var catalog = [numCounters]counter{
 	walked:      {name: "list.walk.n", kind: KindCounter, prom: "list_walk_count", current: true, targetOnly: true, help: "number of buckets, counted on each mountpath, that are listed by walking the directories now"},
 
 	copiesPending: {name: "mirror.pending.n", kind: KindCounter, prom: "mirror_pending_count", current: true, targetOnly: true, help: "number of objects whose copies on other mountpaths are not made yet"},
-	copiesOldest:  {name: "mirror.pending.age.n", kind: KindCounter, prom: "mirror_pending_age_seconds", current: true, targetOnly: true, help: "seconds for which the oldest of them has waited"},
+	copiesOldest:  {name: "mirror.pending.age", kind: KindGauge, prom: "mirror_pending_age", current: true, targetOnly: true, help: "seconds for which the oldest of them has waited"},
 }
 
 // derived are names that repeat the value of a counter under another kind.
