@@ -281,7 +281,7 @@ var crashMutations = []struct {
 		journal: func(fs.File) error { return nil },
 	}},
 	{"the journal does not tell of changes that nobody flushes", mutantFaults{
-		from:  1150,
+		from:  4200,
 		frame: func(op journal.Op) bool { return op != journal.Unflushed },
 	}},
 	{"names of journal segments are not flushed", mutantFaults{
