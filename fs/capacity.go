@@ -157,8 +157,10 @@ func (m *Manager) RecentCapacity() *Capacity {
 	return m.capacityWithin(c, m.fresh(c) && m.options.Clock().Sub(c.Taken) < capacityMaxAge)
 }
 
+// fresh tells that figures still count: watermarks that an operator sets do so at
+// once.
 func (m *Manager) fresh(c *Capacity) bool {
-	return c != nil && m.options.Clock().Sub(c.Taken) < c.age && m.capacity.written.Load() < c.until && c.set == m.Available()
+	return c != nil && c.Marks == m.options.Space() && m.options.Clock().Sub(c.Taken) < c.age && m.capacity.written.Load() < c.until && c.set == m.Available()
 }
 
 func (m *Manager) capacityWithin(c *Capacity, fresh bool) *Capacity {

@@ -112,7 +112,7 @@ func TestBadInputIsRefusedWithTheFieldNamed(t *testing.T) {
 		{"part of no upload", "PUT", "/v1/objects/b/bad?uploadId=xxxxxxxxx&partNumber=1", "x", nil, 404, "does not exist"},
 		{"get-batch", "GET", "/v1/ml/moss/b", `{"in":[{"objname":"good"}]}`, nil, 501, ""},
 		{"list-range delete", "DELETE", "/v1/buckets/b", `{"action":"delete-listrange","value":{"objnames":["good"],"template":1}}`, nil, 400, "template"},
-		{"mirror", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"mirror":{"enabled":true}}}`, nil, 501, ""},
+		{"mirror", "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"mirror":{"enabled":true,"copies":33}}}`, nil, 400, "copies"},
 		{"erasure coding", "POST", "/v1/buckets/c", `{"action":"create-bck","value":{"ec":{"enabled":true,"data_slices":25,"parity_slices":25}}}`, nil, 400, ""},
 		{"S3", "GET", "/s3/b/good", "", nil, 501, ""},
 	} {

@@ -68,6 +68,23 @@ func (c *cluster) ecObjects(prefix string, from, count int) objects {
 	return all
 }
 
+// readable reads all objects; each may answer 503 for a while, and nothing else.
+func (c *cluster) readable(all objects) {
+	c.t.Helper()
+	for name, content := range all {
+		c.eventually("read "+name, func() error {
+			a, err := try(client, http.MethodGet, objectURL(c.nodes[0], "b", name), "")
+			switch {
+			case err == nil && a.status == http.StatusOK && a.body == content:
+				return nil
+			case err == nil && (a.status == http.StatusOK || a.status == http.StatusNotFound):
+				c.t.Fatalf("GET %s: %d, %d bytes of %d: %.200s", name, a.status, len(a.body), len(content), a.body)
+			}
+			return fmt.Errorf("%d %.200s, %w", a.status, a.body, err)
+		})
+	}
+}
+
 // atOnce reads all objects, each at the first try.
 func (c *cluster) atOnce(all objects) {
 	c.t.Helper()
@@ -170,18 +187,7 @@ func TestErasureCoding(t *testing.T) {
 	}
 	c.waitStopped(dead)
 	killed := time.Now()
-	for object, content := range all { // 503 for a while, nothing else
-		c.eventually("read "+object, func() error {
-			a, err := try(client, http.MethodGet, objectURL(p, "b", object), "")
-			switch {
-			case err == nil && a.status == http.StatusOK && a.body == content:
-				return nil
-			case err == nil && (a.status == http.StatusOK || a.status == http.StatusNotFound):
-				t.Fatalf("GET %s: %d, %d bytes of %d: %.200s", object, a.status, len(a.body), len(content), a.body)
-			}
-			return fmt.Errorf("%d %.200s, %w", a.status, a.body, err)
-		})
-	}
+	c.readable(all)
 	t.Logf("all objects were read %v after the kill", time.Since(killed).Round(time.Millisecond))
 	c.removed(dead)
 	var left []*playground.Node
@@ -190,6 +196,7 @@ func TestErasureCoding(t *testing.T) {
 			left = append(left, n)
 		}
 	}
+	c.readable(all)
 	c.wantSlices(left, all)
 	t.Logf("all slices are there %v after the kill", time.Since(killed).Round(time.Millisecond))
 	c.atOnce(all)

@@ -65,13 +65,16 @@ func TestJoinByAdmin(t *testing.T) {
 		t.Errorf("%d nodes, want 3: nobody was added", len(nodes))
 	}
 
-	if got := c.join(http.StatusOK, p, target, "target"); got != (joinResult{ID: tid}) {
-		t.Errorf("joined as %+v, want %s and no rebalance", got, tid)
+	if got := c.join(http.StatusOK, p, target, "target"); got != (joinResult{ID: tid, Rebalance: "g1"}) {
+		t.Errorf("joined as %+v, want %s and the first rebalance", got, tid)
 	}
 	if nodes, _ := c.members(primary); nodes[tid].Flags != 0 || nodes[tid].Role != "target" {
 		t.Errorf("%+v is in the map", nodes[tid])
 	}
 	c.waitReady()
+	if s := c.awaitJob(p, "g1"); s.Aborted || s.Err != "" {
+		t.Errorf("the rebalance ended as %+v", s)
+	}
 	_, before := c.members(p)
 	if got := c.join(http.StatusOK, p, target, "target"); got != (joinResult{ID: tid}) {
 		t.Errorf("again: %+v", got)
