@@ -79,6 +79,17 @@ func (t *Target) readFromSlices(w http.ResponseWriter, r *http.Request, req *obj
 	return err
 }
 
+// newestOfSlices tells that what this target has of an erasure-coded object is
+// the newest, though former owners cannot be asked: the holders of slices, who are
+// told of every write before it is acknowledged, know of nothing newer.
+func (t *Target) newestOfSlices(ctx context.Context, key core.Key, f *findings) bool {
+	if !key.Props.EC.Enabled || f.none() || f.best.node != nil {
+		return false
+	}
+	content, err := t.ec.Open(ctx, key)
+	return err == nil && content.Stamp.Compare(f.local.Stamp) <= 0
+}
+
 // lostEverywhere tells that neither this target nor anybody's slices have a name.
 func (t *Target) lostEverywhere(ctx context.Context, key core.Key) (bool, error) {
 	if !key.Props.EC.Enabled {

@@ -136,7 +136,7 @@ func (t *Target) readObject(w http.ResponseWriter, r *http.Request, req *objectR
 			return err
 		case f.best.Kind == 0 && req.key.Props.EC.Enabled:
 			return t.readFromSlices(w, r, req, f.unknown)
-		case len(f.unknown) > 0:
+		case len(f.unknown) > 0 && !t.newestOfSlices(r.Context(), req.key, &f):
 			return t.errUnknown(req.key, f.unknown)
 		case f.none():
 			return apierr.ObjectNotFound(t.node.Name() + ": " + req.key.Cname())

@@ -196,7 +196,6 @@ func TestErasureCoding(t *testing.T) {
 			left = append(left, n)
 		}
 	}
-	c.readable(all)
 	c.wantSlices(left, all)
 	t.Logf("all slices are there %v after the kill", time.Since(killed).Round(time.Millisecond))
 	c.atOnce(all)

@@ -45,13 +45,21 @@ func (e end) Receive(flow string, r Receiver) (func(), error) {
 		return nil, errors.New("there is a receiver")
 	}
 	var running sync.WaitGroup
+	stopped := false
 	e.n.flows[key] = func(ctx context.Context, from string, body io.Reader) ([]byte, error) {
+		e.n.mu.Lock()
+		if stopped {
+			e.n.mu.Unlock()
+			return nil, errors.New("the receiver has gone")
+		}
 		running.Add(1)
+		e.n.mu.Unlock()
 		defer running.Done()
 		return r(ctx, from, body)
 	}
 	return func() {
 		e.n.mu.Lock()
+		stopped = true
 		delete(e.n.flows, key)
 		e.n.mu.Unlock()
 		running.Wait()
