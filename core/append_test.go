@@ -255,8 +255,7 @@ func TestAppendFaults(t *testing.T) {
 						t.Fatal(err)
 					}
 					want := "old one "
-					sys.Reset()
-					sys.Inject(faultfs.Fault{Nth: n, Err: errno, Late: late})
+					sys.Restart(faultfs.Fault{Nth: n, Err: errno, Late: late})
 					if flushing {
 						err = r.flushAppend("o", h)
 					} else {

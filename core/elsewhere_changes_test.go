@@ -227,8 +227,7 @@ func TestFaultAtEveryCallElsewhere(t *testing.T) {
 				r.put(name, "old")
 			}
 			name := r.placedOn(r.attach("third"), names)[0]
-			system.Reset()
-			system.Inject(faultfs.Fault{Nth: n, Err: unix.EIO, Late: n%2 == 0})
+			system.Restart(faultfs.Fault{Nth: n, Err: unix.EIO, Late: n%2 == 0})
 			var err error
 			if delete {
 				err = r.store.Delete(context.Background(), r.key(name))

@@ -100,8 +100,7 @@ func faultRun(t *testing.T, r *rig, sys *faultfs.System, op *operation, errno un
 		if _, attrs, found := r.get(op.object); found {
 			version = attrs.Version
 		}
-		sys.Reset()
-		sys.Inject(faultfs.Fault{Nth: n, Err: errno, Late: late})
+		sys.Restart(faultfs.Fault{Nth: n, Err: errno, Late: late})
 		err := op.run(r)
 		sys.Heal()
 		calls := sys.Calls()

@@ -144,8 +144,7 @@ func TestSetCustomFaults(t *testing.T) {
 						if _, err := r.tryPut("o", "content", PutOptions{Size: 7, Custom: []KV{{"k", tc.old}}}); err != nil {
 							t.Fatal(err)
 						}
-						sys.Reset()
-						sys.Inject(faultfs.Fault{Nth: n, Err: errno, Late: late})
+						sys.Restart(faultfs.Fault{Nth: n, Err: errno, Late: late})
 						_, err := r.patch("o", true, KV{"k", tc.new})
 						sys.Heal()
 						calls := sys.Calls()

@@ -184,8 +184,7 @@ func TestFaultAtEveryCallOfACollectionOfSidecars(t *testing.T) {
 	for n, fired := 1, true; fired; n += 3 {
 		used := r.strays()
 		r.restart()
-		sys.Reset()
-		sys.Inject(faultfs.Fault{Nth: n, Err: unix.EIO, Late: n%2 == 0})
+		sys.Restart(faultfs.Fault{Nth: n, Err: unix.EIO, Late: n%2 == 0})
 		_, _ = r.collect(time.Hour) // may tell of the fault
 		fired = slices.ContainsFunc(sys.Calls(), func(call faultfs.Call) bool { return errors.Is(call.Err, unix.EIO) })
 		sys.Heal()

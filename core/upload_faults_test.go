@@ -107,8 +107,7 @@ func chunkFaultRun(t *testing.T, r *rig, sys *faultfs.System, op *chunkOperation
 	t.Helper()
 	for n := 1; ; n++ {
 		id := op.prepare(r)
-		sys.Reset()
-		sys.Inject(faultfs.Fault{Nth: n, Err: errno, Late: late})
+		sys.Restart(faultfs.Fault{Nth: n, Err: errno, Late: late})
 		err := op.run(r, id)
 		sys.Heal()
 		calls := sys.Calls()

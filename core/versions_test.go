@@ -319,8 +319,7 @@ func TestVersionFaultAtEveryCall(t *testing.T) {
 							}
 							op.prepare(r.rig)
 							r.before = r.versionsOf("a//b")
-							sys.Reset()
-							sys.Inject(faultfs.Fault{Nth: n, Err: errno, Late: late})
+							sys.Restart(faultfs.Fault{Nth: n, Err: errno, Late: late})
 							err := op.run(&r)
 							sys.Heal()
 							calls := sys.Calls()

@@ -77,8 +77,7 @@ func faultyChange(t *testing.T, c change, n int) bool {
 		}
 	}
 	before := m.Lists()
-	d.system.Reset()
-	d.system.Inject(faultfs.Fault{Nth: n, Err: errDisk, Late: n%2 == 0})
+	d.system.Restart(faultfs.Fault{Nth: n, Err: errDisk, Late: n%2 == 0})
 	err := c.run(d, m)
 	fired := slices.ContainsFunc(d.system.Calls(), func(call faultfs.Call) bool { return errors.Is(call.Err, errDisk) })
 	now := m.Lists()

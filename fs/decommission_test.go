@@ -92,8 +92,7 @@ func TestDecommissionWithAFaultAtEveryCall(t *testing.T) {
 	t.Parallel()
 	for n := 1; n < 500; n++ {
 		d, m := used(t)
-		d.system.Reset()
-		d.system.Inject(faultfs.Fault{Nth: n, Err: errDisk, Late: n%2 == 0})
+		d.system.Restart(faultfs.Fault{Nth: n, Err: errDisk, Late: n%2 == 0})
 		err := m.Decommission(true)
 		fired := slices.ContainsFunc(d.system.Calls(), func(call faultfs.Call) bool { return errors.Is(call.Err, errDisk) })
 		_ = m.Close() // the fault may hit it

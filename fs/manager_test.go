@@ -390,8 +390,7 @@ func TestStartWithAFaultAtEveryCall(t *testing.T) {
 			d := newDisks(t, 2)
 			first := d.mustCycle()
 			for n := 1; ; n++ {
-				d.system.Reset()
-				d.system.Inject(faultfs.Fault{Nth: n, Err: errno})
+				d.system.Restart(faultfs.Fault{Nth: n, Err: errno})
 				d.events, d.faulty = new(events), true
 				m, err := d.cycle(nil)
 				fired := slices.ContainsFunc(d.system.Calls(), func(c faultfs.Call) bool { return errors.Is(c.Err, errno) })

@@ -75,8 +75,7 @@ func TestBucketWithAFaultAtEveryCall(t *testing.T) {
 		mp, system, _ := one(t)
 		b := wire.Bck{Provider: wire.ProviderAWS, Name: "faulty"}
 		for n := 1; ; n++ {
-			system.Reset()
-			system.Inject(faultfs.Fault{Nth: n, Path: mp.Path, Err: errno})
+			system.Restart(faultfs.Fault{Nth: n, Path: mp.Path, Err: errno})
 			createErr := mp.CreateBucket(b)
 			fired := false
 			for _, c := range system.Calls() {

@@ -99,7 +99,7 @@ type System struct {
 
 	mu     sync.Mutex
 	faults []*armedFault
-	calls  []Call
+	calls  []*Call // in the order in which they began
 	before func(Call)
 	silent bool
 	syncfs *bool
@@ -118,6 +118,15 @@ func (s *System) Inject(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = append(s.faults, &armedFault{Fault: f})
+}
+
+// Restart forgets the recorded calls and arms a fault, the only one, as one
+// step: the n-th call recorded from here on is the n-th that it sees.
+func (s *System) Restart(f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = nil
+	s.faults = []*armedFault{{Fault: f}}
 }
 
 // Heal disarms all faults.
@@ -142,11 +151,16 @@ func (s *System) SetSyncfsReportsErrors(yes bool) {
 	s.syncfs = &yes
 }
 
-// Calls returns what was called since the start or the last Reset.
+// Calls returns what was called since the start or the last Reset, in the
+// order in which the calls began; one that has not returned yet has no error.
 func (s *System) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]Call(nil), s.calls...)
+	calls := make([]Call, len(s.calls))
+	for i, c := range s.calls {
+		calls[i] = *c
+	}
+	return calls
 }
 
 // Reset forgets the recorded calls.
@@ -176,9 +190,14 @@ func (s *System) Count(op Op, path string) int {
 	return n
 }
 
-// begin tells whether a call fails.
-func (s *System) begin(c Call) *Fault {
+// begin records a call and tells whether it fails. Recording and counting are
+// one step, so that the n-th call recorded is the n-th that faults have seen
+// even while calls of other goroutines are under way.
+func (s *System) begin(c *Call) *Fault {
 	s.mu.Lock()
+	if !s.silent {
+		s.calls = append(s.calls, c)
+	}
 	before := s.before
 	var found *Fault
 	for _, f := range s.faults {
@@ -196,22 +215,20 @@ func (s *System) begin(c Call) *Fault {
 	}
 	s.mu.Unlock()
 	if before != nil {
-		before(c)
+		before(*c)
 	}
 	return found
 }
 
-func (s *System) end(c Call, err error) error {
+// end notes what a call returned.
+func (s *System) end(c *Call, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.silent {
-		c.Err = err
-		s.calls = append(s.calls, c)
-	}
+	c.Err = err
 	return err
 }
 
-func (f *Fault) error(c Call) error {
+func (f *Fault) error(c *Call) error {
 	err := f.Err
 	if err == nil {
 		err = io.ErrShortWrite
@@ -220,7 +237,8 @@ func (f *Fault) error(c Call) error {
 }
 
 // do runs a call that moves no bytes.
-func (s *System) do(c Call, invoke func() error) error {
+func (s *System) do(call Call, invoke func() error) error {
+	c := &call
 	fault := s.begin(c)
 	if fault == nil {
 		return s.end(c, invoke())
@@ -337,7 +355,7 @@ func (f *file) call(op Op) Call { return Call{Op: op, Path: f.Path()} }
 
 // transfer runs a read or write, cut short if a fault says so.
 func (f *file) transfer(op Op, p []byte, invoke func([]byte) (int, error)) (n int, err error) {
-	c := f.call(op)
+	c := new(f.call(op))
 	c.Bytes = len(p)
 	fault := f.system.begin(c)
 	if fault == nil {
@@ -366,7 +384,7 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 
 // Close always closes; a fault only changes what it returns.
 func (f *file) Close() error {
-	c := f.call(OpClose)
+	c := new(f.call(OpClose))
 	fault := f.system.begin(c)
 	err := f.File.Close()
 	if fault != nil {
