@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -56,6 +55,7 @@ type Engine struct {
 
 	mu       sync.Mutex
 	onEnd    map[string]OnEnd                // by kind
+	unended  map[string]endTrouble           // jobs whose hook has failed, by id
 	inFlight map[string]int                  // jobs that are being started, by id
 	silent   map[string]map[string]time.Time // by job and target: since when it does not answer
 	local    map[localKey]localID
@@ -77,7 +77,7 @@ func New(o Options) *Engine {
 		o.Now = time.Now
 	}
 	return &Engine{
-		o: o, wake: make(chan struct{}, 1), onEnd: map[string]OnEnd{}, inFlight: map[string]int{},
+		o: o, wake: make(chan struct{}, 1), onEnd: map[string]OnEnd{}, unended: map[string]endTrouble{}, inFlight: map[string]int{},
 		silent: map[string]map[string]time.Time{}, local: map[localKey]localID{},
 	}
 }
@@ -161,6 +161,9 @@ func (e *Engine) tryStart(ctx context.Context, kind xact.Kind, spec *xact.Spec, 
 		if r := Find(view, v.Join.ID); r != nil {
 			joined := *spec
 			joined.ID, joined.Started = r.Spec.ID, r.Spec.Started
+			if retry, err := e.prepare(ctx, e.present(kind, r), &joined); err != nil {
+				return nil, retry, err
+			}
 			return &started{Record: r, joined: true, spec: &joined}, false, nil
 		}
 	}
@@ -171,13 +174,8 @@ func (e *Engine) tryStart(ctx context.Context, kind xact.Kind, spec *xact.Spec, 
 	if spec.ID == "" {
 		spec.ID = meta.NewJobID()
 	}
-	if err := e.each(ctx, targets, func(ctx context.Context, sn *meta.Snode) error {
-		return e.o.Targets.Prepare(ctx, sn, spec)
-	}); err != nil {
-		// By the records nothing is in the way: what still runs there is on its
-		// way out, or the target's own.
-		code := apierr.CodeOf(err)
-		return nil, code == wire.CodeLimitedCoexistence || code == wire.CodeXactUsePrev, err
+	if retry, err := e.prepare(ctx, targets, spec); err != nil {
+		return nil, retry, err
 	}
 	var record *Record
 	_, err = e.o.Control.Commit(ctx, "start "+spec.Kind, func(v *meta.View) ([]meta.Change, error) {
@@ -222,6 +220,18 @@ func (e *Engine) tryStart(ctx context.Context, kind xact.Kind, spec *xact.Spec, 
 	return &started{Record: record, spec: record.Spec}, false, nil
 }
 
+// prepare has targets check a job: its arguments, and whether it can start there.
+// retry: a moment later it may.
+func (e *Engine) prepare(ctx context.Context, targets []*meta.Snode, spec *xact.Spec) (retry bool, err error) {
+	err = e.each(ctx, targets, func(ctx context.Context, sn *meta.Snode) error {
+		return e.o.Targets.Prepare(ctx, sn, spec)
+	})
+	// By the records nothing is in the way: what still runs there is on its
+	// way out, or the target's own.
+	code := apierr.CodeOf(err)
+	return code == wire.CodeLimitedCoexistence || code == wire.CodeXactUsePrev, err
+}
+
 // hold marks a job that is being started, so that it is not missed on targets; 0: not any more.
 func (e *Engine) hold(id string, n int) {
 	e.mu.Lock()
@@ -257,7 +267,7 @@ func (e *Engine) targetsOf(view *meta.View, kind xact.Kind, spec *xact.Spec) (ta
 		return nil, apierr.Unavailable(time.Second, "%s: the cluster is starting", e.o.Node)
 	}
 	for _, sn := range e.asked(view.Smap) {
-		if spec.Concerns(sn.ID) && serves(kind, sn) && (!kind.Resumes || kind.Moves || !e.o.Control.IsDown(sn.ID)) {
+		if spec.Concerns(sn.ID) && serves(kind, sn) && e.needed(kind, sn) {
 			targets = append(targets, sn)
 		}
 	}
@@ -265,6 +275,17 @@ func (e *Engine) targetsOf(view *meta.View, kind xact.Kind, spec *xact.Spec) (ta
 		return nil, apierr.New(apierr.StatusServiceUnavailable, wire.CodeNotEnoughTargets, "cannot start %q: no targets", spec.Kind)
 	}
 	return targets, nil
+}
+
+// needed tells that a job of a kind waits for a target: one that resumes can do
+// without a target that is known not to answer.
+func (e *Engine) needed(kind xact.Kind, sn *meta.Snode) bool {
+	return !kind.Resumes || kind.Moves || !e.o.Control.IsDown(sn.ID)
+}
+
+// present are the targets of a job that are in service and can be asked.
+func (e *Engine) present(kind xact.Kind, r *Record) []*meta.Snode {
+	return slices.DeleteFunc(e.nodes(r), func(sn *meta.Snode) bool { return !e.needed(kind, sn) })
 }
 
 // begin starts a job whose record is written.
@@ -384,65 +405,6 @@ func (e *Engine) Stop(ctx context.Context, id, kind string, bck wire.Bck) error 
 // in any case.
 func (e *Engine) upOf(targets []*meta.Snode) []*meta.Snode {
 	return slices.DeleteFunc(slices.Clone(targets), func(sn *meta.Snode) bool { return e.o.Control.IsDown(sn.ID) })
-}
-
-// Abort aborts a job everywhere, with a cause for people.
-func (e *Engine) Abort(ctx context.Context, id, cause string) error { return e.abort(ctx, id, cause) }
-
-// abort ends a job: its record first, so that it does not come back, then on
-// the targets.
-func (e *Engine) abort(ctx context.Context, id, cause string) error {
-	record := Find(e.o.Control.View(), id)
-	if record == nil || !record.Running() {
-		return nil
-	}
-	if err := e.end(ctx, id, func(r *Record) {
-		r.Cause, r.Ended = cause, e.o.Now().UnixNano()
-	}); err != nil {
-		return err
-	}
-	stop := &Stop{IDs: []string{id}, Cause: cause}
-	if err := e.each(ctx, e.upOf(e.nodes(record)), func(ctx context.Context, sn *meta.Snode) error {
-		return e.o.Targets.Stop(ctx, sn, stop)
-	}); err != nil {
-		e.o.Logger.Info("a job was aborted, and a target is not told yet", "job", id, "err", err) // see stopRemains
-	}
-	return nil
-}
-
-// end writes down that a job has ended, unless somebody was faster. The
-// arguments are dropped: nobody needs them any more.
-func (e *Engine) end(ctx context.Context, id string, change func(*Record)) error {
-	// A commit of its own, whichever request leads to it.
-	ctx = meta.WithCommandID(ctx, "")
-	_, err := e.o.Control.Commit(ctx, "end job", func(v *meta.View) ([]meta.Change, error) {
-		r := Find(v, id)
-		if r == nil || !r.Running() {
-			return nil, nil
-		}
-		e.mu.Lock()
-		onEnd := e.onEnd[r.Spec.Kind]
-		e.mu.Unlock()
-		change(r)
-		var changes []meta.Change
-		if onEnd != nil {
-			var err error
-			if changes, err = onEnd(v, r); err != nil {
-				return nil, fmt.Errorf("end of %s: %w", r.Spec.Name(), err)
-			}
-		}
-		s := *r.Spec
-		s.Args = nil
-		r.Spec, r.Over = &s, nil
-		c, err := put(v, r, e.o.Now())
-		return append(changes, c), err
-	})
-	if err == nil {
-		e.mu.Lock()
-		delete(e.silent, id)
-		e.mu.Unlock()
-	}
-	return err
 }
 
 // Statuses are the records that a selector selects: the running ones first,

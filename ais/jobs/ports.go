@@ -44,5 +44,10 @@ type Stop struct {
 // the race was lost. An error is that of the start.
 type With func(v *meta.View, spec *xact.Spec) ([]meta.Change, error)
 
-// OnEnd adds changes of other documents to the commit that ends a job.
+// OnEnd adds changes of other documents to the commit that ends a job. It looks at the
+// documents as they are, and changes only what the job itself has left in them: it is
+// called again if the commit was lost, and if it has failed. A job whose OnEnd
+// fails again and again ends without; it is called later on with the record of
+// the end (Record.Left is set then), when users may have taken into use
+// what the job has left.
 type OnEnd func(v *meta.View, record *Record) ([]meta.Change, error)

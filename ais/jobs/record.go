@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -15,9 +16,12 @@ import (
 type Record struct {
 	Spec    *xact.Spec `json:"spec"`
 	Targets []string   `json:"targets"` // that take part
-	// Cause: why the job is, or was, aborted on all targets; "" if it was not.
+	// Cause: why the job is being, or was, aborted on all targets; "" if it was not.
 	Cause string `json:"cause,omitempty"`
 	Ended int64  `json:"ended,string,omitempty"` // ns since the epoch, 0: it runs
+	// Left: the job has ended, but what is committed with its end (OnEnd) could not
+	// be, and why. The primary goes on trying.
+	Left  string `json:"left,omitempty"`
 	Error string `json:"err,omitempty"`
 	// Over are targets that ended the job a while ago, and with what.
 	Over map[string]Outcome `json:"over,omitempty"`
@@ -43,6 +47,9 @@ func (r *Record) status() Status {
 	s := Status{Kind: r.Spec.Kind, UUID: r.Spec.ID, Error: r.Error, EndTime: r.Ended, Aborted: r.Cause != ""}
 	if s.Error == "" && r.Cause != "" {
 		s.Error = r.Spec.Name() + " aborted: " + r.Cause
+	}
+	if r.Left != "" {
+		s.Error = strings.TrimPrefix(s.Error+"; "+r.Left, "; ")
 	}
 	return s
 }
@@ -95,7 +102,7 @@ func put(v *meta.View, r *Record, now time.Time) (meta.Change, error) {
 	patch := &meta.TablePatch{Put: map[string]json.RawMessage{r.Spec.ID: data}}
 	ended := 0
 	for _, old := range All(v) { // the newest first
-		if old.Running() {
+		if old.Running() || old.Left != "" {
 			continue
 		}
 		if ended++; ended >= maxRecords || now.Sub(time.Unix(0, old.Ended)) > keepRecords {

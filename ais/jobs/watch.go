@@ -24,6 +24,9 @@ const (
 	idlePause = 10 * time.Second
 	// reportTime bounds the question to one target.
 	reportTime = 4 * time.Second
+	// otherPause is how often a gateway looks whether it has become primary, beside
+	// being told.
+	otherPause = time.Second
 	// overAfter is how long after its end on a target that is written down,
 	// while others go on: the target may forget it.
 	overAfter = 10 * time.Minute
@@ -32,7 +35,7 @@ const (
 // Run watches jobs while this node is the primary, until ctx ends.
 func (e *Engine) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		pause := idlePause
+		pause := otherPause
 		if e.o.Control.IsPrimary() && e.o.Control.View().Smap != nil {
 			pause = e.look(ctx)
 		}
@@ -60,16 +63,20 @@ func (e *Engine) look(ctx context.Context) time.Duration {
 	stopped := map[string]string{} // cause by id, of what was aborted
 	youngest := time.Duration(1<<63 - 1)
 	for _, r := range All(view) {
+		if r.Cause != "" {
+			stopped[r.Spec.ID] = r.Cause
+		}
 		switch {
 		case r.Running():
 			running = append(running, r)
 			youngest = min(youngest, e.o.Now().Sub(time.Unix(0, r.Spec.Started)))
-		case r.Cause != "":
-			stopped[r.Spec.ID] = r.Cause
+		case r.Left != "":
+			e.catchUp(ctx, r)
 		}
 	}
+	e.prune(view)
 	if len(running) == 0 && len(stopped) == 0 {
-		return idlePause
+		return e.untilEnd(idlePause)
 	}
 	reports := e.ask(ctx, view.Smap, running)
 	e.stopRemains(ctx, view.Smap, reports, stopped)
@@ -82,9 +89,9 @@ func (e *Engine) look(ctx context.Context) time.Duration {
 		}
 	}
 	if len(running) == 0 {
-		return idlePause
+		return e.untilEnd(idlePause)
 	}
-	return min(max(leastPause, youngest/8), mostPause)
+	return e.untilEnd(min(max(leastPause, youngest/8), mostPause))
 }
 
 // report is what one target says; nil: nothing.
@@ -146,11 +153,14 @@ func (e *Engine) judge(ctx context.Context, view *meta.View, r *Record, reports 
 	e.mu.Lock()
 	_, starting := e.inFlight[r.Spec.ID]
 	e.mu.Unlock()
-	if starting {
+	if starting || e.untilEndOf(r.Spec.ID) > 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, commitTime)
 	defer cancel()
+	if r.Cause != "" { // it is being aborted
+		return e.abort(ctx, r.Spec.ID, r.Cause)
+	}
 	over := map[string]Outcome{}
 	if !kind.Idle {
 		maps.Copy(over, r.Over)
@@ -272,16 +282,13 @@ func (e *Engine) isToWrite(r *Record, over map[string]Outcome) bool {
 }
 
 func (e *Engine) writeOver(ctx context.Context, id string, over map[string]Outcome) error {
-	_, err := e.o.Control.Commit(meta.WithCommandID(ctx, ""), "job", func(v *meta.View) ([]meta.Change, error) {
-		r := Find(v, id)
-		if r == nil || !r.Running() {
-			return nil, nil
+	return e.change(ctx, id, func(r *Record) bool {
+		if !r.Running() {
+			return false
 		}
 		r.Over = over
-		c, err := put(v, r, e.o.Now())
-		return []meta.Change{c}, err
+		return true
 	})
-	return err
 }
 
 // LocalID is the id of a job of a local kind on a bucket, which is the same on

@@ -3,7 +3,9 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"time"
 
 	"github.com/aistore-go/aistore/ais/jobs"
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -91,22 +93,29 @@ func (n *Node) askJobs(ctx context.Context, sn *meta.Snode, what string, questio
 func (n *Node) SetJobs(e *jobs.Engine) { n.jobs.Store(e) }
 
 // JobID asks the primary for the id of a job that this target starts by itself.
+// While the primary changes, the next one is asked, until ctx ends.
 func (n *Node) JobID(ctx context.Context, kind string, bck wire.Bck) (string, error) {
-	return n.AskForJob(ctx, kind, bck, nil)
+	body, err := json.Marshal(&LocalJob{Kind: kind, Bck: bck})
+	if err != nil {
+		return "", err
+	}
+	answer, err := n.tellPrimary(ctx, wire.PathXactions, body)
+	return n.givenID(answer, err)
 }
 
-// AskForJob is JobID; a job of a kind that concerns the cluster the primary
-// starts, with arguments, and returns its id.
+// AskForJob has the primary start a job of a kind that concerns the cluster,
+// with arguments, and returns its id.
 func (n *Node) AskForJob(ctx context.Context, kind string, bck wire.Bck, args json.RawMessage) (string, error) {
-	smap := n.View().Smap
-	if smap == nil || smap.Primary == nil {
-		return "", errNoPrimary
-	}
 	body, err := json.Marshal(&LocalJob{Kind: kind, Bck: bck, Args: args})
 	if err != nil {
 		return "", err
 	}
-	answer, _, err := n.rpc.Request(ctx, rpc.Control, http.MethodPost, smap.Primary.IntraControl.URL+wire.PathXactions, wire.ContentJSON, body)
+	answer, err := n.postPrimary(ctx, wire.PathXactions, body)
+	return n.givenID(answer, err)
+}
+
+// givenID is the id of a job in the primary's answer.
+func (n *Node) givenID(answer []byte, err error) (string, error) {
 	if err != nil {
 		return "", err
 	}
@@ -163,16 +172,57 @@ func (n *Node) JobEnded(snap *wire.Snap) {
 	body, err := json.Marshal(&notification{
 		JobID: snap.ID, NodeID: n.id, Kind: snap.Kind, Error: snap.Error, Message: message, Aborted: snap.Aborted, IsIdle: snap.IsIdle,
 	})
-	smap := n.View().Smap
-	if err != nil || smap == nil || smap.Primary == nil {
+	if err != nil {
+		n.logger.Warn("the end of a job is not told", "job", snap.ID, "err", err)
 		return
 	}
-	url := smap.Primary.IntraControl.URL + wire.PathNotifs + "/finished"
 	n.background.run(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, broadcastTime)
+		ctx, cancel := context.WithTimeout(ctx, tellTime)
 		defer cancel()
-		if _, _, err := n.rpc.Request(ctx, rpc.Control, http.MethodPost, url, wire.ContentJSON, body); err != nil {
+		if _, err := n.tellPrimary(ctx, wire.PathNotifs+"/finished", body); err != nil {
 			n.logger.Debug("the primary is not told of the end of a job", "job", snap.ID, "err", err)
 		}
 	})
+}
+
+const (
+	// tellPause is the first pause before a call that found no primary is tried
+	// again; it doubles up to mostTellPause.
+	tellPause     = 100 * time.Millisecond
+	mostTellPause = 2 * time.Second
+	// tellTime bounds how long a target tries to tell of the end of a job: longer
+	// than the change of a primary takes.
+	tellTime = 30 * time.Second
+)
+
+// tellPrimary posts to the primary, and while that changes to the next one,
+// until ctx ends. The call is one that may be repeated.
+func (n *Node) tellPrimary(ctx context.Context, path string, body []byte) ([]byte, error) {
+	for pause := tellPause; ; pause = min(2*pause, mostTellPause) {
+		one, cancel := context.WithTimeout(ctx, broadcastTime)
+		answer, err := n.postPrimary(one, path, body)
+		cancel()
+		if err == nil {
+			return answer, nil
+		}
+		var unreachable *rpc.UnreachableError
+		if !isLeaderChange(err) && !errors.As(err, &unreachable) && apierr.StatusOf(err) != http.StatusServiceUnavailable {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// postPrimary posts once to what this node takes for the primary.
+func (n *Node) postPrimary(ctx context.Context, path string, body []byte) ([]byte, error) {
+	smap := n.View().Smap
+	if smap == nil || smap.Primary == nil {
+		return nil, errNoPrimary
+	}
+	answer, _, err := n.rpc.Request(ctx, rpc.Control, http.MethodPost, smap.Primary.IntraControl.URL+path, wire.ContentJSON, body)
+	return answer, err
 }

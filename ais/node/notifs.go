@@ -42,7 +42,10 @@ func (n *Node) notifs(w http.ResponseWriter, r *http.Request) error {
 	if !validJobID(note.JobID) {
 		return apierr.BadRequest("notification about an invalid job id %q", clip(note.JobID))
 	}
-	if engine := n.jobs.Load(); engine != nil && n.isPrimary() {
+	if !n.isPrimary() {
+		return n.errNotPrimary("nobody watches " + clip(note.JobID) + " here") // the sender looks for the next one
+	}
+	if engine := n.jobs.Load(); engine != nil {
 		engine.Notify()
 	}
 	w.WriteHeader(http.StatusOK)

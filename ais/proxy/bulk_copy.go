@@ -131,6 +131,9 @@ func endCopyBucket(v *meta.View, record *jobs.Record) ([]meta.Change, error) {
 	if record.Cause == "" || len(record.Spec.Args) == 0 { // without arguments it has made nothing
 		return nil, nil
 	}
+	if record.Left != "" {
+		return nil, nil // it was reported as ended a while ago: the bucket may be in use by now
+	}
 	if err := json.Unmarshal(record.Spec.Args, &args); err != nil || !args.Made {
 		return nil, err
 	}

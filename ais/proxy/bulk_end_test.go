@@ -94,18 +94,20 @@ func TestEndOfACopy(t *testing.T) {
 		made    bool
 		created int64
 		cause   string
+		left    string
 		gone    bool
 	}{
-		{"aborted", true, 6, "user abort", true},
-		{"done", true, 6, "", false},
-		{"aborted, it was there before", false, 0, "user abort", false},
-		{"aborted, it is another by now", true, 4, "user abort", false},
+		{"aborted", true, 6, "user abort", "", true},
+		{"aborted, and reported as ended long ago", true, 6, "user abort", "no commit", false},
+		{"done", true, 6, "", "", false},
+		{"aborted, it was there before", false, 0, "user abort", "", false},
+		{"aborted, it is another by now", true, 4, "user abort", "", false},
 	} {
 		args, err := json.Marshal(&tcb.Args{Made: tc.made, Created: tc.created})
 		if err != nil {
 			t.Fatal(err)
 		}
-		record := &jobs.Record{Spec: &xact.Spec{ID: "job123456", Kind: wire.ActCopyBucket, Source: oldBck, To: newBck, Args: args}, Cause: tc.cause}
+		record := &jobs.Record{Spec: &xact.Spec{ID: "job123456", Kind: wire.ActCopyBucket, Source: oldBck, To: newBck, Args: args}, Cause: tc.cause, Left: tc.left}
 		changes, err := endCopyBucket(viewOf(bucketOf(oldBck, 5, ""), bucketOf(newBck, 6, "")), record)
 		patch := patchOf(t, changes, err)
 		if gone := patch != nil && len(patch.Del) == 1 && patch.Del[0] == newBck; gone != tc.gone {

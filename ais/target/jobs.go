@@ -129,7 +129,7 @@ func (t *Target) jobReport(ids []string) []*wire.Snap {
 
 // jobCommand does what the primary says.
 func (t *Target) jobCommand(w http.ResponseWriter, r *http.Request) error {
-	if err := t.node.FromPrimary(r); err != nil {
+	if err := t.fromPrimary(r); err != nil {
 		return err
 	}
 	body, err := node.ReadBody(r, maxJobMessage)
@@ -167,6 +167,25 @@ func (t *Target) jobCommand(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return answerEmpty(w, http.StatusOK)
+}
+
+// fromPrimary fails if a call does not come from the primary. A target that has not heard of
+// a change of primary yet asks for the metadata first; 503: it may hear of it in a
+// moment.
+func (t *Target) fromPrimary(r *http.Request) error {
+	err := t.node.FromPrimary(r)
+	if caller := t.node.Caller(r); err == nil || caller == nil || caller.Role != meta.RoleProxy {
+		return err
+	}
+	if err := t.control.Pull(r.Context()); err != nil {
+		return err
+	}
+	if err = t.node.FromPrimary(r); err == nil {
+		return nil
+	}
+	late := apierr.Unavailable(time.Second, "t[%s]: %v", t.node.ID(), err)
+	late.Cause = err
+	return late
 }
 
 // knowBuckets pulls the metadata if a job has a bucket that this target does not
