@@ -7,6 +7,7 @@ package faultfs
 import (
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -88,6 +89,12 @@ type Fault struct {
 	Late bool
 }
 
+// call is a recorded call, which may be under way.
+type call struct {
+	Call
+	returned bool
+}
+
 type armedFault struct {
 	Fault
 	seen int
@@ -99,7 +106,7 @@ type System struct {
 
 	mu     sync.Mutex
 	faults []*armedFault
-	calls  []*Call // in the order in which they began
+	calls  []*call // in the order in which they began
 	before func(Call)
 	silent bool
 	syncfs *bool
@@ -120,8 +127,8 @@ func (s *System) Inject(f Fault) {
 	s.faults = append(s.faults, &armedFault{Fault: f})
 }
 
-// Restart forgets the recorded calls and arms a fault, the only one, as one
-// step: the n-th call recorded from here on is the n-th that it sees.
+// Restart forgets all calls, also those under way, and arms a fault, the only
+// one, as one step: the n-th call recorded from here on is the n-th that it sees.
 func (s *System) Restart(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,16 +165,17 @@ func (s *System) Calls() []Call {
 	defer s.mu.Unlock()
 	calls := make([]Call, len(s.calls))
 	for i, c := range s.calls {
-		calls[i] = *c
+		calls[i] = c.Call
 	}
 	return calls
 }
 
-// Reset forgets the recorded calls.
+// Reset forgets the calls that have returned; those under way stay, also the
+// one that a function of Before is called for.
 func (s *System) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls = nil
+	s.calls = slices.DeleteFunc(s.calls, func(c *call) bool { return c.returned })
 }
 
 // Record switches the recording of calls (on at first); long tests switch it
@@ -193,7 +201,7 @@ func (s *System) Count(op Op, path string) int {
 // begin records a call and tells whether it fails. Recording and counting are
 // one step, so that the n-th call recorded is the n-th that faults have seen
 // even while calls of other goroutines are under way.
-func (s *System) begin(c *Call) *Fault {
+func (s *System) begin(c *call) *Fault {
 	s.mu.Lock()
 	if !s.silent {
 		s.calls = append(s.calls, c)
@@ -215,20 +223,20 @@ func (s *System) begin(c *Call) *Fault {
 	}
 	s.mu.Unlock()
 	if before != nil {
-		before(*c)
+		before(c.Call)
 	}
 	return found
 }
 
 // end notes what a call returned.
-func (s *System) end(c *Call, err error) error {
+func (s *System) end(c *call, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.Err = err
+	c.Err, c.returned = err, true
 	return err
 }
 
-func (f *Fault) error(c *Call) error {
+func (f *Fault) error(c *call) error {
 	err := f.Err
 	if err == nil {
 		err = io.ErrShortWrite
@@ -237,8 +245,8 @@ func (f *Fault) error(c *Call) error {
 }
 
 // do runs a call that moves no bytes.
-func (s *System) do(call Call, invoke func() error) error {
-	c := &call
+func (s *System) do(described Call, invoke func() error) error {
+	c := &call{Call: described}
 	fault := s.begin(c)
 	if fault == nil {
 		return s.end(c, invoke())
@@ -355,7 +363,7 @@ func (f *file) call(op Op) Call { return Call{Op: op, Path: f.Path()} }
 
 // transfer runs a read or write, cut short if a fault says so.
 func (f *file) transfer(op Op, p []byte, invoke func([]byte) (int, error)) (n int, err error) {
-	c := new(f.call(op))
+	c := &call{Call: f.call(op)}
 	c.Bytes = len(p)
 	fault := f.system.begin(c)
 	if fault == nil {
@@ -384,7 +392,7 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 
 // Close always closes; a fault only changes what it returns.
 func (f *file) Close() error {
-	c := new(f.call(OpClose))
+	c := &call{Call: f.call(OpClose)}
 	fault := f.system.begin(c)
 	err := f.File.Close()
 	if fault != nil {
