@@ -327,6 +327,15 @@ func (w *write) nextRecord(now *existing) (record, error) {
 	if w.opts.Keep == KeepVersion {
 		rec.flags |= flagVersioned
 	}
+	if rec.kind == KindTombstone {
+		former, err := w.s.noncurrentOf(&w.object, now.newest())
+		if err != nil {
+			return rec, err
+		}
+		if len(former) > 0 { // as in replaceByMarker
+			rec.kind = KindDeleteMarker
+		}
+	}
 	if w.Props.Versioning.Enabled && !rec.kind.IsDeleted() {
 		rec.version = nextVersion(stored, w.opts.Version, w.opts.SkipVC, custom)
 	}

@@ -23,6 +23,9 @@ type Earlier struct {
 	// Peers.Supersede. Not so if this target has written since it owns the
 	// name: that was told, unless the store itself knows better.
 	Told bool
+	// Versions: somebody holds noncurrent versions, or a generation that becomes
+	// one. They are brought here, see Peers.Gather.
+	Versions bool
 }
 
 // earlierState is what a write knows of earlier owners.
@@ -45,7 +48,7 @@ func (e *earlierState) newerThan(here *record) bool {
 // placement in force.
 func (w *write) askEarlier(ctx context.Context) error {
 	peers := w.s.options.Ports.Peers
-	if peers == nil || w.marker {
+	if peers == nil {
 		return nil
 	}
 	epoch, settled := peers.Placement(w.digest)
@@ -61,6 +64,10 @@ func (w *write) askEarlier(ctx context.Context) error {
 		return err
 	}
 	now, err := w.s.current(&w.object)
+	gathers := false
+	if err == nil {
+		gathers, err = w.gathers(&now)
+	}
 	w.s.unlock(&w.object, false)
 	if err != nil {
 		return err
@@ -69,11 +76,17 @@ func (w *write) askEarlier(ctx context.Context) error {
 	if newest := now.newest(); newest != nil {
 		here, written = newest.stamp, newest.written()
 	}
+	if gathers {
+		return w.gather(ctx, here, written)
+	}
 	if w.tombstone { // nothing goes on from what they hold
 		w.earlier.Told = w.s.undecided(w.digest, written, epoch)
 		return nil
 	}
 	w.earlier.Earlier, err = peers.Earlier(ctx, w.Key, here, w.opts.Conditions.any())
+	if err == nil && w.earlier.Versions {
+		return w.gather(ctx, here, written)
+	}
 	w.earlier.Told = w.earlier.Told || w.s.unsure(w.digest, written)
 	return err
 }

@@ -48,6 +48,8 @@ func (p *twoOwners) Supersede(_ context.Context, _ Key, stamp Stamp) (all bool, 
 	return true, nil
 }
 
+func (p *twoOwners) Gather(context.Context, Key, Stamp, bool) (all bool, err error) { return true, nil }
+
 func (p *twoOwners) HandOver(ctx context.Context, key Key, h *Handover) (Attrs, error) {
 	if len(p.answers) > 0 {
 		err := p.answers[0]

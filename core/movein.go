@@ -168,6 +168,9 @@ func (w *write) placeMoved(now *existing) (current bool, err error) {
 		return errArrived
 	}
 	m.known = ArrivalOlder
+	if w.s.wasRemoved(&w.object, m.rec.stamp) {
+		return false, errArrived
+	}
 	if newest != nil && newest.stamp == m.rec.stamp {
 		return true, same(newest)
 	}

@@ -31,6 +31,7 @@ type Departure struct {
 	s       *Store
 	o       object
 	parcels []*Parcel // noncurrent versions, the oldest first, then the current generation
+	open    bool
 }
 
 // Parcel is one generation as it is sent. Open may be called again and again
@@ -52,7 +53,8 @@ type Parcel struct {
 }
 
 // Depart takes a name as it is now. Nothing of it is no error: the Departure
-// has no parcels. A damaged generation is restored if it can be; else it is
+// has no parcels. There is one Departure of a name at a time: another one waits
+// for its end. A damaged generation is restored if it can be; else it is
 // where a read that found it would leave it, and the error says so.
 //
 // Errors: 400 bad name; 404 no such bucket; 500 BAD DATA CHECKSUM, I/O; 503 a
@@ -62,7 +64,10 @@ func (s *Store) Depart(ctx context.Context, key Key) (*Departure, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Departure{s: s, o: o}
+	if err := s.departures.enter(ctx, o.digest); err != nil {
+		return nil, err
+	}
+	d := &Departure{s: s, o: o, open: true}
 	if err := d.take(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -80,6 +85,10 @@ func (d *Departure) Close() (err error) {
 			p.reader = nil
 		}
 		p.data = nil
+	}
+	if d.open {
+		d.open = false
+		d.s.departures.leave(d.o.digest)
 	}
 	return err
 }

@@ -84,6 +84,14 @@ type Peers interface {
 	// somebody cannot be told; the next write of the name tries it again.
 	Supersede(ctx context.Context, key Key, stamp Stamp) (all bool, err error)
 
+	// Gather has those who owned a name before send all generations that they
+	// hold of it here, and give them up: all that was sent has arrived, or has
+	// been replaced. It does nothing if here, the stamp of what this target
+	// holds, is of the placement in force. Nobody waits for those who have left
+	// the cluster, unless must is set; all is false if there are any. Errors: 503
+	// somebody cannot be asked.
+	Gather(ctx context.Context, key Key, here Stamp, must bool) (all bool, err error)
+
 	// HandOver has the owner of a name commit a write that came here when the
 	// name was this target's. ErrNotOwner: nothing was done, and either the
 	// name is this target's again or its owner is about to change; the same is

@@ -42,6 +42,8 @@ type Store struct {
 	uploads     *uploadTable
 	untold      untold
 	fences      sliceFences
+	departures  departures
+	removed     removedVersions
 
 	pendingSignals pendingSignals
 

@@ -34,7 +34,7 @@ type Burial struct {
 }
 
 // Bury deletes a name and leaves a tombstone, whether or not there is an
-// object. It is as durable as a write, and earlier owners are told as of one.
+// object, or a delete marker if there are noncurrent versions. It is as durable as a write, and earlier owners are told as of one.
 // Errors are those of Put.
 func (s *Store) Bury(ctx context.Context, key Key) (Burial, error) {
 	o, err := s.resolve(key)
@@ -81,6 +81,13 @@ func (s *Store) Look(ctx context.Context, key Key) (attrs Attrs, kind Kind, err 
 // needs no permission of the guard, since it changes nothing for clients.
 func (s *Store) RemoveOlder(ctx context.Context, key Key, than Stamp) error {
 	return s.removeIf(ctx, key, func(r *record) bool { return r.stamp.Compare(than) < 0 })
+}
+
+// GiveUp is RemoveOlder at a former owner, which has not seen all that became of
+// the name: a generation with a version id stays, since it may be a noncurrent
+// version by now. It is moved to the owner, which knows.
+func (s *Store) GiveUp(ctx context.Context, key Key, than Stamp) error {
+	return s.removeIf(ctx, key, func(r *record) bool { return r.stamp.Compare(than) < 0 && r.flags&flagVersioned == 0 })
 }
 
 // Unbury removes a tombstone, if it is still the one with a stamp.

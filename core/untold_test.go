@@ -44,6 +44,10 @@ func (p *formerOwner) Supersede(_ context.Context, _ Key, stamp Stamp) (all bool
 	return !p.out, nil
 }
 
+func (p *formerOwner) Gather(context.Context, Key, Stamp, bool) (all bool, err error) {
+	return !p.out, nil
+}
+
 func (p *formerOwner) HandOver(context.Context, Key, *Handover) (Attrs, error) {
 	return Attrs{}, ErrNotOwner
 }

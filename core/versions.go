@@ -189,32 +189,64 @@ func (s *Store) HeadVersion(ctx context.Context, key Key, id string) (Version, e
 // newest noncurrent version becomes current. It is as durable as a delete. A
 // damaged version goes to quarantine, which counts as removed.
 //
+// Versions that earlier owners of the name hold are brought here first.
+//
 // It returns what was removed. Errors: 400 bad name or id; 404 no such bucket
-// or version; 500 I/O; 503 the mountpath is busy.
+// or version; 500 I/O; 503 the mountpath is busy, an earlier owner cannot be asked.
 func (s *Store) DeleteVersion(ctx context.Context, key Key, id string) (Version, error) {
 	o, err := s.resolve(key)
 	if err != nil {
 		return Version{}, err
 	}
-	if err := s.lock(ctx, &o, true); err != nil {
+	for range maxRelocations {
+		epoch, err := s.gatherAll(ctx, &o)
+		if err != nil {
+			return Version{}, err
+		}
+		v, err := s.deleteVersion(ctx, &o, id, epoch)
+		if !errors.Is(err, errOwnersChanged) {
+			return v, err
+		}
+	}
+	return Version{}, apierr.Unavailable(time.Second, "DELETE %s: the owner of the name keeps changing", o.Cname())
+}
+
+// deleteVersion is DeleteVersion when all versions are here, as far as the
+// placement of an epoch is concerned (0: for any reason).
+func (s *Store) deleteVersion(ctx context.Context, o *object, id string, epoch uint64) (Version, error) {
+	if err := s.lock(ctx, o, true); err != nil {
 		return Version{}, err
 	}
-	defer s.unlock(&o, true)
-	ticket, err := s.begin(&o)
+	defer s.unlock(o, true)
+	ticket, err := s.begin(o)
 	if err != nil {
 		return Version{}, err
 	}
-	v, err := s.deleteVersionLocked(context.WithoutCancel(ctx), &o, id)
+	if epoch != 0 && epoch != s.options.Epoch() {
+		_ = s.end(ticket) // nothing was done under it
+		return Version{}, errOwnersChanged
+	}
+	v, err := s.deleteVersionLocked(context.WithoutCancel(ctx), o, id, epoch)
 	if over := s.end(ticket); over != nil {
 		return Version{}, over
 	}
 	return v, err
 }
 
-func (s *Store) deleteVersionLocked(ctx context.Context, o *object, id string) (Version, error) {
+func (s *Store) deleteVersionLocked(ctx context.Context, o *object, id string, epoch uint64) (_ Version, err error) {
 	v, all, err := s.findVersion(o, id)
 	if err != nil {
 		return Version{}, err
+	}
+	if epoch != 0 {
+		if !s.removed.add(o.digest, v.rec.stamp, epoch) {
+			return Version{}, errManyRemoved(o)
+		}
+		defer func() {
+			if err != nil {
+				s.removed.forget(o.digest, v.rec.stamp)
+			}
+		}()
 	}
 	s.changed(o)
 	durable := o.Props.SyncWrites()

@@ -40,6 +40,7 @@ func (t *Target) Earlier(ctx context.Context, key core.Key, here core.Stamp, all
 		case answer.Kind != 0 && answer.Stamp.Compare(here) > 0:
 			here, newest.Kind, newest.Attrs = answer.Stamp, answer.Kind, answer.attrs()
 		}
+		newest.Versions = newest.Versions || answer.Versions
 	}
 	return newest, nil
 }

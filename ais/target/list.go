@@ -48,6 +48,10 @@ func (t *Target) intra(w http.ResponseWriter, r *http.Request) error {
 		return t.storeCopy(w, r, path.Items[3])
 	case call == "take" && post:
 		return t.take(w, r, path.Items[3])
+	case call == callSurrender && post:
+		return t.surrender(w, r, path.Items[3])
+	case call == callArrive && post:
+		return t.arrive(w, r, path.Items[3])
 	case call == "change" && post:
 		return t.change(w, r, path.Items[3])
 	case call == "present" && post:

@@ -48,6 +48,8 @@ type lookReply struct {
 	Kind   core.Kind  `json:"kind"`
 	Stamp  core.Stamp `json:"stamp"`
 	Chunks int        `json:"chunks,omitempty"`
+	// Versions: it holds noncurrent versions, or what would become one.
+	Versions bool `json:"versions,omitempty"`
 }
 
 func lookReplyOf(kind core.Kind, a *core.Attrs) lookReply {
@@ -72,11 +74,12 @@ type holding struct {
 
 // findings are what all targets hold that may hold something of a name.
 type findings struct {
-	local   holding
-	best    holding  // of the greatest stamp; local if that is it
-	unknown []string // names of targets that could not be asked
-	down    bool     // one of them is an owner of names, and will be back or go out soon
-	live    bool     // somebody who answered has an object, though there may be a newer tombstone elsewhere
+	local    holding
+	best     holding  // of the greatest stamp; local if that is it
+	unknown  []string // names of targets that could not be asked
+	down     bool     // one of them is an owner of names, and will be back or go out soon
+	versions bool     // somebody who answered has several, or what would become one of several
+	live     bool     // somebody who answered has an object, though there may be a newer tombstone elsewhere
 }
 
 // none tells that nobody who answered has an object.
@@ -290,6 +293,7 @@ func (t *Target) findOnce(ctx context.Context, view *meta.View, key core.Key, ot
 		case answer.Kind != 0 && (f.best.Kind == 0 || answer.Stamp.Compare(f.best.Stamp) > 0):
 			f.best = answer.holding
 		}
+		f.versions = f.versions || answer.err == nil && answer.Versions
 		f.live = f.live || answer.err == nil && answer.Kind != 0 && !answer.Kind.IsDeleted()
 	}
 	return f, nil
@@ -366,7 +370,7 @@ func (t *Target) look(w http.ResponseWriter, r *http.Request, bucket string) err
 	}
 	key.Name = string(ask.Name)
 	if ask.Remove != nil {
-		if err := t.store.RemoveOlder(r.Context(), key, *ask.Remove); err != nil {
+		if err := t.store.GiveUp(r.Context(), key, *ask.Remove); err != nil {
 			return err
 		}
 	}
@@ -375,6 +379,9 @@ func (t *Target) look(w http.ResponseWriter, r *http.Request, bucket string) err
 		return err
 	}
 	reply := lookReplyOf(kind, &attrs)
+	if reply.Versions, err = t.store.KeepsVersions(r.Context(), key); err != nil {
+		return err
+	}
 	return node.WriteJSON(w, r, &reply)
 }
 

@@ -27,6 +27,12 @@ func (t *Target) remove(ctx context.Context, key core.Key) error {
 		return err
 	case f.down:
 		return t.errUnknown(key, f.unknown)
+	case f.versions: // the delete marker stands for all of them
+		if _, err := t.Gather(ctx, key, core.Stamp{}, false); err != nil {
+			return err
+		}
+	}
+	switch {
 	case !f.live && len(f.unknown) == 0 && !(f.local.Kind == core.KindTombstone && t.store.Untold(key, f.local.Stamp)):
 		if lost, err := t.lostEverywhere(ctx, key); err != nil {
 			return err

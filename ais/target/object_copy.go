@@ -123,6 +123,9 @@ func (t *Target) bringHome(ctx context.Context, key core.Key) error {
 		return err
 	case len(f.unknown) > 0:
 		return t.errUnknown(key, f.unknown)
+	case f.versions:
+		_, err := t.Gather(ctx, key, core.Stamp{}, true)
+		return err
 	case f.best.Kind == 0 || f.best.node == nil:
 		return nil // what is here, or nothing, is the newest
 	case f.best.Kind == core.KindTombstone:
