@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -365,4 +366,51 @@ func FuzzMoveHead(f *testing.F) {
 			t.Fatalf("%+v became %+v, %v", m, again, err)
 		}
 	})
+}
+
+// TestLargeContentIsAFile: what is sent of a large object may be taken from its
+// file instead of being read, as long as the body is open; not what lies in
+// chunks, or is followed by a checksum.
+func TestLargeContentIsAFile(t *testing.T) {
+	t.Parallel()
+	content := strings.Repeat("0123456789", 30_000)
+	for name, c := range map[string]struct {
+		props func(*meta.Bprops)
+		file  bool
+	}{
+		"one file": {nil, true},
+		"chunks":   {smallChunks, false},
+		"no sum":   {func(p *meta.Bprops) { p.Checksum.Type = cksum.None }, false},
+	} {
+		r := newRig(t, rigOptions{mountpaths: 2, props: c.props})
+		r.put("o", content)
+		d, err := r.store.Depart(t.Context(), r.key("o"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := d.Parcels()[0].Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var from *os.File
+		if source, ok := body.(interface{ SourceFile() (*os.File, int64) }); ok {
+			var offset int64
+			if from, offset = source.SourceFile(); from != nil {
+				data, err := io.ReadAll(io.NewSectionReader(from, offset, int64(len(content))))
+				if err != nil || string(data) != content {
+					t.Errorf("%s: %d bytes, %v", name, len(data), err)
+				}
+			}
+		}
+		if (from != nil) != c.file {
+			t.Errorf("%s: a file: %t", name, from != nil)
+		}
+		data, err := io.ReadAll(body)
+		if err := errors.Join(err, body.Close(), d.Close()); err != nil || !strings.HasPrefix(string(data), content) {
+			t.Errorf("%s: %d bytes are read, %v", name, len(data), err)
+		}
+		if from != nil && !errors.Is(from.Close(), os.ErrClosed) {
+			t.Errorf("%s: the file stays open", name)
+		}
+	}
 }

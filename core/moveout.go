@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"os"
 
 	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/core/meta"
@@ -275,13 +277,45 @@ func (p *Parcel) Open(ctx context.Context) (io.ReadCloser, error) {
 
 func (p *Parcel) stream(r *Reader, closer io.Closer) io.ReadCloser {
 	body := io.Reader(io.NewSectionReader(r, 0, p.Content))
-	if p.trailer {
-		body = &trailing{from: body, hash: xxhash.New()}
+	if !p.trailer {
+		return &movedFile{Reader: body, closer: closer, of: r}
 	}
 	return struct {
 		io.Reader
 		io.Closer
-	}{body, closer}
+	}{&trailing{from: body, hash: xxhash.New()}, closer}
+}
+
+// movedFile is the content of a generation, for those who can send a file
+// without reading it.
+type movedFile struct {
+	io.Reader
+	closer io.Closer
+	of     *Reader
+	file   *os.File // with a descriptor of its own; nil: nobody has asked
+}
+
+// SourceFile returns the file that holds the whole content, and where it begins
+// in it; nil if there is no such file. It may be used until Close.
+func (b *movedFile) SourceFile() (file *os.File, offset int64) {
+	if b.file == nil && !b.of.IsChunked() {
+		fd, err := unix.FcntlInt(b.of.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return nil, 0 // reading does, too
+		}
+		b.file = os.NewFile(uintptr(fd), b.of.File.Path())
+	}
+	return b.file, 0
+}
+
+// Close implements io.Closer.
+func (b *movedFile) Close() error {
+	err := b.closer.Close()
+	if b.file != nil {
+		err = errors.Join(err, b.file.Close())
+		b.file = nil
+	}
+	return err
 }
 
 // trailing is a content with its checksum behind it.

@@ -12,8 +12,6 @@ import (
 type MisplacedOptions struct {
 	Prefix string // names must begin with it
 	Owns   func(unameDigest uint64) bool
-	// Latest leaves out names that have noncurrent versions and nothing else.
-	Latest bool
 	Page   int // names that are looked at in one step; <= 0: DefaultListLimit
 }
 
@@ -50,7 +48,7 @@ func (s *Store) Misplaced(ctx context.Context, bck wire.Bck, props *meta.Bprops,
 		}
 		after = page[len(page)-1].Name
 	}
-	if o.Latest || !s.mayHoldVersions(bck, props) {
+	if !s.mayHoldVersions(bck, props) {
 		return nil
 	}
 	return s.misplacedVersions(ctx, bck, props, &o, foreign, visit)

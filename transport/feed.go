@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -240,15 +241,20 @@ func (s *Stream) sendBody(c *conn, o *outgoing, a *attempt, r io.Reader) error {
 	if o.m.SelfVerifying && !s.opts.Compress && !o.plain.Load() {
 		if file, offset := fileOf(r); file != nil {
 			if _, ok := c.nc.(*net.TCPConn); ok {
-				return s.sendFile(c, o, a, file, offset)
+				return s.sendFile(c, o, a, r, file, offset)
 			}
 		}
 	}
+	return s.sendParts(c, o, a, r, o.m.Size)
+}
+
+// sendParts reads and sends so many bytes of a body.
+func (s *Stream) sendParts(c *conn, o *outgoing, a *attempt, r io.Reader, left int64) error {
 	part := int64(chunk)
 	if s.opts.Compress {
 		part = int64(s.set.LZ4Block)
 	}
-	for left := o.m.Size; left > 0; {
+	for left > 0 {
 		n := s.awaitCredit(a, min(left, part))
 		if n == 0 {
 			return nil
@@ -323,16 +329,27 @@ func compress(raw, to []byte) int {
 	return n
 }
 
-// sendFile sends a body by sendfile.
-func (s *Stream) sendFile(c *conn, o *outgoing, a *attempt, file *os.File, offset int64) error {
+// sendFile sends a body by sendfile, all but what it has before the file.
+func (s *Stream) sendFile(c *conn, o *outgoing, a *attempt, body io.Reader, file *os.File, offset int64) error {
 	info, err := file.Stat()
 	if err != nil {
 		return err
 	}
-	if info.Size() < offset+o.m.Size {
-		return apierr.New(500, "", "%s: the body has %d bytes from offset %d, the message says %d", file.Name(), info.Size()-offset, offset, o.m.Size)
+	var head []byte
+	if headed, ok := body.(HeadedFile); ok {
+		head = headed.SourceHead()
 	}
-	for left := o.m.Size; left > 0; {
+	left := o.m.Size - int64(len(head))
+	switch {
+	case left < 0:
+		return s.sendParts(c, o, a, body, o.m.Size)
+	case info.Size() < offset+left:
+		return apierr.New(500, "", "%s: the body has %d bytes from offset %d, the message says %d", file.Name(), info.Size()-offset, offset, left)
+	}
+	if err := s.sendParts(c, o, a, bytes.NewReader(head), int64(len(head))); err != nil {
+		return err
+	}
+	for left > 0 {
 		n := s.awaitCredit(a, min(left, fileChunk))
 		if n == 0 {
 			return nil

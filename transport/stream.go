@@ -47,7 +47,7 @@ type Message struct {
 	// Open returns the body: Size bytes or an error. It is called again, from
 	// any goroutine, when the message has to be sent again, perhaps before an earlier body is
 	// closed. Nil if Size is 0. A body that is an *os.File (sent from where it
-	// stands) or a FileSource may be sent by sendfile, see SelfVerifying.
+	// stands), a FileSource or a HeadedFile may be sent by sendfile, see SelfVerifying.
 	Open func() (io.ReadCloser, error)
 	// SelfVerifying: the receiver holds the body against a checksum of its own,
 	// so that its parts need none on the way.
@@ -65,6 +65,14 @@ type FileSource interface {
 	// SourceFile returns the file and the offset at which the body begins; nil
 	// if there is none after all. The file is used until the body is closed.
 	SourceFile() (file *os.File, offset int64)
+}
+
+// HeadedFile is a body that begins with bytes of its own and goes on in a file,
+// to its end.
+type HeadedFile interface {
+	FileSource
+	// SourceHead returns what comes before the file.
+	SourceHead() []byte
 }
 
 // Stream carries messages to one flow of one node. It is safe for concurrent

@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/aistore-go/aistore/cmn/config"
 	"github.com/aistore-go/aistore/transport"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/rebalance"
@@ -14,9 +15,13 @@ import (
 // rebalance goes on with other names, and comes back to it.
 const streamRetry = 10 * time.Second
 
-// rebalanceStreams carries what rebalances send. Their content is held against
-// the checksum of the object, so that it needs none on the way.
-type rebalanceStreams struct{ *transport.Endpoint }
+// rebalanceStreams carries what rebalances send, as section "rebalance" of the
+// configuration has it. Their content is held against the checksum of the
+// object, so that it needs none on the way.
+type rebalanceStreams struct {
+	*transport.Endpoint
+	config func() *config.Cluster
+}
 
 // Receive implements rebalance.Streams.
 func (s rebalanceStreams) Receive(flow string, r rebalance.Receiver) (stop func(), err error) {
@@ -27,7 +32,14 @@ func (s rebalanceStreams) Receive(flow string, r rebalance.Receiver) (stop func(
 
 // Open implements rebalance.Streams.
 func (s rebalanceStreams) Open(nodeID, flow string) rebalance.Stream {
-	return rebalanceStream{s.Endpoint.Open(nodeID, flow, transport.StreamOptions{RetryTime: streamRetry, Connections: 2})}
+	return rebalanceStream{s.Endpoint.Open(nodeID, flow, rebalanceOptions(&s.config().Rebalance))}
+}
+
+// rebalanceOptions are the streams that the configuration asks for.
+func rebalanceOptions(conf *config.RebalanceConf) transport.StreamOptions {
+	return transport.StreamOptions{
+		Compress: conf.Compression == config.CompressAlways, Connections: conf.BundleMultiplier, Burst: conf.BurstBuffer, RetryTime: streamRetry,
+	}
 }
 
 type rebalanceStream struct{ *transport.Stream }
@@ -45,7 +57,7 @@ func (t *Target) movers() []xact.Registration {
 	if t.streams == nil {
 		return nil
 	}
-	mover, err := rebalance.New(rebalanceStreams{t.streams})
+	mover, err := rebalance.New(rebalanceStreams{t.streams, t.node.Config})
 	if err != nil { // the streams are closed: the target is stopping
 		t.logger.Error("no rebalance can ask this target how far it is", "err", err)
 	}

@@ -27,9 +27,6 @@ type Args struct {
 // here.
 func (a *Args) cleanup() bool { return a.Flags&xact.FlagCleanup != 0 }
 
-// latest leaves out names that have noncurrent versions and nothing else.
-func (a *Args) latest() bool { return a.Flags&xact.FlagLatest != 0 }
-
 // ArgsOf reads the arguments of a rebalance. Errors are 400.
 func ArgsOf(spec *xact.Spec) (*Args, error) {
 	a := &Args{}
@@ -70,7 +67,7 @@ func Next(v *meta.View, spec *xact.Spec) ([]meta.Change, error) {
 // the targets that took part is where a placement has it.
 func Settles(spec *xact.Spec, placement int64) bool {
 	a, err := ArgsOf(spec)
-	return err == nil && spec.Bck.Name == "" && len(a.Buckets) == 0 && !a.latest() && !a.cleanup() && a.Placement == placement
+	return err == nil && spec.Bck.Name == "" && len(a.Buckets) == 0 && !a.cleanup() && a.Placement == placement
 }
 
 // Mover is what a target has for rebalances: its streams, and how far it is

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -98,8 +99,32 @@ func whole(data []byte) (size int64, open func() (io.ReadCloser, error)) {
 
 // withContent puts a description before a content.
 func withContent(description []byte, content io.ReadCloser) io.ReadCloser {
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(description), content), content}
+	body := described{io.MultiReader(bytes.NewReader(description), content), content}
+	if file, ok := content.(inFile); ok {
+		return describedFile{body, description, file}
+	}
+	return body
 }
+
+// described is a description and the content behind it.
+type described struct {
+	io.Reader
+	io.Closer
+}
+
+// inFile is a content that lies in one file, or finds out when it is asked that
+// it does not; see core.Parcel.
+type inFile interface {
+	SourceFile() (file *os.File, offset int64)
+}
+
+// describedFile is one whose content may be sent from its file: a
+// transport.HeadedFile.
+type describedFile struct {
+	described
+	head []byte
+	inFile
+}
+
+// SourceHead returns what comes before the file.
+func (d describedFile) SourceHead() []byte { return d.head }

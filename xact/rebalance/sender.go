@@ -69,9 +69,15 @@ func (s *sender) to(id string) (Stream, error) {
 	return stream, nil
 }
 
+// cleanupMark is in the message of a cleanup, by which clients know one.
+const cleanupMark = ":cleanup"
+
 // control is the message of the snapshot.
 func (s *sender) control() string {
 	text := s.job.spec.Control
+	if s.job.args.cleanup() {
+		text += cleanupMark
+	}
 	if text != "" {
 		text += ", "
 	}
@@ -150,7 +156,7 @@ func (s *sender) once(ctx context.Context) error {
 	pace := s.x.NewPace()
 	for _, bucket := range s.job.buckets() {
 		err := s.job.env.Store.Misplaced(ctx, bucket.Bck, bucket.Props, core.MisplacedOptions{
-			Prefix: s.job.args.Name, Latest: s.job.args.latest(), Owns: s.job.owns(smap),
+			Prefix: s.job.args.Name, Owns: s.job.owns(smap),
 		}, func(name string) error {
 			if err := pace.Wait(ctx); err != nil {
 				return err
