@@ -21,14 +21,13 @@ type Arranged struct {
 	Removed int   // files that lay where they did not belong, and copies too many
 	Bytes   int64 // that were moved and copied
 
-	Instances int // of the object: its file and its copies; 0: there is none
-	Wanted    int // how many there are to be
-	Chunked   bool
+	Instances int  // of the object: it and its copies; 0: there is none
+	Wanted    int  // how many there are to be
 	Deleted   bool // what is there is a tombstone or a delete marker
 }
 
 // Short is how many copies there are too few: the node has too few mountpaths, or
-// the object lies in chunks, which are not copied.
+// a chunk of the object is lost.
 func (a *Arranged) Short() int { return max(0, a.Wanted-a.Instances) }
 
 // Arrange brings everything that a name has on this target to the mountpaths to
@@ -120,6 +119,10 @@ func (r *arrangement) step(ctx context.Context) (more bool, err error) {
 	var src source
 	if best != nil {
 		src, err = s.openSource(best.at.mp, best.path, &best.rec)
+		if err == nil && best.rec.kind == KindChunked {
+			s.generations.hold(best.rec.chunks.upload) // whoever removes it does so when this is done
+			defer s.generations.release(best.rec.chunks.upload)
+		}
 	}
 	s.unlock(&r.object, false)
 	if err != nil {
@@ -132,7 +135,7 @@ func (r *arrangement) step(ctx context.Context) (more bool, err error) {
 		return false, nil // what is found elsewhere is damaged, or of nobody
 	}
 	defer func() { _ = src.file.Close() }() // was only read
-	r.did.Instances, r.did.Wanted, r.did.Chunked, r.did.Deleted = 1, 1, best.rec.kind == KindChunked, best.rec.kind.IsDeleted()
+	r.did.Instances, r.did.Wanted, r.did.Deleted = 1, 1, best.rec.kind.IsDeleted()
 	if r.Props.Mirror.Enabled && !best.rec.kind.IsDeleted() {
 		r.did.Wanted = max(1, r.Props.Mirror.Copies)
 	}
@@ -143,11 +146,21 @@ func (r *arrangement) step(ctx context.Context) (more bool, err error) {
 	if more := union(plan, best.rec.copies); len(plan) > 0 && len(more) > len(best.rec.copies) {
 		return true, r.setCopies(ctx, &best.rec, more) // before they are there
 	}
-	for _, mp := range r.homes() {
-		if len(plan) == 0 {
-			break
+	homes := r.homes()
+	if len(plan) == 0 {
+		homes = nil
+	}
+	if len(homes) > 0 && best.rec.kind == KindChunked {
+		whole, err := r.copyChunks(ctx, best, &src)
+		if err != nil {
+			return false, err
 		}
-		if !r.isWhole(&now, mp, &best.rec) {
+		if !whole {
+			return false, nil // there is nothing to make copies of
+		}
+	}
+	for _, mp := range homes {
+		if !r.isWhole(&now, mp, &best.rec, src.info.Size) {
 			if err := r.copyTo(ctx, mp, best, &src); err != nil {
 				return false, err
 			}
@@ -308,7 +321,7 @@ func (r *arrangement) removeExtra(ctx context.Context, main *record, plan []stri
 			r.did.Removed++
 		}
 		if now.older != "" {
-			older := existing{found: true, path: now.older, rec: now.olderRec, keep: main.chunks.upload}
+			older := existing{found: true, path: now.older, rec: now.olderRec, keep: []string{main.chunks.upload}}
 			if err := s.removeBeside(context.WithoutCancel(ctx), &r.object, &older); err != nil {
 				return err
 			}
@@ -341,16 +354,16 @@ func (r *arrangement) setCopies(ctx context.Context, main *record, plan []string
 	})
 }
 
-// isWhole tells that a mountpath has a copy of a generation. Its content is not
-// read.
-func (r *arrangement) isWhole(now *existing, mp *fsys.Mountpath, main *record) bool {
+// isWhole tells that a mountpath has a copy of a generation's file, whose size is
+// given. Its content is not read.
+func (r *arrangement) isWhole(now *existing, mp *fsys.Mountpath, main *record, size int64) bool {
 	for i := range now.others {
 		c := &now.others[i]
 		if c.at.mp != mp || !c.found || c.damaged != "" || c.rec.written() != main.written() {
 			continue
 		}
 		info, err := r.s.system.Stat(c.path)
-		return err == nil && info.Size == c.rec.size
+		return err == nil && info.Size == size
 	}
 	return false
 }

@@ -20,7 +20,11 @@ func (r *arrangement) rest(ctx context.Context) error {
 	if err := s.lock(ctx, &r.object, false); err != nil {
 		return err
 	}
-	all, err := s.belongings(&r.object)
+	current, err := s.here(&r.object)
+	var all []Belonging
+	if err == nil {
+		all, err = s.belongings(&r.object)
+	}
 	s.unlock(&r.object, false)
 	if err != nil {
 		return err
@@ -31,7 +35,7 @@ func (r *arrangement) rest(ctx context.Context) error {
 		if b.Kind == BelongsChunk {
 			home = chunkOwner(r.set, &r.object, b.Upload, b.Number)
 		}
-		if b.Mountpath == home {
+		if b.Mountpath == home || r.staysAsCopy(&current, b) {
 			continue
 		}
 		var err error
@@ -265,29 +269,72 @@ func (r *arrangement) moveChunk(ctx context.Context, b *Belonging, home *fs.Moun
 	s := r.s
 	s.generations.hold(b.Upload) // whoever removes it does so when it is moved
 	defer s.generations.release(b.Upload)
-	src, err := r.openChunk(ctx, b)
+	if there, err := r.dropMoved(ctx, b, home); there || err != nil {
+		return err
+	}
+	w, src, err := r.duplicate(ctx, b, home, true)
+	defer w.discard()
 	if isNotExist(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer func() { _ = src.file.Close() }() // was only read
-	w := &write{s: s, object: r.on(home), sync: true, size: src.info.Size, tag: "move"}
-	w.opts.Size = src.info.Size
-	defer w.discard()
-	if err := w.create(ctx); err != nil {
+	return r.switchChunk(ctx, b, w, &src)
+}
+
+// dropMoved removes a chunk that is at its place, too, as it is: a copy too many,
+// or a source that a crash has left.
+func (r *arrangement) dropMoved(ctx context.Context, b *Belonging, home *fs.Mountpath) (there bool, err error) {
+	s := r.s
+	gate := s.uploads.gateOf(b.Upload)
+	if err := gate.enter(ctx, true); err != nil {
+		return false, err
+	}
+	defer gate.leave(true)
+	var at, was partRecord
+	var ok bool
+	err = s.withSlot(home, nil, func() (err error) {
+		at, there, err = s.readPart(chunkPath(home, &r.object, b.Upload, b.Number))
 		return err
+	})
+	if err == nil && there {
+		err = s.withSlot(b.Mountpath, nil, func() (err error) {
+			was, ok, err = s.readPart(b.Path)
+			return err
+		})
+	}
+	if !there || !ok || err != nil || at.clock < was.clock {
+		return false, err
+	}
+	s.uploads.moved(b.Upload, b.Number, b.Mountpath, home)
+	r.did.Removed++
+	return true, s.removeMoved(ctx, b)
+}
+
+// duplicate copies a chunk to a work file on another mountpath, compared with its
+// checksum, and flushed if it is to be durable. The write is to be discarded
+// whatever is returned; the source is closed.
+func (r *arrangement) duplicate(ctx context.Context, b *Belonging, home *fs.Mountpath, durable bool) (w *write, src source, err error) {
+	s := r.s
+	w = &write{s: s, object: r.on(home), sync: durable, tag: "move"}
+	if src, err = r.openChunk(ctx, b); err != nil {
+		return w, src, err
+	}
+	defer func() { _ = src.file.Close() }() // was only read
+	w.size, w.opts.Size = src.info.Size, src.info.Size
+	if err := w.create(ctx); err != nil {
+		return w, src, err
 	}
 	check, err := partCheck(src.file)
 	if err != nil {
-		return err
+		return w, src, err
 	}
 	if err := w.copyVerified(ctx, &src, check); err != nil {
-		return err
+		return w, src, err
 	}
 	err = w.onDisk(ctx, func() error {
-		if err := s.copyXattr(src.file, w.file, xattrPart); err != nil {
+		if err := s.copyXattr(src.file, w.file, xattrPart); err != nil || !durable {
 			return err
 		}
 		return home.Filesystem().Flush(context.WithoutCancel(ctx), fs.FlushRequest{Files: []fs.File{w.file}, Bytes: w.size})
@@ -295,10 +342,7 @@ func (r *arrangement) moveChunk(ctx context.Context, b *Belonging, home *fs.Moun
 	if err == nil {
 		err = w.close()
 	}
-	if err != nil {
-		return err
-	}
-	return r.switchChunk(ctx, b, w, &src)
+	return w, src, err
 }
 
 func (r *arrangement) openChunk(ctx context.Context, b *Belonging) (src source, err error) {

@@ -29,6 +29,7 @@ type chunkedContent struct {
 	o        object // where the first chunk lies
 	manifest *manifest
 	first    fsys.FileInfo // of the first chunk
+	copied   bool          // the chunks have copies, or are to have some
 
 	mu     sync.Mutex
 	open   fsys.File // the chunk that ReadAt used last, if not the first
@@ -172,7 +173,8 @@ func (c *chunkedContent) readChunk(home *fsys.Mountpath, first fsys.File, i int,
 
 // check looks whether every chunk of a range is there and has its size.
 func (c *chunkedContent) check(ctx context.Context, start, length int64) error {
-	return c.each(start, length, func(i int, _, _ int64) error {
+	elsewhere := false
+	err := c.each(start, length, func(i int, _, _ int64) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -183,68 +185,95 @@ func (c *chunkedContent) check(ctx context.Context, start, length int64) error {
 			}
 			return nil
 		}
-		_, _, info, err := c.find(want)
+		found, err := c.find(want)
 		switch {
 		case err != nil:
 			return err
-		case info.Kind != fsys.KindFile:
+		case found.info.Kind != fsys.KindFile:
 			return c.truncated(i, -1)
-		case info.Size != want.size:
-			return c.truncated(i, info.Size)
+		case found.info.Size != want.size:
+			return c.truncated(i, found.info.Size)
 		}
+		elsewhere = elsewhere || found.mp != chunkOwner(c.o.set, &c.o, c.manifest.upload, want.number)
 		return nil
 	})
+	if err == nil && elsewhere && c.copied { // the file at the place of a chunk is missing
+		err = c.s.Owe(ctx, WorkCopies, c.o.Key)
+	}
+	return err
 }
 
-// find looks for a chunk: where the manifest says, then on all mountpaths. The
-// kind of info is zero if there is none.
-func (c *chunkedContent) find(want *chunk) (path string, mp *fsys.Mountpath, info fsys.FileInfo, err error) {
+// foundChunk is a file of a chunk. The kind of info is zero if there is none.
+type foundChunk struct {
+	path string
+	mp   *fsys.Mountpath
+	info fsys.FileInfo
+}
+
+// find looks for a chunk: where the manifest says, then on all mountpaths. One
+// that has another size than the manifest says is found only if no other is there,
+// and an error of a disk counts only then.
+func (c *chunkedContent) find(want *chunk) (best foundChunk, err error) {
 	all := c.s.options.FS.Available().All()
 	// The second time for a chunk that is moved to where it was looked for before.
 	for _, here := range [...]bool{true, false, true} {
-		for _, mp = range all {
+		for _, mp := range all {
 			if (mp.ID == want.mp) != here {
 				continue
 			}
-			err = c.s.withSlot(mp, nil, func() error {
+			found := foundChunk{mp: mp, path: chunkPath(mp, &c.o, c.manifest.upload, want.number)}
+			failed := c.s.withSlot(mp, nil, func() error {
 				age := mp.Begin()
 				defer mp.End(age)
-				path = chunkPath(mp, &c.o, c.manifest.upload, want.number)
-				info, err = c.s.system.Stat(path)
+				info, err := c.s.system.Stat(found.path)
 				if err != nil && !isNotExist(err) {
-					return mp.IOError("stat "+path, err)
+					return mp.IOError("stat "+found.path, err)
 				}
+				found.info = info
 				return nil
 			})
-			if err != nil || info.Kind == fsys.KindFile {
-				return path, mp, info, err
+			switch {
+			case failed != nil && err == nil:
+				err = failed
+			case found.info.Kind == fsys.KindFile && found.info.Size == want.size:
+				return found, nil
+			case found.info.Kind == fsys.KindFile && best.info.Kind != fsys.KindFile:
+				best = found
 			}
 		}
 	}
-	return path, mp, info, nil
+	if best.info.Kind == fsys.KindFile {
+		err = nil
+	}
+	return best, err
 }
 
 // openChunk opens a chunk other than the first, and tells where it lies.
 func (c *chunkedContent) openChunk(i int) (fsys.File, *fsys.Mountpath, error) {
 	for attempt := 0; ; attempt++ {
-		path, mp, info, err := c.find(&c.manifest.chunks[i])
+		found, err := c.find(&c.manifest.chunks[i])
 		if err != nil {
 			return nil, nil, err
 		}
-		if info.Kind != fsys.KindFile {
+		if found.info.Kind != fsys.KindFile {
 			return nil, nil, c.truncated(i, -1)
 		}
-		age, err := mp.Enter()
+		age, err := found.mp.Enter()
 		if err != nil {
 			return nil, nil, err
 		}
-		f, err := c.s.openFile(path)
-		mp.Leave(age)
+		f, err := c.s.openFile(found.path)
+		found.mp.Leave(age)
 		if attempt < maxRelocations && isNotExist(err) {
 			continue // it was moved to another mountpath
 		}
-		return f, mp, err
+		return f, found.mp, err
 	}
+}
+
+// matches tells that a file is the manifest to which a record refers.
+func (c *chunkRef) matches(file []byte) bool {
+	return uint32(len(file)) == c.length && xxhash.Sum64(file) == c.sum
 }
 
 // truncated is the 500 of a chunk that is missing (has is negative) or has a
@@ -287,7 +316,10 @@ func (s *Store) openContent(ctx context.Context, o *object, c *candidate, valida
 	at := o.on(c.mp)
 	m, err := s.loadManifest(&at, &c.rec, c.path)
 	if err == nil {
-		c.content = &chunkedContent{s: s, o: at, manifest: m, first: c.info}
+		c.content = &chunkedContent{s: s, o: at, manifest: m, first: c.info, copied: len(c.rec.copies) > 0}
+		if size := m.chunks[0].size; c.info.Size != size && s.firstElsewhere(&at, c, size) {
+			return c.content.truncated(0, c.info.Size), nil
+		}
 		if !validate {
 			return nil, nil
 		}
@@ -315,7 +347,7 @@ func (s *Store) loadManifest(o *object, rec *record, first string) (*manifest, e
 		if err != nil {
 			return err
 		}
-		if uint32(len(file)) != ref.length || xxhash.Sum64(file) != ref.sum {
+		if !ref.matches(file) {
 			return damaged("manifest does not match the record")
 		}
 		m, err = decodeManifest(file)
@@ -332,6 +364,9 @@ func (s *Store) loadManifest(o *object, rec *record, first string) (*manifest, e
 	}
 	if !errors.Is(err, errRecordDamaged) && !isNotExist(err) {
 		return nil, o.mp.IOError("read "+path, err)
+	}
+	if m := s.manifestElsewhere(o, rec); m != nil {
+		return m, nil
 	}
 	if m := s.rebuildManifest(o, rec, first); m != nil {
 		return m, nil

@@ -28,7 +28,7 @@ func (s *Store) rebuildManifest(o *object, rec *record, first string) *manifest 
 	found := map[int]chunk{}
 	add := func(mp *fs.Mountpath, path string) error {
 		p, ok, err := s.readPart(path)
-		if err == nil && ok && p.upload == m.upload && p.bid == m.bid {
+		if err == nil && ok && p.upload == m.upload && p.bid == m.bid && (found[p.number].mp == "" || mp == chunkOwner(o.set, o, m.upload, p.number)) {
 			found[p.number] = chunk{number: p.number, size: p.size, crc: p.crc, mp: mp.ID}
 		}
 		return err

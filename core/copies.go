@@ -13,7 +13,8 @@ import (
 // Copies of an object lie on further mountpaths of its owner, under the same
 // path and with the same record. Which ones follows from the name as its own
 // place does: those that would be its place if the ones before were not there. So
-// when a disk is lost its objects are found where their first copies are.
+// when a disk is lost its objects are found where their first copies are. The same
+// goes for the chunks of objects that have some (chunkcopies.go).
 //
 // The record names them from its commit on, before they are made: there is never
 // a copy of which the record does not know, unless the name is pending
@@ -52,7 +53,7 @@ func (o *object) homes() []*fsys.Mountpath {
 
 // plannedCopies are the ids of these mountpaths, as a record names them.
 func (o *object) plannedCopies(kind Kind) []string {
-	if kind != KindObject {
+	if kind != KindObject && kind != KindChunked {
 		return nil
 	}
 	var ids []string
@@ -71,6 +72,9 @@ func (o *object) mayHaveCopies(e *existing) bool {
 // removeStale removes copies that have an older record than the one that a
 // change of metadata has just written. What cannot be removed stays pending.
 func (s *Store) removeStale(ctx context.Context, o *object, now *existing, holder *fsys.Mountpath, durable bool) {
+	if newest := now.newest(); newest != nil {
+		now.keepChunks(newest)
+	}
 	for i := range now.others {
 		other := &now.others[i]
 		if other.at.mp == holder || len(other.rec.copies) == 0 {
@@ -93,8 +97,7 @@ func (s *Store) oweCopies(o *object, stamp Stamp) {
 
 // makeRedundant returns when the loss of one disk would not lose what was just
 // written, if the bucket's durability asks for that. The change has taken place
-// whatever it returns. Errors: 501 objects in chunks have no copies; 503 there is no
-// other mountpath; those of Arrange.
+// whatever it returns. Errors: 503 there is no other mountpath; those of Arrange.
 func (s *Store) makeRedundant(ctx context.Context, o *object) error {
 	if o.Props.Durability != meta.DurabilityRedundant || !o.Props.Mirror.Enabled {
 		return nil
@@ -105,9 +108,6 @@ func (s *Store) makeRedundant(ctx context.Context, o *object) error {
 		return err
 	case did.Instances == 0 || did.Instances >= 2 || did.Deleted: // deleted, or replaced by a deletion, meanwhile
 		return nil
-	case did.Chunked:
-		return apierr.NotImplemented("%s is stored, and lies in chunks, which are not mirrored: durability %q cannot be had for it",
-			o.Cname(), meta.DurabilityRedundant)
 	}
 	return apierr.Unavailable(retryPatch, "%s is stored on one mountpath only: %s has no other for a copy (durability %q)",
 		o.Cname(), s.nodeName, meta.DurabilityRedundant)

@@ -169,11 +169,10 @@ func (s *Store) removeAll(ctx context.Context, o *object, now *existing) error {
 			return err
 		}
 	}
-	var last *other
+	last := now.shareChunks()
 	for i := range now.others {
 		other := &now.others[i]
-		if &other.rec == newest {
-			last = other
+		if other == last {
 			continue
 		}
 		if err := s.removeOther(ctx, other, o.Props.SyncWrites()); err != nil {

@@ -138,6 +138,14 @@ type candidate struct {
 	content *chunkedContent
 }
 
+// manifest is that of a chunked object whose content was opened, else nil.
+func (c *candidate) manifest() *manifest {
+	if c.content == nil {
+		return nil
+	}
+	return c.content.manifest
+}
+
 // close gives up what was opened, none of which was written to.
 func (c *candidate) close(s *Store) error {
 	var err error
@@ -171,8 +179,13 @@ func (s *Store) openWhole(ctx context.Context, o *object, validate, content bool
 		}
 		if c.held {
 			if found, err := s.openContent(ctx, o, &c, validate); found != nil || err != nil {
+				again := false
+				if found != nil && attempt == 0 {
+					at := o.on(c.mp)
+					again = s.mendChunks(ctx, &at, &c.rec, c.manifest(), validate)
+				}
 				_ = c.close(s) // the error is the one to report
-				if found != nil && attempt == 0 && s.restore(ctx, o) {
+				if again {
 					continue
 				}
 				if found != nil {

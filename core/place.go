@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	fsys "github.com/aistore-go/aistore/fs"
@@ -38,16 +39,45 @@ type existing struct {
 	kept bool
 	// others are what the name holds on other mountpaths, if any can hold it.
 	others []other
-	// keep is the upload id of chunks that stay when the rest goes: those of
-	// a record that takes the place of another with the same content.
-	keep string
+	// keep are the upload ids of chunks that stay when the rest goes: those of
+	// a record that takes the place of another with the same content, and of
+	// files that are still there, of which this is a copy.
+	keep []string
 }
 
 // keepChunks says that the chunks of a new record are not garbage.
 func (e *existing) keepChunks(rec *record) {
-	e.keep = rec.chunks.upload
+	e.keepUpload(rec.chunks.upload)
 	for i := range e.others {
-		e.others[i].keep = rec.chunks.upload
+		e.others[i].keepUpload(rec.chunks.upload)
+	}
+}
+
+// shareChunks says that the chunks of the newest generation go with one file of
+// it, which is returned if it is on another mountpath, or stay with that; they do
+// not go with its copies.
+func (e *existing) shareChunks() (holder *other) {
+	newest := e.newest()
+	if newest == nil {
+		return nil
+	}
+	if newest != &e.rec {
+		e.keepUpload(newest.chunks.upload)
+	}
+	for i := range e.others {
+		if o := &e.others[i]; newest == &o.rec {
+			holder = o
+		} else {
+			o.keepUpload(newest.chunks.upload)
+		}
+	}
+	return holder
+}
+
+// keepUpload says that the chunks of an upload id stay; "" is none.
+func (e *existing) keepUpload(upload string) {
+	if upload != "" && !slices.Contains(e.keep, upload) {
+		e.keep = append(e.keep, upload)
 	}
 }
 

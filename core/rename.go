@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"path/filepath"
+	"slices"
 
 	fsys "github.com/aistore-go/aistore/fs"
 )
@@ -61,8 +62,9 @@ func (w *write) place(ctx context.Context, now *existing, rec *record) error {
 		noted.look()
 	}
 	now.keepChunks(rec)
+	now.shareChunks()
+	w.s.removeElsewhere(ctx, &w.object, rec.stamp, now) // copies first: they need the chunks
 	w.s.removeGeneration(&w.object, now)
-	w.s.removeElsewhere(ctx, &w.object, rec.stamp, now)
 	if rec.flags&flagVersioned == 0 {
 		w.removeNulls(ctx, rec)
 	}
@@ -159,7 +161,7 @@ func (s *Store) removeSidecars(o *object, now *existing) {
 		s.unlinkGarbage(o, sidecarPath(o.mp, o, now.olderRec.written()))
 	}
 	for i, rec := range [...]*record{&now.rec, &now.olderRec} {
-		if rec.kind == KindChunked && rec.chunks.upload != now.keep && (i > 0 || !now.kept) {
+		if rec.kind == KindChunked && !slices.Contains(now.keep, rec.chunks.upload) && (i > 0 || !now.kept) && !s.isFormerCopy(o, rec) {
 			s.dropChunks(o, rec)
 		}
 	}

@@ -149,6 +149,9 @@ func (v *verification) current() error {
 	v.report.Objects++
 	at := o.on(c.mp)
 	err = v.inspect(&at, &c)
+	if err == nil && c.damage == nil && c.content != nil {
+		err = v.copiedChunks(&at, &c)
+	}
 	path := c.path
 	if err = errors.Join(err, c.close(v.s)); err != nil || c.damage == nil {
 		return err
@@ -235,6 +238,30 @@ func (v *verification) copied(b *Belonging) error {
 		action = FindingQuarantined
 	}
 	v.found(BelongsCopy, b.Path, "", c.damage, action)
+	return nil
+}
+
+// copiedChunks verifies the copies of chunks of an object that is whole. A damaged
+// one goes to quarantine, and is made again.
+func (v *verification) copiedChunks(at *object, c *candidate) error {
+	all, err := v.s.spoiltChunks(v.ctx, at, &c.rec, c.content.manifest, !v.opts.SkipContent)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		x := &all[i]
+		if x.first {
+			continue // see copied
+		}
+		action := FindingReported
+		if v.opts.Repair {
+			if err := v.s.setChunkAside(v.ctx, at, &c.rec, x); err != nil {
+				return err
+			}
+			action = FindingQuarantined
+		}
+		v.found(BelongsChunk, x.path, "", x.why, action)
+	}
 	return nil
 }
 

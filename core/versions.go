@@ -307,6 +307,7 @@ func (s *Store) removeSuperseded(ctx context.Context, o *object, now, newest *ex
 	for i := range now.others {
 		e := &now.others[i]
 		left := *e
+		left.keepUpload(newest.rec.chunks.upload)
 		if &e.existing == newest {
 			left.found, left.path = false, ""
 		}
@@ -318,6 +319,7 @@ func (s *Store) removeSuperseded(ctx context.Context, o *object, now, newest *ex
 		}
 	}
 	left := *now
+	left.keepUpload(newest.rec.chunks.upload)
 	if now == newest {
 		left.found, left.path = false, ""
 	}
