@@ -190,6 +190,30 @@ func TestSliceThatIsRefused(t *testing.T) {
 	}
 }
 
+// TestSliceThatComesLate: a slice that a mark has overtaken on its way is refused,
+// though there was nothing that the mark could have replaced; what is newer is taken.
+func TestSliceThatComesLate(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{props: durable})
+	key, s := r.key("o"), r.store
+	if v, err := s.MarkSlices(context.Background(), key, stampAt(20), SliceDeleted, false); err != nil || !v.Done || v.Had {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if v, err := stage(s, key, 1, 10, randomBytes(1, 1000)); err != nil || v.Done || !v.Refused(stampAt(10)) || v.Newest != stampAt(20) {
+		t.Errorf("a late slice: %+v, %v", v, err)
+	}
+	if got := held(t, s, key); got != "" {
+		t.Errorf("held: %s", got)
+	}
+	keep(t, s, key, 1, 20, randomBytes(1, 1000))
+	for i := range maxFences + 10 {
+		s.fences.raise(uint64(i), stampAt(1))
+	}
+	if len(s.fences.late) > maxFences || len(s.fences.queue) > maxFences {
+		t.Errorf("%d marks are remembered", len(s.fences.late))
+	}
+}
+
 // TestSliceAmended: new metadata, small or large, keep the content.
 func TestSliceAmended(t *testing.T) {
 	t.Parallel()

@@ -40,6 +40,9 @@ type testCluster struct {
 	down    map[string]bool
 	removed map[string]bool
 	fail    func(call, id string) error // of calls between targets; nil: none fails
+	calls   map[string]int              // between targets, by name
+	lose    bool                        // what is sent of a slice is lost once, in the midst of it
+	streams int                         // slices that were not in memory when they were sent
 }
 
 // testTarget is one of them.
@@ -58,7 +61,7 @@ func newCluster(tb testing.TB, n, data, parity int, change func(*meta.Bprops)) *
 	if err != nil {
 		root = tb.TempDir()
 	}
-	c := &testCluster{tb: tb, root: root, targets: map[string]*testTarget{}, down: map[string]bool{}, removed: map[string]bool{}}
+	c := &testCluster{tb: tb, root: root, targets: map[string]*testTarget{}, down: map[string]bool{}, removed: map[string]bool{}, calls: map[string]int{}}
 	props := &meta.Bprops{Provider: wire.ProviderAIS, BID: 1<<63 | 7, Durability: meta.DurabilityNone}
 	props.Checksum.Type = cksum.XXHash2
 	props.Versioning.Enabled = true
@@ -176,6 +179,7 @@ func (t *testTarget) Down(id string) bool {
 func (c *testCluster) to(call, id string) (*testTarget, error) {
 	c.mu.Lock()
 	t, fail := c.targets[id], c.fail
+	c.calls[call]++
 	if t == nil || c.down[id] || c.removed[id] {
 		c.mu.Unlock()
 		return nil, apierr.Unavailable(time.Second, "%s does not answer", id)
@@ -195,7 +199,7 @@ func (c *testCluster) Look(ctx context.Context, id string, key core.Key, verify 
 	return t.engine.local.Look(ctx, key, verify)
 }
 
-func (c *testCluster) Stage(ctx context.Context, id string, key core.Key, sl *core.Slice, body io.Reader) (core.SliceVerdict, error) {
+func (c *testCluster) Stage(ctx context.Context, id string, key core.Key, sl *core.Slice, body Body) (core.SliceVerdict, error) {
 	t, err := c.to("stage", id)
 	if err != nil {
 		return core.SliceVerdict{}, err
@@ -204,7 +208,31 @@ func (c *testCluster) Stage(ctx context.Context, id string, key core.Key, sl *co
 	if err != nil {
 		return core.SliceVerdict{}, err
 	}
-	return t.engine.local.Stage(ctx, key, &sent, body)
+	r, err := c.open(body)
+	if err != nil {
+		return core.SliceVerdict{}, err
+	}
+	defer func() { _ = r.Close() }() // was only read
+	return t.engine.local.Stage(ctx, key, &sent, r)
+}
+
+// open opens a slice that is sent, as a connection does that breaks in the midst of
+// it: the second time while the first reader is still open.
+func (c *testCluster) open(body Body) (io.ReadCloser, error) {
+	if _, held := body.(heldBody); !held {
+		c.mu.Lock()
+		c.streams++
+		c.mu.Unlock()
+	}
+	r, err := body.Open()
+	if err != nil || !c.lose {
+		return r, err
+	}
+	if _, err := io.CopyN(io.Discard, r, body.Size()/2); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	again, err := body.Open()
+	return again, errors.Join(err, r.Close())
 }
 
 func (c *testCluster) Commit(ctx context.Context, id string, key core.Key, stamp core.Stamp, n int) (core.SliceVerdict, error) {

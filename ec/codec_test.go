@@ -32,7 +32,7 @@ func encodeAll(tb testing.TB, c *Codec, s Shape, content []byte) map[int][]byte 
 	var mu sync.Mutex
 	var sinks []Sink
 	for i, number := range s.numbers() {
-		sinks = append(sinks, Sink{Number: number, Send: func(_ context.Context, body io.Reader) error {
+		sinks = append(sinks, Sink{Number: number, Send: reading(func(body io.Reader) error {
 			all, err := io.ReadAll(body)
 			if err != nil {
 				return err
@@ -54,13 +54,24 @@ func encodeAll(tb testing.TB, c *Codec, s Shape, content []byte) map[int][]byte 
 			}
 			made[number] = slice
 			return nil
-		}})
+		})})
 	}
-	failed, err := c.Encode(context.Background(), s, bytes.NewReader(content), int64(len(content)), sinks, nil)
+	failed, err := c.Encode(context.Background(), s, bytes.NewReader(content), int64(len(content)), sinks, nil, nil)
 	if err := errors.Join(err, joined(failed)); err != nil {
 		tb.Fatalf("%+v, %d bytes: %v", s, len(content), err)
 	}
 	return made
+}
+
+// reading is a sink that opens its body once.
+func reading(do func(body io.Reader) error) func(context.Context, Body) error {
+	return func(_ context.Context, body Body) error {
+		r, err := body.Open()
+		if err != nil {
+			return err
+		}
+		return errors.Join(do(r), r.Close())
+	}
 }
 
 func sourceOf(slice []byte) Source {
@@ -195,7 +206,7 @@ func TestEncodeFailures(t *testing.T) {
 		whole := make([]bool, s.Pieces())
 		var sinks []Sink
 		for i, number := range s.numbers() {
-			sinks = append(sinks, Sink{Number: number, Send: func(_ context.Context, body io.Reader) error {
+			sinks = append(sinks, Sink{Number: number, Send: reading(func(body io.Reader) error {
 				switch i {
 				case 0:
 					return errBroken
@@ -208,9 +219,9 @@ func TestEncodeFailures(t *testing.T) {
 				_, err := io.Copy(io.Discard, body)
 				whole[i] = err == nil
 				return err
-			}})
+			})})
 		}
-		failed, err := c.Encode(context.Background(), s, test.body, int64(len(content)), sinks, test.check)
+		failed, err := c.Encode(context.Background(), s, test.body, int64(len(content)), sinks, test.check, nil)
 		if !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", test.name, err)
 		}
@@ -233,12 +244,12 @@ func BenchmarkEncode(b *testing.B) {
 	for b.Loop() {
 		var sinks []Sink
 		for _, number := range s.numbers() {
-			sinks = append(sinks, Sink{Number: number, Send: func(_ context.Context, body io.Reader) error {
+			sinks = append(sinks, Sink{Number: number, Send: reading(func(body io.Reader) error {
 				_, err := body.(io.WriterTo).WriteTo(discard{})
 				return err
-			}})
+			})})
 		}
-		if failed, err := c.Encode(context.Background(), s, bytes.NewReader(content), int64(len(content)), sinks, nil); err != nil || joined(failed) != nil {
+		if failed, err := c.Encode(context.Background(), s, bytes.NewReader(content), int64(len(content)), sinks, nil, nil); err != nil || joined(failed) != nil {
 			b.Fatal(err)
 		}
 	}

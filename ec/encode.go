@@ -19,19 +19,19 @@ import (
 // ringDepth is how many stripes of an object are in memory at most.
 const ringDepth = 4
 
-// Sink takes one slice or replica: Send reads body to its end, which is the
-// bytes of the slice and then the checksums of its units (see
-// core.Store.StageSlice), or returns early.
+// Sink takes one slice or replica: Send reads body to its end, or returns early.
 type Sink struct {
 	Number int
-	Send   func(ctx context.Context, body io.Reader) error
+	Send   func(ctx context.Context, body Body) error
 }
 
 // Encode reads an object of a size from content once and gives the wanted slices
-// to their sinks, all at the same time: the slowest one sets the pace. It
-// returns the error of each sink, and an error if the content could not be read to its
-// end or check, which is called when it has been, refuses it; then no sink has got a whole slice.
-func (c *Codec) Encode(ctx context.Context, s Shape, content io.Reader, size int64, sinks []Sink, check func() error) (failed []error, err error) {
+// to their sinks, all at the same time: the slowest one sets the pace, until it has
+// closed its body. It returns the error of each sink, and an error if the content could not be read to its
+// end or check, which is called when it has been, refuses it; then no sink has got a whole
+// slice. again makes one slice anew for a body that is opened a second time; nil: that is an
+// error.
+func (c *Codec) Encode(ctx context.Context, s Shape, content io.Reader, size int64, sinks []Sink, check func() error, again Again) (failed []error, err error) {
 	e := &encodingRun{shape: s, size: size}
 	parity := false
 	for _, sink := range sinks {
@@ -66,9 +66,14 @@ func (c *Codec) Encode(ctx context.Context, s Shape, content io.Reader, size int
 		r := &sliceReader{e: e, ctx: ctx, column: max(sinks[i].Number-1, 0), next: make(chan *loaded, depth+1), digest: xxhash.New()}
 		r.left = core.SliceLength(size, s.Data)
 		e.readers = append(e.readers, r)
+		body := &pieceBody{r: r, number: sinks[i].Number, again: again, ended: make(chan struct{})}
 		all.Go(func() {
-			failed[i] = sinks[i].Send(ctx, r)
+			<-body.ended
 			r.drain()
+		})
+		all.Go(func() {
+			failed[i] = sinks[i].Send(ctx, body)
+			body.end()
 		})
 	}
 	err = e.produce(ctx, content, check)

@@ -43,6 +43,8 @@ type Engine struct {
 	logger     *slog.Logger
 	onRestored func(core.Key, int64)
 
+	passing chan struct{} // one for each of the passes
+
 	mu       sync.Mutex
 	restores map[restoreID]*restoreRun // under way
 	protects map[restoreID]*protectRun // the same
@@ -56,7 +58,7 @@ func New(o Options) *Engine {
 	}
 	return &Engine{
 		store: o.Store, local: Local{o.Store}, cluster: o.Cluster, holders: o.Holders, codec: NewCodec(o.Memory), memory: o.Memory,
-		logger: o.Logger, onRestored: o.OnRestored, restores: make(map[restoreID]*restoreRun), protects: make(map[restoreID]*protectRun), Troubles: Troubles{names: map[string]string{}},
+		logger: o.Logger, onRestored: o.OnRestored, passing: make(chan struct{}, passes), restores: make(map[restoreID]*restoreRun), protects: make(map[restoreID]*protectRun), Troubles: Troubles{names: map[string]string{}},
 	}
 }
 

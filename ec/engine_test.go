@@ -13,6 +13,7 @@ import (
 
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/memsys"
 )
 
 // sizes are those of objects that are replicated and that are sliced, with ends
@@ -170,6 +171,30 @@ func TestReadWithoutOwner(t *testing.T) {
 		}
 		c.set(c.down, order[0], false)
 		c.set(c.down, order[1], false)
+	}
+}
+
+// TestSlicesAreLostOnTheirWay: what was sent of a slice when its connection breaks is
+// made again, from memory or, with ec.disk_only, from the object.
+func TestSlicesAreLostOnTheirWay(t *testing.T) {
+	t.Parallel()
+	for _, diskOnly := range []bool{false, true} {
+		c := newCluster(t, 6, 2, 2, func(p *meta.Bprops) { p.EC.DiskOnly = diskOnly })
+		c.lose = true
+		all := c.fill("o", 2*len(sizes))
+		c.checkWhole(all)
+		want := 0
+		for _, o := range all {
+			if shape := ShapeOf(c.entry.Props, int64(len(o.content))); diskOnly || core.SliceLength(int64(len(o.content)), shape.Data) > memsys.MaxSlab {
+				want += shape.Pieces()
+			}
+		}
+		if c.streams != want {
+			t.Errorf("ec.disk_only=%t: %d slices were not in memory when they were sent, want %d", diskOnly, c.streams, want)
+		}
+		c.set(c.removed, "t1", true)
+		c.set(c.removed, "t2", true)
+		c.checkAll(all)
 	}
 }
 

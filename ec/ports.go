@@ -14,8 +14,9 @@ import (
 type Holders interface {
 	// Look is core.Store.LookSlices.
 	Look(ctx context.Context, id string, key core.Key, verify bool) ([]core.Slice, error)
-	// Stage is StageSlice; it may return before body is read to its end.
-	Stage(ctx context.Context, id string, key core.Key, sl *core.Slice, body io.Reader) (core.SliceVerdict, error)
+	// Stage is StageSlice; it may return before body is read to its end, but no slice
+	// comes to the target afterwards that was not whole on its way then.
+	Stage(ctx context.Context, id string, key core.Key, sl *core.Slice, body Body) (core.SliceVerdict, error)
 	Commit(ctx context.Context, id string, key core.Key, stamp core.Stamp, number int) (core.SliceVerdict, error)
 	Mark(ctx context.Context, id string, key core.Key, stamp core.Stamp, state core.SliceState, always bool) (core.SliceVerdict, error)
 	Forget(ctx context.Context, id string, key core.Key, stamp core.Stamp) error

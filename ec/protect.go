@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash"
-	"io"
 	"sync"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
-	"github.com/aistore-go/aistore/cmn/cksum"
 	"github.com/aistore-go/aistore/core"
 )
 
@@ -223,7 +220,7 @@ func (e *Engine) fill(ctx context.Context, key core.Key, attrs *core.Attrs, shap
 		sl := &core.Slice{
 			Name: key.Name, State: core.SliceKept, Stamp: stamp, Number: a.number, Data: shape.Data, Parity: shape.Parity, Length: length, Object: *attrs,
 		}
-		sinks = append(sinks, Sink{Number: a.number, Send: func(ctx context.Context, body io.Reader) error {
+		sinks = append(sinks, Sink{Number: a.number, Send: func(ctx context.Context, body Body) error {
 			v, err := e.holders.Stage(ctx, a.id, key, sl, body)
 			switch {
 			case err != nil:
@@ -239,11 +236,9 @@ func (e *Engine) fill(ctx context.Context, key core.Key, attrs *core.Attrs, shap
 			return nil
 		}})
 	}
-	var failed error
-	if len(sinks) > 0 {
-		if failed, err = e.send(ctx, key, attrs, shape, sinks); err != nil {
-			return out, err
-		}
+	failed, err := e.deliver(ctx, key, attrs, shape, sinks)
+	if err != nil {
+		return out, err
 	}
 	var ids []string
 	var steps []*assignment
@@ -262,48 +257,6 @@ func (e *Engine) fill(ctx context.Context, key core.Key, attrs *core.Attrs, shap
 		failed = errors.Join(failed, err)
 	}
 	return out, failed
-}
-
-// send reads the object and gives the wanted slices to their sinks. failed are
-// the errors of those.
-func (e *Engine) send(ctx context.Context, key core.Key, attrs *core.Attrs, shape Shape, sinks []Sink) (failed, err error) {
-	r, err := e.store.Open(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = r.Close() }() // was only read
-	if r.LastChange() != attrs.LastChange() {
-		return nil, errChanged
-	}
-	if err := r.Prepare(ctx, 0, r.Size); err != nil {
-		return nil, err
-	}
-	var content io.Reader = io.NewSectionReader(r, 0, r.Size)
-	var sum hash.Hash
-	if !attrs.Checksum.IsNone() {
-		if sum, err = cksum.New(attrs.Checksum.Type); err != nil {
-			return nil, err
-		}
-		content = io.TeeReader(content, sum)
-	}
-	damaged := false
-	all, err := e.codec.Encode(ctx, shape, content, r.Size, sinks, func() error {
-		if sum == nil {
-			return nil
-		}
-		if got := cksum.Sum(attrs.Checksum.Type, sum); got.Value != attrs.Checksum.Value {
-			damaged = true
-			return apierr.BadChecksum(got.Type, attrs.Checksum.Value, got.Value, key.Cname())
-		}
-		return nil
-	})
-	if damaged {
-		// It goes to quarantine, or is restored from what others hold.
-		if found := e.store.CheckContent(ctx, key); found != nil {
-			return nil, found
-		}
-	}
-	return joined(all), err
 }
 
 // clear removes what is superfluous once all of a generation is held: older

@@ -109,11 +109,14 @@ func (p *Proxy) startEncoding(w http.ResponseWriter, r *http.Request, bck wire.B
 	})
 }
 
-// enablesEC tells that a change turns erasure coding on.
-func (p *Proxy) enablesEC(bck wire.Bck, set *meta.BpropsToSet) bool {
-	if set.EC == nil || set.EC.Enabled == nil || !*set.EC.Enabled {
-		return false
+// enablesEC tells that a change of properties, or their reset, turns erasure coding
+// on.
+func (p *Proxy) enablesEC(bck wire.Bck, action string, set *meta.BpropsToSet) bool {
+	view := p.control.View()
+	on := set.EC != nil && set.EC.Enabled != nil && *set.EC.Enabled
+	if action == wire.ActResetBprops {
+		on = view.Config.EC.Enabled
 	}
-	current, exists := p.control.View().BMD.Get(bck)
-	return exists && !current.EC.Enabled
+	current, exists := view.BMD.Get(bck)
+	return on && exists && !current.EC.Enabled
 }

@@ -128,7 +128,7 @@ func (p *Proxy) changeProps(w http.ResponseWriter, r *http.Request, bck wire.Bck
 		p.warnOfPolicy(bck, props)
 		return &meta.BMDPatch{Put: []meta.BucketEntry{{Bck: bck, Props: props}}}, nil
 	}
-	if p.enablesEC(bck, &set) {
+	if p.enablesEC(bck, msg.Action, &set) {
 		return p.startEncoding(w, r, bck, body, ecencode.Args{}, build)
 	}
 	return p.changeBucket(w, r, bck, body, msg.Action, build)

@@ -1,7 +1,6 @@
 package target
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -12,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/pierrec/lz4/v4"
 
 	"github.com/aistore-go/aistore/ais/node/objreq"
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -27,18 +28,19 @@ import (
 // and its calls to other targets.
 
 const (
-	// sliceStall is how long a target may take no byte of a slice, or send none,
-	// before it is given up.
+	// sliceStall is how long a target that sends a slice may send no byte before it is
+	// given up.
 	sliceStall = 20 * time.Second
-	// sliceSettle bounds the answer to a slice that was sent whole: it is flushed.
-	sliceSettle = time.Minute
 	// sliceCallTime bounds a call without content; one that has slices read may
 	// take as long as its context allows.
 	sliceCallTime = 30 * time.Second
 
 	callSlices = "slices" // a sliceCall
-	callStage  = "stage"  // a slice, with its description before it
 	callSlice  = "slice"  // the bytes of one
+
+	// An answer that is an LZ4 frame says so.
+	headerEncoding = "Content-Encoding"
+	encodingLZ4    = "lz4"
 )
 
 // ecCluster is the engine's view of the cluster.
@@ -239,44 +241,6 @@ func (h ecHolders) Examine(ctx context.Context, id string, bck wire.Bck, held []
 // examineTime bounds the rebuilding of a batch of objects by their owner.
 const examineTime = 30 * time.Minute
 
-// Stage implements ec.Holders.
-func (h ecHolders) Stage(ctx context.Context, id string, key core.Key, sl *core.Slice, body io.Reader) (v core.SliceVerdict, err error) {
-	to, err := h.target(id)
-	if err != nil {
-		return v, err
-	}
-	call := callOf(callStage, key)
-	call.Slice = sl.AppendSlice(nil)
-	head, err := encodeFrame(call)
-	if err != nil {
-		return v, err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watched := watchStall(body, sliceSettle, func() {
-		cancel(apierr.Unavailable(objreq.RetryAfter, "%s takes no byte of a slice of %s", to, key.Cname()))
-	})
-	defer watched.end()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, intraURL(to, callStage, key.Bck, ""), io.NopCloser(io.MultiReader(bytes.NewReader(head), watched)))
-	if err != nil {
-		return v, err
-	}
-	req.ContentLength = int64(len(head)) + sl.Length + core.SliceSums(sl.Length)
-	res, err := h.t.node.RPC().Do(rpc.Data, req)
-	if err != nil {
-		return v, causeOf(ctx, err)
-	}
-	defer func() { _ = res.Body.Close() }() // was only read
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxCopyHead))
-	if err != nil {
-		return v, causeOf(ctx, err)
-	}
-	if res.StatusCode != http.StatusOK {
-		return v, rpc.DecodeError(res, answer)
-	}
-	return v, json.Unmarshal(answer, &v)
-}
-
 // causeOf is the error of a call that this target may have broken off itself.
 func causeOf(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
@@ -319,7 +283,11 @@ func (h ecHolders) Read(ctx context.Context, id string, key core.Key, stamp core
 		cancel(nil)
 		return nil, err
 	}
-	return &sliceBody{ctx: ctx, body: res.Body, stalled: stalled, cancel: cancel}, nil
+	b := &sliceBody{ctx: ctx, body: res.Body, content: res.Body, stalled: stalled, cancel: cancel}
+	if res.Header.Get(headerEncoding) == encodingLZ4 {
+		b.content = lz4.NewReader(res.Body)
+	}
+	return b, nil
 }
 
 // sliceBody is the answer of a target that sends a slice, and is given up if it
@@ -327,6 +295,7 @@ func (h ecHolders) Read(ctx context.Context, id string, key core.Key, stamp core
 type sliceBody struct {
 	ctx     context.Context
 	body    io.ReadCloser
+	content io.Reader // of the body, without its compression
 	stalled *time.Timer
 	cancel  context.CancelCauseFunc
 }
@@ -334,7 +303,7 @@ type sliceBody struct {
 // Read implements io.Reader.
 func (b *sliceBody) Read(p []byte) (int, error) {
 	b.stalled.Reset(sliceStall)
-	n, err := b.body.Read(p)
+	n, err := b.content.Read(p)
 	b.stalled.Stop()
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = causeOf(b.ctx, err)
@@ -349,25 +318,3 @@ func (b *sliceBody) Close() error {
 	b.cancel(nil)
 	return err
 }
-
-// stallWatch calls a function when nobody has read from a body for a while. The time
-// that the body itself takes does not count.
-type stallWatch struct {
-	body  io.Reader
-	limit time.Duration
-	timer *time.Timer
-}
-
-func watchStall(body io.Reader, limit time.Duration, stalled func()) *stallWatch {
-	return &stallWatch{body: body, limit: limit, timer: time.AfterFunc(limit, stalled)}
-}
-
-// Read implements io.Reader.
-func (w *stallWatch) Read(p []byte) (int, error) {
-	w.timer.Stop()
-	n, err := w.body.Read(p)
-	w.timer.Reset(w.limit)
-	return n, err
-}
-
-func (w *stallWatch) end() { w.timer.Stop() }

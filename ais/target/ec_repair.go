@@ -24,13 +24,13 @@ const (
 
 // watchProtection has the slices of all buckets repaired, by a job of the
 // cluster, when this target has started, when its mountpaths have changed, and
-// when the set of active targets has and stays so for rebalance.dest_retry_time: a
+// when the set of active targets has and stays so for rebalance.repair_delay: a
 // target that is back before that has what it had.
 func (t *Target) watchProtection() {
 	tick := time.NewTicker(repairLook)
 	defer tick.Stop()
 	disks := change{grace: func() time.Duration { return repairSettle }}
-	targets := change{grace: func() time.Duration { return t.node.Config().Rebalance.DestRetryTime.D() }, known: true}
+	targets := change{grace: func() time.Duration { return t.node.Config().Rebalance.RepairDelay.D() }, known: true}
 	for {
 		select {
 		case <-tick.C:

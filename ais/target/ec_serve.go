@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/pierrec/lz4/v4"
+
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/config"
 	"github.com/aistore-go/aistore/cmn/query"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
@@ -75,33 +78,6 @@ func (t *Target) slices(w http.ResponseWriter, r *http.Request, bucket string) e
 	return node.WriteJSON(w, r, &reply)
 }
 
-// stageSlice takes a slice in.
-func (t *Target) stageSlice(w http.ResponseWriter, r *http.Request, bucket string) error {
-	var call sliceCall
-	if err := decodeFrame(r.Body, &call); err != nil {
-		return err
-	}
-	key, err := t.sliceKey(r, bucket, &call)
-	if err != nil {
-		return err
-	}
-	sl, err := core.DecodeSlice(call.Slice)
-	if err != nil {
-		return apierr.BadRequest("the description of a slice of %s cannot be read: %v", key.Cname(), err)
-	}
-	done := t.sliceJob(key.Bck, kindECResp)
-	v, err := t.store.StageSlice(r.Context(), key, &sl, r.Body)
-	if v.Done {
-		done(1, sl.Length)
-	} else {
-		done(0, 0)
-	}
-	if err != nil {
-		return err
-	}
-	return node.WriteJSON(w, r, &v)
-}
-
 // sendSlice answers with bytes of a slice. Once the answer has begun, what fails
 // shows as a connection that ends before the announced length.
 func (t *Target) sendSlice(w http.ResponseWriter, r *http.Request, bucket string) error {
@@ -141,12 +117,23 @@ func (t *Target) sendSlice(w http.ResponseWriter, r *http.Request, bucket string
 	if err != nil {
 		return err // before the answer has begun: the bytes are damaged
 	}
-	w.Header().Set(wire.HeaderContentLength, strconv.FormatInt(length, 10))
+	out := io.Writer(struct{ io.Writer }{w})
+	end := func() error { return nil }
+	if key.Props.EC.Compression == config.CompressAlways && length > 0 {
+		w.Header().Set(headerEncoding, encodingLZ4)
+		packed := lz4.NewWriter(w)
+		out, end = struct{ io.Writer }{packed}, packed.Close
+	} else {
+		w.Header().Set(wire.HeaderContentLength, strconv.FormatInt(length, 10))
+	}
 	w.WriteHeader(http.StatusOK)
-	if _, err := w.Write(buf.Bytes()[:first]); err != nil {
+	if _, err := out.Write(buf.Bytes()[:first]); err != nil {
 		return nil //nolint:nilerr // the caller is gone
 	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{content}, buf.Bytes())
+	_, err = io.CopyBuffer(out, struct{ io.Reader }{content}, buf.Bytes())
+	if err == nil {
+		err = end() // without it the answer is not whole
+	}
 	if err != nil {
 		t.logger.Warn("a slice was not sent to its end", "object", key.Cname(), "slice", number, "err", err)
 	}

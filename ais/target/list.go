@@ -68,8 +68,6 @@ func (t *Target) intra(w http.ResponseWriter, r *http.Request) error {
 		return t.stream(w, r, path.Items[3])
 	case call == callSlices && post:
 		return t.slices(w, r, path.Items[3])
-	case call == callStage && post:
-		return t.stageSlice(w, r, path.Items[3])
 	case call == callSlice && r.Method == http.MethodGet:
 		return t.sendSlice(w, r, path.Items[3])
 	case call == "object" && !post:

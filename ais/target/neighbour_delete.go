@@ -72,6 +72,7 @@ func (t *Target) Close() {
 	}
 	t.jobs.Close(errStopping)
 	t.copying.close()
+	t.slicing.close()
 	if t.mover != nil {
 		t.mover.Close()
 	}

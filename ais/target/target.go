@@ -39,6 +39,7 @@ type Target struct {
 	ec      *ec.Engine
 	load    *load
 	copying *copyStreams
+	slicing *sliceStreams
 	streams *transport.Endpoint
 	space   *spaceKeeper
 	losses  *recovery
@@ -80,6 +81,7 @@ func New(o Options) *Target {
 	t.jobs = t.newJobs(o.Jobs)
 	t.space, t.losses = t.newSpaceKeeper(), newRecovery(o.Logger)
 	t.copying = t.newCopyStreams()
+	t.slicing = t.newSliceStreams()
 	t.keepCopies()
 	return t
 }

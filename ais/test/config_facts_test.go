@@ -55,7 +55,7 @@ func TestFactsOfConfiguration(t *testing.T) {
 			}
 		}
 		// Turning it on waits for erasure coding itself.
-		notBuilt(t, call(t, http.MethodPut, p.URL()+"/v1/cluster", `{"action":"set-config","value":{"ec":{"enabled":true,"data_slices":9}}}`))
+		notBuilt(t, call(t, http.MethodPut, p.URL()+"/v1/cluster", `{"action":"set-config","value":{"auth":{"client_auth_required":true},"ec":{"enabled":true,"data_slices":9}}}`))
 		if s := clusterConfig(t, p); s.EC.Enabled || s.EC.DataSlices == 9 {
 			t.Errorf("%+v", s.EC)
 		}

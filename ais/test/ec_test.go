@@ -120,7 +120,7 @@ func TestErasureCoding(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, 7)
 	c.Mountpaths = 2
-	c.Config["rebalance"] = map[string]any{"dest_retry_time": "2s", "enabled": false, "bundle_multiplier": 2, "burst_buffer": 1024}
+	c.Config["rebalance"] = map[string]any{"dest_retry_time": "2s", "repair_delay": "2s", "enabled": false, "bundle_multiplier": 2, "burst_buffer": 1024}
 	c.up()
 	p := c.nodes[0]
 	createBucket(t, p, "b", "")

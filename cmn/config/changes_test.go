@@ -161,7 +161,6 @@ func TestChangesRefused(t *testing.T) {
 		{"transient: cplane_operation", "timeout.cplane_operation=1s", clusterTransient, 501, []string{`"timeout.cplane_operation"`}},
 		{"transient goes before all else", "none=1&mirror.copies=x&net.none=1", clusterTransient, 501, []string{`"net"`}},
 		{"authentication", "auth.client_auth_required=true", wholeCluster, 501, []string{"auth.client_auth_required", "not built yet"}},
-		{"erasure coding", "ec.enabled=true", wholeCluster, 501, []string{"ec.enabled", "not built yet"}},
 		{"limit of rates", "rate_limit.backend.enabled=true", oneNode, 501, []string{"rate_limit.backend.enabled", "not built yet"}},
 		{"tracing", "tracing.enabled=true", wholeCluster, 501, []string{"tracing", "not built yet"}},
 		{"tracing, unknown", "tracing.none=true", wholeCluster, 400, []string{`unknown property "tracing.none"`}},

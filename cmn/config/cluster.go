@@ -163,7 +163,10 @@ type RebalanceConf struct {
 	BundleMultiplier int           `json:"bundle_multiplier"`
 	BurstBuffer      int           `json:"burst_buffer"`
 	DestRetryTime    unit.Duration `json:"dest_retry_time"`
-	Enabled          bool          `json:"enabled"`
+	// RepairDelay is how long a target must be gone before what it held is made again
+	// on others. No version of upstream has it.
+	RepairDelay unit.Duration `json:"repair_delay"`
+	Enabled     bool          `json:"enabled"`
 }
 
 // ResilverConf is the moving of objects between mountpaths.

@@ -51,7 +51,7 @@ func TestDefaultJSON(t *testing.T) {
 		`"space":{"cleanupwm":65,"lowwm":75,"highwm":90,"out_of_space":95,"batch_size":32768,"dont_cleanup_time":"30m"},` +
 		`"lru":{"dont_evict_time":"2h0m","capacity_upd_time":"10m","batch_size":32768,"enabled":false},` +
 		`"disk":{"disk_util_low_wm":20,"disk_util_high_wm":80,"disk_util_max_wm":95,"iostat_time_long":"2s","iostat_time_short":"100ms","iostat_time_smooth":"0s"},` +
-		`"rebalance":{"compression":"never","bundle_multiplier":2,"burst_buffer":1024,"dest_retry_time":"2m","enabled":true},` +
+		`"rebalance":{"compression":"never","bundle_multiplier":2,"burst_buffer":1024,"dest_retry_time":"2m","repair_delay":"10m","enabled":true},` +
 		`"resilver":{"enabled":true},` +
 		`"checksum":{"type":"xxhash2","validate_cold_get":false,"validate_warm_get":false,"validate_obj_move":false,"enable_read_range":false},` +
 		`"versioning":{"enabled":true,"validate_warm_get":false,"synchronize":false},` +
@@ -175,7 +175,6 @@ func TestParseClusterRefuses(t *testing.T) {
 		{"client authentication", `{` + timeout + `,"auth":{"client_auth_required":true}}`, "auth.client_auth_required"},
 		{"client authentication by its older name", `{` + timeout + `,"auth":{"enabled":true}}`, "auth.client_auth_required"},
 		{"TLS without a key", `{` + timeout + `,"net":{"http":{"use_https":true}}}`, "net.http.server_key"},
-		{"erasure coding", `{` + timeout + `,"ec":{"enabled":true}}`, "ec.enabled"},
 		{"tracing", `{` + timeout + `,"tracing":{"enabled":true}}`, "tracing.enabled"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -234,6 +233,7 @@ func TestRanges(t *testing.T) {
 		{"timeout.cold_get_conflict", "21s", []string{"timeout.cold_get_conflict"}},
 		{"timeout.ec_streams_time", "1m", []string{"timeout.ec_streams_time"}},
 		{"rebalance.dest_retry_time", "11m", []string{"rebalance.dest_retry_time"}},
+		{"rebalance.repair_delay", "25h", []string{"rebalance.repair_delay", "24h"}},
 		{"checksum.type", "sha1", []string{"checksum.type", "none xxhash xxhash2 md5 crc32c sha256 sha512"}},
 		{"net.http.idle_conn_time", "31s", []string{"net.http.idle_conn_time"}},
 		{"net.http.idle_conns_per_host", "129", []string{"net.http.idle_conns_per_host"}},

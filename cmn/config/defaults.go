@@ -62,7 +62,8 @@ func DefaultCluster() *Cluster {
 			IostatLong: duration(2 * time.Second), IostatShort: duration(100 * time.Millisecond),
 		},
 		Rebalance: RebalanceConf{
-			Compression: CompressNever, BundleMultiplier: 2, BurstBuffer: 1024, DestRetryTime: duration(2 * time.Minute), Enabled: true,
+			Compression: CompressNever, BundleMultiplier: 2, BurstBuffer: 1024, DestRetryTime: duration(2 * time.Minute),
+			RepairDelay: duration(10 * time.Minute), Enabled: true,
 		},
 		Resilver:   ResilverConf{Enabled: true},
 		Checksum:   ChecksumConf{Type: cksum.XXHash2},

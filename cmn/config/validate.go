@@ -65,7 +65,6 @@ func (c *Cluster) NotBuilt() error {
 		what string
 	}{
 		{c.Auth.Required, "auth.client_auth_required", "client authentication"},
-		{c.EC.Enabled, "ec.enabled", "erasure coding"},
 		{c.RateLimit.Backend.Enabled, "rate_limit.backend.enabled", "the limit of rates for backends"},
 		{c.Proxy.NonElectable, "proxy.non_electable", "that deprecated key"},
 	} {

@@ -207,9 +207,11 @@ func (c *FSHCConf) validate() error {
 
 func (c *RebalanceConf) validate() error {
 	orDefault(&c.Compression, CompressNever)
+	orDefault(&c.RepairDelay, duration(10*time.Minute))
 	return firstOf(
 		validateStreams("rebalance", c.Compression, c.BundleMultiplier, c.BurstBuffer),
 		span("rebalance.dest_retry_time", c.DestRetryTime, time.Second, 10*time.Minute),
+		span("rebalance.repair_delay", c.RepairDelay, time.Second, 24*time.Hour),
 	)
 }
 
