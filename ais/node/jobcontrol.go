@@ -123,6 +123,9 @@ func (n *Node) jobSpec(kind xact.Kind, args *jobArgs, name string) (*xact.Spec, 
 	case xact.KindResilver:
 		spec.Targets = []string{args.NodeID}
 	case xact.KindRebalance:
+		if args.Flags&xact.FlagCleanup != 0 {
+			spec.Control += ":cleanup" // by which clients tell it from one that moves
+		}
 		return spec, rebalance.Next, nil
 	}
 	return spec, nil, nil

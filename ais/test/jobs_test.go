@@ -22,8 +22,8 @@ type jobCluster struct{ *cluster }
 // TestBatchPage runs the commands of docs/batch.md.
 func TestBatchPage(t *testing.T) {
 	t.Parallel()
-	c := startJobCluster(t, 1, 2)
-	must(t, 200, http.MethodDelete, c.nodes[0].URL()+"/v1/buckets/b1", `{"action":"destroy-bck"}`, "Content-Type", jsonType)
+	c := newCluster(t, 1, 2)
+	c.up()
 	env := []string{"AIS=" + c.nodes[0].URL(), "AIS_ENDPOINT=" + c.nodes[0].URL(), "AIS_CLI_CONFIG_DIR=" + t.TempDir(), "AIS_DIRECT="}
 	page{name: "batch.md", env: env, dir: t.TempDir(), stderr: true}.run(t)
 }

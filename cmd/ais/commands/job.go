@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -269,9 +270,11 @@ func (a *App) started(ctx context.Context, cmd *cli.Command, kind, id string) er
 
 func (a *App) jobStopCommand() *cli.Command {
 	return &cli.Command{
-		Name: "stop", Usage: "stop jobs", ArgsUsage: "[NAME] [JOB_ID] [BUCKET]",
-		Description:   examples("ais stop AbC123xyz", "ais stop copy-bucket", "ais stop prefetch-objects ais://b", "ais stop --all"),
-		Flags:         []cli.Flag{flag("all", "stop all running jobs"), flag("force", "stop even what should not be stopped now", "f"), yesFlag()},
+		Name: "stop", Usage: "stop jobs", ArgsUsage: "[NAME] [JOB_ID] [TARGET] [BUCKET]",
+		Description: examples("ais stop AbC123xyz", "ais stop copy-bucket", "ais stop prefetch-objects ais://b", "ais stop resilver t[abcdefgh]", "ais stop --all",
+			"ais stop --regex 'copy.*'"),
+		Flags: []cli.Flag{flag("all", "stop all running jobs"), textFlag("regex", "stop the running jobs whose kind, id, or message matches `REGEX`"),
+			flag("force", "stop even what should not be stopped now", "f"), yesFlag()},
 		ShellComplete: a.complete(a.jobCandidates),
 		Action:        a.stopJobs,
 	}
@@ -279,6 +282,10 @@ func (a *App) jobStopCommand() *cli.Command {
 
 func (a *App) stopJobs(ctx context.Context, cmd *cli.Command) error {
 	words, err := a.jobWords(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	only, err := jobFilterOf(cmd)
 	if err != nil {
 		return err
 	}
@@ -290,16 +297,10 @@ func (a *App) stopJobs(ctx context.Context, cmd *cli.Command) error {
 	if words.args.ID != "" {
 		return a.stopOne(ctx, client, &words.args)
 	}
-	if words.args.Kind == "" && !cmd.Bool("all") {
-		return misuse(cmd, "missing job: expected a name or an id, or --all")
+	if words.args.Kind == "" && only.name == nil && !cmd.Bool("all") {
+		return misuse(cmd, "missing job: expected a name or an id, or --regex, or --all")
 	}
-	words.args.OnlyRunning = true
-	var names []string
-	if words.args.Bck == nil {
-		names, err = client.RunningJobs(ctx, words.args.Kind)
-	} else {
-		names, err = runningOn(ctx, client, &words.args)
-	}
+	names, err := runningJobs(ctx, client, &words, only)
 	if err != nil {
 		return err
 	}
@@ -322,30 +323,40 @@ func (a *App) stopJobs(ctx context.Context, cmd *cli.Command) error {
 	return errors.Join(errs...)
 }
 
+// runningJobs are the names, "kind[id]", of the running jobs that words and a filter
+// choose.
+func runningJobs(ctx context.Context, client *api.Client, words *jobWords, only *jobFilter) (names []string, err error) {
+	all := words.args
+	all.OnlyRunning = all.Kind != "" // without a kind there would be one of each
+	snaps, err := client.JobSnaps(ctx, &all)
+	if err != nil {
+		return nil, err
+	}
+	for _, list := range groupJobs(snaps, words.node) {
+		for _, job := range list {
+			s := job.first()
+			if job.running() && (all.Bck == nil || job.of(*all.Bck)) && only.row("", s) {
+				names = append(names, s.Kind+"["+s.ID+"]")
+			}
+		}
+	}
+	if all.Bck == nil && words.node == "" && only.name == nil {
+		more, err := client.RunningJobs(ctx, all.Kind) // such as no target has begun yet
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, more...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
 // titled is a kind before a noun.
 func titled(kind string) string {
 	if kind == "" {
 		return ""
 	}
 	return jobTitle(kind) + " "
-}
-
-// runningOn are the names of running jobs of a bucket.
-func runningOn(ctx context.Context, client *api.Client, args *api.JobArgs) (names []string, err error) {
-	all := *args
-	all.OnlyRunning = args.Kind != "" // without a kind there would be one of each
-	snaps, err := client.JobSnaps(ctx, &all)
-	if err != nil {
-		return nil, err
-	}
-	for _, list := range groupJobs(snaps, "") {
-		for _, job := range list {
-			if job.running() && job.of(*args.Bck) {
-				names = append(names, job.first().Kind+"["+job.first().ID+"]")
-			}
-		}
-	}
-	return names, nil
 }
 
 // stopOne stops a job by its id, unless it has ended.

@@ -3,6 +3,10 @@ package commands
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -10,20 +14,31 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/aistore-go/aistore/api"
-	"github.com/aistore-go/aistore/cmd/ais/measure"
-	"github.com/aistore-go/aistore/cmd/ais/table"
 	"github.com/aistore-go/aistore/cmn/wire"
 )
 
 func (a *App) jobShowCommand(name string) *cli.Command {
 	return &cli.Command{
 		Name: name, Usage: "show running and finished jobs", ArgsUsage: "[NAME] [JOB_ID] [BUCKET] [TARGET]",
-		Description: examples("ais show job", "ais show job --all", "ais show job copy-bucket", "ais show job AbC123xyz --json", "ais show job rebalance --refresh 5"),
+		Description: examples("ais show job", "ais show job --all", "ais show job copy-bucket", "ais show job AbC123xyz --json", "ais show job rebalance --refresh 5",
+			"ais show job --all --top 5", "ais show job --all --filter STATE=Aborted", "ais show job --regex 'copy.*' --progress"),
 		Flags: append(refreshFlags(), jsonFlag(), noHeadersFlag(), unitsFlag(),
-			flag("all", "show also jobs that have ended"), flag("verbose", "show the jobs' messages and errors", "v"),
-			flag("date-time", "show times with their dates")),
+			flag("all", "show also jobs that have ended"), flag("verbose", "show the jobs' errors in full", "v"),
+			flag("date-time", "show times with their dates"),
+			textFlag("regex", "only jobs whose kind, id, or message matches `REGEX`"),
+			&cli.StringSliceFlag{Name: "filter", Usage: "only rows whose column matches: `COLUMN=REGEX`, of NODE, ID, KIND, BUCKET, STATE", Local: true},
+			numberFlag("top", "only the `N` jobs that began last", 0),
+			flag("progress", "follow the jobs to their ends, and then show them"),
+			textFlag("log", "append what targets tell to `FILE`, one line of JSON each time")),
 		ShellComplete: a.complete(a.jobCandidates),
-		Action:        func(ctx context.Context, cmd *cli.Command) error { return a.repeat(ctx, cmd, a.showJobs) },
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if cmd.Bool("progress") {
+				if err := a.followJobs(ctx, cmd); err != nil {
+					return err
+				}
+			}
+			return a.repeat(ctx, cmd, a.showJobs)
+		},
 	}
 }
 
@@ -90,6 +105,10 @@ func (a *App) showJobs(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	only, err := jobFilterOf(cmd)
+	if err != nil {
+		return err
+	}
 	client, err := a.cluster()
 	if err != nil {
 		return err
@@ -102,17 +121,20 @@ func (a *App) showJobs(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	all := cmd.Bool("all") || words.args.ID != ""
+	if err := logJobs(cmd, snaps); err != nil {
+		return err
+	}
+	all := cmd.Bool("all") || words.args.ID != "" || cmd.Bool("progress")
 	for target, list := range snaps {
-		snaps[target] = slices.DeleteFunc(list, func(s *wire.Snap) bool { return !all && !s.EndTime.IsZero() })
-	}
-	if cmd.Bool("json") {
-		if words.node != "" {
-			snaps = api.JobSnaps{words.node: snaps[words.node]}
+		snaps[target] = slices.DeleteFunc(list, func(s *wire.Snap) bool { return !all && !s.EndTime.IsZero() || !only.row(target, s) })
+		if words.node != "" && words.node != target {
+			delete(snaps, target)
 		}
-		return a.printJSON(snaps)
 	}
-	groups := groupJobs(snaps, words.node)
+	groups := only.jobs(groupJobs(snaps, words.node))
+	if cmd.Bool("json") {
+		return a.printJSON(snapsOf(snaps, groups))
+	}
 	if len(groups) == 0 {
 		if all {
 			return a.say("No %sjobs.", titled(words.args.Kind))
@@ -132,107 +154,40 @@ func (a *App) showJobs(ctx context.Context, cmd *cli.Command) error {
 	return nil
 }
 
-// printJobs prints the jobs of one kind.
-func (a *App) printJobs(cmd *cli.Command, jobs []*shownJob, shown measure.Units) error {
-	kind := jobs[0].first().Kind
-	moves := kind == "rebalance"
-	for i, job := range jobs {
-		if i > 0 {
-			if err := a.say(""); err != nil {
-				return err
+// snapsOf are the snapshots of the jobs that are shown, with every target that was asked.
+func snapsOf(asked api.JobSnaps, groups [][]*shownJob) api.JobSnaps {
+	chosen := api.JobSnaps{}
+	for target := range asked {
+		chosen[target] = []*wire.Snap{}
+	}
+	for _, group := range groups {
+		for _, job := range group {
+			for i, target := range job.targets {
+				chosen[target] = append(chosen[target], job.snaps[i])
 			}
-		}
-		title := jobTitle(kind) + "[" + job.first().ID + "]"
-		if message := job.first().ControlMessage; message != "" {
-			title += "  " + message
-		}
-		if !cmd.Bool("no-headers") {
-			if err := a.say("%s", a.paint(cyan, title, a.OutIsTerminal)); err != nil {
-				return err
-			}
-		}
-		columns := []string{"NODE", "ID", "KIND", "BUCKET", "OBJECTS", "BYTES"}
-		if moves {
-			columns = []string{"NODE", "ID", "KIND", "BUCKET", "TX OBJECTS", "TX BYTES", "RX OBJECTS", "RX BYTES"}
-		}
-		t := table.New(append(columns, "START", "END", "STATE")...)
-		var total wire.SnapStats
-		counts := func(s *wire.SnapStats) []string {
-			if moves {
-				return []string{measure.Count(s.OutObjects), measure.Size(s.OutBytes, shown), measure.Count(s.InObjects), measure.Size(s.InBytes, shown)}
-			}
-			return []string{measure.Count(s.LocalObjects), measure.Size(s.LocalBytes, shown)}
-		}
-		for k, s := range job.snaps {
-			total.LocalObjects += s.Stats.LocalObjects
-			total.LocalBytes += s.Stats.LocalBytes
-			total.OutObjects += s.Stats.OutObjects
-			total.OutBytes += s.Stats.OutBytes
-			total.InObjects += s.Stats.InObjects
-			total.InBytes += s.Stats.InBytes
-			row := append([]string{job.targets[k], s.ID, s.Kind, jobBuckets(s)}, counts(&s.Stats)...)
-			t.Row(append(row, jobTime(cmd, s.StartTime), jobTime(cmd, s.EndTime), jobState(s))...)
-		}
-		if len(job.snaps) > 1 {
-			t.Row(append([]string{"Total:", "", "", ""}, append(counts(&total), "", "", "")...)...)
-		}
-		t.HideIf("BUCKET", func(cell string) bool { return cell == "" })
-		if err := t.Print(a.Out, cmd.Bool("no-headers")); err != nil {
-			return err
-		}
-		if err := a.printJobErrors(cmd, job); err != nil {
-			return err
 		}
 	}
-	return nil
+	return chosen
 }
 
-// printJobErrors prints why a job was aborted, and its errors with --verbose.
-func (a *App) printJobErrors(cmd *cli.Command, job *shownJob) error {
-	for i, s := range job.snaps {
-		for _, text := range []string{s.AbortError, s.Error} {
-			if text == "" || text == s.Error && !cmd.Bool("verbose") {
-				continue
-			}
-			if err := a.say("t[%s]: %s", job.targets[i], text); err != nil {
-				return err
-			}
-		}
+// logJobs appends what targets tell to the file of --log.
+func logJobs(cmd *cli.Command, snaps api.JobSnaps) (err error) {
+	path := cmd.String("log")
+	if path == "" {
+		return nil
 	}
-	return nil
-}
-
-// jobBuckets are the buckets of a job: "from => to" where it has two.
-func jobBuckets(s *wire.Snap) string {
-	switch {
-	case s.SrcBck.Name != "" && s.DstBck.Name != "":
-		return s.SrcBck.String() + " => " + s.DstBck.String()
-	case s.Bck.Name != "":
-		return s.Bck.String()
+	line, err := json.Marshal(&struct {
+		Time  time.Time    `json:"time"`
+		Snaps api.JobSnaps `json:"snaps"`
+	}{time.Now(), snaps})
+	if err != nil {
+		return err
 	}
-	return ""
-}
-
-func jobTime(cmd *cli.Command, t time.Time) string {
-	switch {
-	case t.IsZero():
-		return "-"
-	case cmd.Bool("date-time"):
-		return dateTime(t.Local())
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("flag --log: %w", err)
 	}
-	return t.Local().Format("15:04:05")
-}
-
-func jobState(s *wire.Snap) string {
-	switch {
-	case s.Aborted:
-		return "Aborted"
-	case !s.EndTime.IsZero() && s.Error != "":
-		return "Finished with errors"
-	case !s.EndTime.IsZero():
-		return "Finished"
-	case s.IsIdle:
-		return "Idle"
-	}
-	return "Running"
+	defer func() { err = errors.Join(err, f.Close()) }()
+	_, err = f.Write(append(line, '\n'))
+	return err
 }

@@ -69,68 +69,9 @@ func (a *App) waitJob(ctx context.Context, cmd *cli.Command, args *api.JobArgs) 
 		o.Poll = max(o.Poll, 100*time.Millisecond)
 	}
 	if cmd.Bool("progress") || a.ErrIsTerminal {
-		p := &jobProgress{app: a, began: time.Now()}
+		p := a.newJobProgress()
 		o.OnSnaps = p.show
 		defer p.end()
 	}
 	return client.WaitJob(ctx, args, o)
-}
-
-// jobProgress shows what jobs have done since the wait began, and how fast: one
-// line that changes on a terminal, else a line each time that it does.
-type jobProgress struct {
-	app     *App
-	began   time.Time
-	started bool
-	objects int64 // when the wait began
-	bytes   int64
-	last    string
-}
-
-func (p *jobProgress) show(snaps api.JobSnaps) {
-	var objects, bytes int64
-	running, targets := 0, 0
-	for _, list := range snaps {
-		for _, s := range list {
-			objects += s.Stats.LocalObjects + s.Stats.InObjects
-			bytes += s.Stats.LocalBytes + s.Stats.InBytes
-			targets++
-			if s.EndTime.IsZero() {
-				running++
-			}
-		}
-	}
-	if !p.started {
-		p.started, p.objects, p.bytes = true, objects, bytes
-	}
-	line := fmt.Sprintf("%s objects, %s", measure.Count(objects), measure.Size(bytes, measure.IEC))
-	if seconds := time.Since(p.began).Seconds(); seconds > 0.5 && objects > p.objects {
-		line += fmt.Sprintf("  %s/s, %.0f objects/s", measure.Size(int64(float64(bytes-p.bytes)/seconds), measure.IEC), float64(objects-p.objects)/seconds)
-	}
-	if targets > 0 {
-		line += fmt.Sprintf("  [%s] %d of %d targets are done", bar(targets-running, targets), targets-running, targets)
-	}
-	if line == p.last {
-		return
-	}
-	blank := max(0, len(p.last)-len(line))
-	p.last = line
-	if p.app.ErrIsTerminal {
-		_, _ = fmt.Fprint(p.app.Err, "\r"+line+strings.Repeat(" ", blank)) // nothing depends on it
-		return
-	}
-	_, _ = fmt.Fprintln(p.app.Err, line)
-}
-
-// bar is a bar of ten cells.
-func bar(done, of int) string {
-	const cells = 10
-	full := done * cells / max(1, of)
-	return strings.Repeat("=", full) + strings.Repeat("-", cells-full)
-}
-
-func (p *jobProgress) end() {
-	if p.app.ErrIsTerminal && p.last != "" {
-		_, _ = fmt.Fprintln(p.app.Err)
-	}
 }

@@ -16,6 +16,7 @@ func (a *App) showCommand() *cli.Command {
 		Name: "show", Usage: "show the cluster, buckets, objects, and jobs",
 		Commands: []*cli.Command{
 			a.showClusterCommand(), a.bucketShowCommand("bucket"), a.objectShowCommand("object"), a.showConfigCommand(), a.storageShowCommand("storage"), a.jobShowCommand("job"),
+			a.showRebalanceCommand(),
 		},
 	}
 }
