@@ -37,12 +37,17 @@ type Collected struct {
 // Errors: 404 no such bucket; 500 I/O; 503 a mountpath is busy. What was removed
 // before an error is counted.
 func (s *Store) CollectGarbage(ctx context.Context, bck wire.Bck, props *meta.Bprops, age time.Duration) (Collected, error) {
+	return s.collectGarbage(ctx, bck, props, age, false)
+}
+
+// collectGarbage is CollectGarbage; with dryRun it counts what that would remove.
+func (s *Store) collectGarbage(ctx context.Context, bck wire.Bck, props *meta.Bprops, age time.Duration, dryRun bool) (Collected, error) {
 	b := s.bucket(bck, props)
 	if b == nil {
 		return Collected{}, apierr.BucketNotFound(bck)
 	}
 	c := collection{
-		s: s, ctx: ctx, bucket: b, props: props, set: s.options.FS.Available(),
+		s: s, ctx: ctx, bucket: b, props: props, set: s.options.FS.Available(), dryRun: dryRun,
 		before: max(s.options.Clock().Add(-age).UnixNano(), s.started), since: s.options.FS.LastLeft(),
 	}
 	if last := b.judged.Load(); last != nil && last.set == c.set {
@@ -67,7 +72,7 @@ func (s *Store) CollectGarbage(ctx context.Context, bck wire.Bck, props *meta.Bp
 			return c.done, err
 		}
 	}
-	if !c.undecided && c.allThere() {
+	if !c.undecided && !dryRun && c.allThere() {
 		b.judged.Store(&judged{set: c.set, until: c.before})
 	}
 	return c.done, nil
@@ -82,6 +87,7 @@ type collection struct {
 	set    *fsys.Set // that all of it is about
 	before int64     // ns: what was changed later stays
 	since  int64     // ns: what was written before stays
+	dryRun bool
 	done   Collected
 
 	judged    int64 // ns: sidecars that did not change later are in use
@@ -95,12 +101,7 @@ type collection struct {
 // allThere tells that all mountpaths that the node knows are in use, and the
 // same as when the collection began.
 func (c *collection) allThere() bool {
-	for _, info := range c.s.options.FS.Mountpaths() {
-		if !info.InUse() {
-			return false
-		}
-	}
-	return c.s.options.FS.Available() == c.set
+	return c.s.AllMountpathsInUse() && c.s.options.FS.Available() == c.set
 }
 
 // groups returns the first digits of the hashes of all names that may have
@@ -309,11 +310,19 @@ func (c *collection) remove(x *suspect, held *fsys.Mountpath) error {
 			return err
 		}
 	}
+	if c.dryRun {
+		return nil
+	}
 	c.s.log.Info("chunks of no object were removed", "bucket", c.bucket.bck.String(), "object", x.name, "upload", x.id, "files", len(x.files))
 	return nil
 }
 
 func (c *collection) unlink(f *suspectFile, held *fsys.Mountpath) error {
+	if c.dryRun {
+		c.done.Files++
+		c.done.Bytes += f.size
+		return nil
+	}
 	return c.s.withSlot(f.mp, held, func() error {
 		err := c.s.system.Unlink(f.path)
 		if err == nil {

@@ -3,8 +3,6 @@ package core
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -43,6 +41,10 @@ type CleanupOptions struct {
 	// Confirmed tells that the buckets of this store are at present those of the cluster,
 	// by the word of a primary; nil: that is never known.
 	Confirmed func() bool
+	// DryRun: nothing is removed or moved; what would be is counted, see CleanupCounts.Report.
+	DryRun bool
+	// Slices knows of slices of other targets' objects whether they are needed; nil: all are.
+	Slices SliceJudge
 	// Batch is how many names are looked at between two calls of Pause; it bounds
 	// the memory.
 	Batch int
@@ -51,73 +53,18 @@ type CleanupOptions struct {
 	OnError func(error)
 }
 
-// CleanupCounts counts what a cleanup does, as it goes.
-type CleanupCounts struct {
-	Visits           atomic.Int64 // files
-	TooFresh         atomic.Int64 // would go if they were older
-	RecentlyAccessed atomic.Int64 // the same, empty objects that were read lately
-	MisplacedLocal   atomic.Int64 // removed: the right mountpath holds the same, or something newer
-	KeepMisplaced    atomic.Int64 // kept on the wrong mountpath: the right one does not hold it
-	SurplusCopies    atomic.Int64 // removed
-	Orphans          atomic.Int64 // removed: chunks, manifests, sidecars of nothing
-	UnknownBuckets   atomic.Int64 // moved to the trash
-	KeepUnknown      atomic.Int64 // buckets, and files of other incarnations of them, that stay: see CleanupOptions.Strangers
-	OldWork          atomic.Int64 // removed
-	Invalid          atomic.Int64 // moved to quarantine or to the trash
-	Empty            atomic.Int64 // objects without content that were deleted
-	EmptyDirs        atomic.Int64 // removed
-	Errors           atomic.Int64
-
-	Files, Bytes atomic.Int64 // removed, or moved away
-}
-
-func (c *CleanupCounts) removed(of *atomic.Int64, files, bytes int64) {
-	of.Add(files)
-	c.Files.Add(files)
-	c.Bytes.Add(bytes)
-}
-
-// String is the counts that are not zero, as clients know them.
-func (c *CleanupCounts) String() string {
-	text := fmt.Sprintf("visits:%d", c.Visits.Load())
-	for _, part := range []struct {
-		name  string
-		count *atomic.Int64
-	}{
-		{"too-fresh", &c.TooFresh}, {"recently-accessed", &c.RecentlyAccessed}, {"misplaced-local", &c.MisplacedLocal},
-		{"keep-misplaced", &c.KeepMisplaced}, {"surplus-copies", &c.SurplusCopies}, {"orphans", &c.Orphans}, {"unknown-buckets", &c.UnknownBuckets}, {"keep-unknown", &c.KeepUnknown},
-		{"oldwork", &c.OldWork}, {"invalid", &c.Invalid}, {"zero-size", &c.Empty}, {"empty-dirs", &c.EmptyDirs}, {"errors", &c.Errors},
-	} {
-		if n := part.count.Load(); n > 0 {
-			text += fmt.Sprintf(" %s:%d", part.name, n)
-		}
-	}
-	return text + fmt.Sprintf(" rm:%d/%s", c.Files.Load(), sizeForPeople(c.Bytes.Load()))
-}
-
-func sizeForPeople(bytes int64) string {
-	const unit = 1024
-	if bytes < unit {
-		return fmt.Sprintf("%dB", bytes)
-	}
-	value, i := float64(bytes)/unit, 0
-	for ; value >= unit && i < 5; i++ {
-		value /= unit
-	}
-	return fmt.Sprintf("%.1f%ciB", value, "KMGTPE"[i])
-}
-
 // Cleanup removes from buckets what nobody can reach. Errors: that of Pause, the
 // end of the context; all others are counted and reported, and the cleanup goes on.
 func (s *Store) Cleanup(ctx context.Context, opts CleanupOptions, counts *CleanupCounts) error {
 	c := cleanup{s: s, ctx: ctx, opts: opts, counts: counts, set: s.options.FS.Available()}
 	c.opts.Batch = max(opts.Batch, 1)
+	counts.dry.Store(opts.DryRun)
 	if c.opts.Pause == nil {
 		c.opts.Pause = func(ctx context.Context) error { return ctx.Err() }
 	}
 	c.before = s.options.Clock().Add(-opts.Age).UnixNano()
 	if opts.Whole {
-		if err := c.failed(s.options.FS.EmptyTrash(ctx)); err != nil {
+		if err := c.failed(c.trash()); err != nil {
 			return err
 		}
 		c.unknownBuckets()
@@ -127,7 +74,9 @@ func (s *Store) Cleanup(ctx context.Context, opts CleanupOptions, counts *Cleanu
 			return err
 		}
 	}
-	s.options.FS.RefreshCapacity()
+	if !opts.DryRun {
+		s.options.FS.RefreshCapacity()
+	}
 	return ctx.Err()
 }
 
@@ -157,6 +106,34 @@ func (c *cleanup) failed(err error) error {
 	return nil
 }
 
+// removed counts what was removed, or would be.
+func (c *cleanup) removed(of *CleanupCount, path string, files, bytes int64) {
+	c.counts.removed(of, path, files, bytes, c.opts.DryRun)
+}
+
+// retain moves something to the part of the trash that is kept for a day.
+func (c *cleanup) retain(mp *fsys.Mountpath, path string) (moved bool, err error) {
+	if c.opts.DryRun {
+		return true, nil
+	}
+	if moved, err = mp.Retain(path); err != nil {
+		err = mp.IOError("clean up "+path, err)
+	}
+	return moved, err
+}
+
+// trash empties the trash.
+func (c *cleanup) trash() error {
+	if !c.opts.DryRun {
+		return c.s.options.FS.EmptyTrash(c.ctx)
+	}
+	files, bytes, err := c.s.options.FS.TrashUse(c.ctx)
+	if files > 0 {
+		c.removed(&c.counts.Trash, fsys.TrashDir, files, bytes)
+	}
+	return err
+}
+
 func (c *cleanup) bucket(entry meta.BucketEntry) error {
 	b := c.s.bucket(entry.Bck, entry.Props)
 	if b == nil {
@@ -170,9 +147,14 @@ func (c *cleanup) bucket(entry meta.BucketEntry) error {
 		if err := c.names(b, entry, mp); err != nil {
 			return err
 		}
+		if err := c.slices(b, entry, mp); err != nil {
+			return err
+		}
 	}
-	garbage, err := c.s.CollectGarbage(c.ctx, entry.Bck, entry.Props, c.opts.Age)
-	c.counts.removed(&c.counts.Orphans, int64(garbage.Files), garbage.Bytes)
+	garbage, err := c.s.collectGarbage(c.ctx, entry.Bck, entry.Props, c.opts.Age, c.opts.DryRun)
+	if garbage.Files > 0 {
+		c.removed(&c.counts.Orphans, "", int64(garbage.Files), garbage.Bytes)
+	}
 	if err := c.failed(err); err != nil {
 		return err
 	}
@@ -198,18 +180,21 @@ func (c *cleanup) onMountpath(mp *fsys.Mountpath, do func() error) error {
 // a bucket's directory to the trash.
 func (c *cleanup) leftovers(b *bucket, mp *fsys.Mountpath) error {
 	unknown := !c.opts.KeepUnknown
-	err := mp.RemoveOldWork(c.ctx, b.bck, c.before, unknown, func(l fsys.Leftover) { c.counts.removed(&c.counts.OldWork, 1, l.Size) })
+	err := mp.OldWork(c.ctx, b.bck, c.before, unknown, func(l fsys.Leftover) (remove bool) {
+		c.removed(&c.counts.OldWork, l.Path, 1, l.Size)
+		return !c.opts.DryRun
+	})
 	if err != nil || !unknown {
 		return mp.IOError("clean up "+b.bck.String(), err)
 	}
 	found, err := mp.UnknownEntries(b.bck, c.before)
 	for _, l := range found {
-		moved, err := mp.Retain(l.Path)
+		moved, err := c.retain(mp, l.Path)
 		if err != nil {
-			return mp.IOError("clean up "+l.Path, err)
+			return err
 		}
 		if moved {
-			c.counts.removed(&c.counts.Invalid, 1, l.Size)
+			c.removed(&c.counts.Invalid, l.Path, 1, l.Size)
 		}
 	}
 	return mp.IOError("clean up "+b.bck.String(), err)
@@ -217,13 +202,17 @@ func (c *cleanup) leftovers(b *bucket, mp *fsys.Mountpath) error {
 
 // emptyDirs removes directories of names that are gone.
 func (c *cleanup) emptyDirs(b *bucket, mp *fsys.Mountpath) error {
-	n, err := mp.RemoveEmptyDirs(c.ctx, b.bck, c.before, func(remove func()) {
+	guard := func(remove func()) {
 		b.gate.Lock()
 		defer b.gate.Unlock()
 		if !b.gone {
 			remove()
 		}
-	})
+	}
+	if c.opts.DryRun {
+		guard = nil
+	}
+	n, err := mp.RemoveEmptyDirs(c.ctx, b.bck, c.before, guard)
 	c.counts.EmptyDirs.Add(n)
 	return mp.IOError("remove empty directories of "+b.bck.String(), err)
 }
@@ -262,12 +251,18 @@ func (c *cleanup) unknownBuckets() {
 					s.log.Warn("a bucket that the cluster does not know stays on the disk", "path", dir.Path)
 					continue
 				}
-				moved, err := mp.Retain(dir.Path)
+				var size int64
+				if c.opts.DryRun {
+					if _, size, err = mp.TreeUse(c.ctx, dir.Path); err != nil {
+						return mp.IOError("look at an unknown bucket", err)
+					}
+				}
+				moved, err := c.retain(mp, dir.Path)
 				if err != nil {
-					return mp.IOError("move an unknown bucket to the trash", err)
+					return err
 				}
 				if moved {
-					c.counts.removed(&c.counts.UnknownBuckets, 1, 0)
+					c.removed(&c.counts.UnknownBuckets, dir.Path, 1, size)
 				}
 			}
 			return nil

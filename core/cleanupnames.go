@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/core/meta"
@@ -123,7 +124,7 @@ func (c *cleanup) judgeRecord(b *bucket, props *meta.Bprops, mp *fsys.Mountpath,
 		if props.Mirror.Enabled {
 			wanted = int(props.Mirror.Copies)
 		}
-		if len(rec.copies)+1 > wanted && !c.opts.KeepMisplaced && !props.IsRemote(b.bck) {
+		if len(rec.copies)+1 > wanted && (!c.opts.DryRun || slices.Index(rec.copies, mp.ID)+1 >= wanted) && !c.opts.KeepMisplaced && !props.IsRemote(b.bck) {
 			return leftSurplus
 		}
 		return 0
@@ -151,17 +152,25 @@ func (c *cleanup) settleLeft(entry meta.BucketEntry, mp *fsys.Mountpath, l *left
 	case leftNoRecord:
 		return c.setAside(&at, l, errors.New("a file without a metadata record: nobody committed it"))
 	case leftDamaged:
-		report, err := c.s.VerifyObject(c.ctx, key, VerifyOptions{SkipContent: true, Repair: true})
-		c.counts.removed(&c.counts.Invalid, report.Quarantined, 0)
+		report, err := c.s.VerifyObject(c.ctx, key, VerifyOptions{SkipContent: true, Repair: !c.opts.DryRun})
+		if n := report.Quarantined + report.Reported; n > 0 {
+			c.removed(&c.counts.Invalid, l.path, n, 0)
+		}
 		return err
 	case leftStrange:
 		return c.retainStrange(&at, l)
 	case leftMisplaced:
 		return c.misplaced(&o, &at)
 	case leftSurplus:
+		if c.opts.DryRun {
+			c.removed(&c.counts.SurplusCopies, l.path, 1, l.size)
+			return nil
+		}
 		// It verifies before it removes.
 		arranged, err := c.s.Arrange(c.ctx, key)
-		c.counts.removed(&c.counts.SurplusCopies, int64(arranged.Removed), int64(arranged.Removed)*l.size)
+		if n := int64(arranged.Removed); n > 0 {
+			c.removed(&c.counts.SurplusCopies, l.path, n, n*l.size)
+		}
 		return err
 	case leftEmpty:
 		return c.empty(&o)
@@ -203,10 +212,12 @@ func (c *cleanup) setAside(at *object, l *left, why error) error {
 	if err != nil || info.Kind != fsys.KindFile {
 		return nil //nolint:nilerr // the same
 	}
-	if _, err := s.quarantine(at, l.path, why); err != nil {
-		return err
+	if !c.opts.DryRun {
+		if _, err := s.quarantine(at, l.path, why); err != nil {
+			return err
+		}
 	}
-	c.counts.removed(&c.counts.Invalid, 1, info.Size)
+	c.removed(&c.counts.Invalid, l.path, 1, info.Size)
 	return nil
 }
 
@@ -234,14 +245,11 @@ func (c *cleanup) retainStrange(at *object, l *left) error {
 	if err := s.lookAt(at, l.path, PlacePlain, &e); err != nil || e.found || e.damaged != "" {
 		return err
 	}
-	moved, err := at.mp.Retain(l.path)
-	if err != nil {
-		return at.mp.IOError("clean up "+l.path, err)
-	}
+	moved, err := c.retain(at.mp, l.path)
 	if moved {
-		c.counts.removed(&c.counts.Invalid, 1, info.Size)
+		c.removed(&c.counts.Invalid, l.path, 1, info.Size)
 	}
-	return nil
+	return err
 }
 
 // misplaced removes what a name holds on a mountpath that is not its place, if
@@ -287,13 +295,17 @@ func (c *cleanup) misplaced(o, at *object) error {
 	if same && there.rec.isReplica(at.mp.ID) {
 		counter = &c.counts.SurplusCopies
 	}
+	if c.opts.DryRun {
+		c.removed(counter, there.path, 1, there.rec.size)
+		return nil
+	}
 	s.indexing.moving.RLock()
 	defer s.indexing.moving.RUnlock()
 	s.indexing.moves.Add(1)
 	if err := s.removeOther(context.WithoutCancel(c.ctx), &home.others[0], o.Props.SyncWrites()); err != nil {
 		return err
 	}
-	c.counts.removed(counter, 1, there.rec.size)
+	c.removed(counter, there.path, 1, there.rec.size)
 	return nil
 }
 
@@ -352,10 +364,14 @@ func (c *cleanup) empty(o *object) error {
 		c.counts.RecentlyAccessed.Add(1)
 		return nil
 	}
+	if c.opts.DryRun {
+		c.removed(&c.counts.Empty, o.Cname(), 1, 0)
+		return nil
+	}
 	if o.Props.IsRemote(o.Bck) {
 		kept, err := s.Evict(c.ctx, &Evictable{Key: o.Key, Stamp: attrs.Stamp, Atime: attrs.Atime, chosen: s.options.Clock().UnixNano()})
 		if err == nil && kept == KeptNot {
-			c.counts.removed(&c.counts.Empty, 1, 0)
+			c.removed(&c.counts.Empty, o.Cname(), 1, 0)
 		}
 		return err
 	}
@@ -370,6 +386,6 @@ func (c *cleanup) empty(o *object) error {
 		}
 		return fmt.Errorf("delete empty %s: %w", o.Cname(), err)
 	}
-	c.counts.removed(&c.counts.Empty, 1, 0)
+	c.removed(&c.counts.Empty, o.Cname(), 1, 0)
 	return nil
 }

@@ -261,8 +261,10 @@ func (c *collection) decideSidecars(all []sidecarSuspect) error {
 	if len(all) == 0 {
 		return nil
 	}
-	if err := c.settle(&o, belongings); err != nil {
-		return err
+	if !c.dryRun {
+		if err := c.settle(&o, belongings); err != nil {
+			return err
+		}
 	}
 	return c.removeSidecars(all, o.mp)
 }
@@ -325,6 +327,9 @@ func (c *collection) removeSidecars(all []sidecarSuspect, held *fsys.Mountpath) 
 		x := &all[i]
 		if err := c.unlink(&x.suspectFile, held); err != nil {
 			return err
+		}
+		if c.dryRun {
+			continue
 		}
 		c.s.log.Info("a sidecar of no object was removed", "bucket", c.bucket.bck.String(), "object", x.name, "path", x.path)
 	}

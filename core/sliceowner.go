@@ -181,6 +181,41 @@ func (s *Store) Protection(ctx context.Context, key Key) (attrs Attrs, p Protect
 	return attrs, p, c.close(s)
 }
 
+// Whole reads an object of which this target has a generation, and tells whether it is all there
+// and has its checksum. Without a checksum nobody can tell: it is not. Nothing is repaired.
+// Errors are those of Open.
+func (s *Store) Whole(ctx context.Context, key Key, stamp Stamp) (bool, error) {
+	o, err := s.resolve(key)
+	if err != nil {
+		return false, err
+	}
+	c := cleanup{s: s, ctx: ctx, set: o.set}
+	verified, err := c.verifiedAt(&o)
+	return err == nil && !verified.IsZero() && verified == stamp, err
+}
+
+// PlacementSettled tells that no target that is not in the cluster may come back with
+// anything that it held.
+func (s *Store) PlacementSettled() bool {
+	peers := s.options.Ports.Peers
+	if peers == nil {
+		return true
+	}
+	_, settled := peers.Placement(0)
+	return settled
+}
+
+// AllMountpathsInUse tells that this target can see all that it has: none of the mountpaths
+// that it knows is out of use.
+func (s *Store) AllMountpathsInUse() bool {
+	for _, info := range s.options.FS.Mountpaths() {
+		if !info.InUse() {
+			return false
+		}
+	}
+	return true
+}
+
 // readProtection reads the note; what cannot be read counts as none.
 func (s *Store) readProtection(c *candidate) (p Protection) {
 	var buf [128]byte

@@ -291,6 +291,14 @@ func (c *testCluster) Examine(ctx context.Context, id string, _ wire.Bck, held [
 	return t.engine.Examine(ctx, c.entry, held), nil
 }
 
+func (c *testCluster) Judge(ctx context.Context, id string, _ wire.Bck, held []Held) ([]Verdict, error) {
+	t, err := c.to("judge", id)
+	if err != nil {
+		return nil, err
+	}
+	return t.engine.Judge(ctx, c.entry, held), nil
+}
+
 // put stores an object at its owner.
 func (c *testCluster) put(name string, content []byte) core.Attrs {
 	c.tb.Helper()

@@ -27,6 +27,8 @@ type Holders interface {
 	Read(ctx context.Context, id string, key core.Key, stamp core.Stamp, number int, off, length int64) (io.ReadCloser, error)
 	// Examine has the owner of names look after them, see Engine.Examine.
 	Examine(ctx context.Context, id string, bck wire.Bck, held []Held) ([]Verdict, error)
+	// Judge has the owner of names say what is needed of them, see Engine.Judge.
+	Judge(ctx context.Context, id string, bck wire.Bck, held []Held) ([]Verdict, error)
 }
 
 // Cluster is what the engine knows of the targets. Its methods neither block nor
@@ -55,6 +57,8 @@ type Verdict struct {
 	// Newest is the generation that the object has now, or that it was deleted
 	// with; zero: not known, the slice stays.
 	Newest core.Stamp
+	// Use is the answer of Judge.
+	Use core.SliceUse `json:",omitempty"`
 	// Error is why it is not known.
 	Error string
 }

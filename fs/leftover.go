@@ -17,10 +17,11 @@ type Leftover struct {
 	Size int64 // bytes, of a file
 }
 
-// RemoveOldWork removes work files of a bucket that no process uses: those of an
-// earlier one, whatever their age. What has not the form of a work file goes if it
-// did not change since a moment (ns), and only with unknown. It is called in a slot of the mountpath.
-func (mp *Mountpath) RemoveOldWork(ctx context.Context, b wire.Bck, before int64, unknown bool, removed func(Leftover)) error {
+// OldWork finds work files of a bucket that no process uses: those of an
+// earlier one, whatever their age. What has not the form of a work file is one if it
+// did not change since a moment (ns), and only with unknown. It is called in a slot of
+// the mountpath. Each that found agrees to is removed.
+func (mp *Mountpath) OldWork(ctx context.Context, b wire.Bck, before int64, unknown bool, found func(Leftover) (remove bool)) error {
 	dir := mp.BucketDir(b, ContentWork)
 	entries, err := readSome(mp.system, dir, 1<<20)
 	if err != nil {
@@ -45,10 +46,12 @@ func (mp *Mountpath) RemoveOldWork(ctx context.Context, b wire.Bck, before int64
 		if !ok && max(info.Mtime, info.Ctime) >= before {
 			continue
 		}
+		if !found(Leftover{Path: path, Size: info.Size}) {
+			continue
+		}
 		if err := removeTree(ctx, mp.system, path); err != nil {
 			return err
 		}
-		removed(Leftover{Path: path, Size: info.Size})
 	}
 	return nil
 }
@@ -125,8 +128,8 @@ func (mp *Mountpath) UnknownBuckets(known []wire.Bck, before int64) (found []Unk
 // RemoveEmptyDirs removes the directories of a bucket's content that hold nothing
 // and did not change since a moment (ns), but for those that CreateBucket makes.
 // guard runs each removal of a directory, and of those above it that are empty then,
-// so that nobody makes a name there meanwhile. It is called in a slot of the
-// mountpath and returns how many it has removed.
+// so that nobody makes a name there meanwhile; nil: nothing is removed, only counted. It is
+// called in a slot of the mountpath and returns how many it has removed.
 func (mp *Mountpath) RemoveEmptyDirs(ctx context.Context, b wire.Bck, before int64, guard func(remove func())) (removed int64, err error) {
 	for _, content := range contentTypes {
 		root := mp.BucketDir(b, content)
@@ -156,15 +159,17 @@ type emptyDirs struct {
 	own     map[string]int64 // when a removal of ours changed a directory last, ns
 }
 
-// visit tells whether a directory holds nothing (any more).
+// visit tells whether a directory holds nothing (any more), or would if what is counted
+// were removed.
 func (e *emptyDirs) visit(dir string, depth int) (empty bool, err error) {
 	if err := e.ctx.Err(); err != nil {
 		return false, err
 	}
 	var below []string
-	empty = true
+	empty, entries := true, 0
 	err = e.mp.system.ReadDir(dir, func(name []byte, kind EntryKind) error {
 		empty = false
+		entries++
 		if kind == KindDir || kind == KindUnknown {
 			below = append(below, string(name))
 		}
@@ -176,19 +181,30 @@ func (e *emptyDirs) visit(dir string, depth int) (empty bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if empty && dir != e.root {
+	if empty && dir != e.root && e.guard != nil {
 		e.remove(dir)
 		return true, nil
 	}
 	if depth == 0 {
 		return false, nil
 	}
+	goes := len(below) == entries
 	for _, name := range below {
-		if _, err := e.visit(dir+"/"+name, depth-1); err != nil {
+		gone, err := e.visit(dir+"/"+name, depth-1)
+		if err != nil {
 			return false, err
 		}
+		goes = goes && gone
 	}
-	return false, nil
+	if !goes || dir == e.root || e.guard != nil {
+		return false, nil
+	}
+	info, err := e.mp.system.Stat(dir)
+	if err != nil || info.Kind != KindDir || max(info.Mtime, info.Ctime) >= e.before {
+		return false, ignoreMissing(err)
+	}
+	e.removed++
+	return true, nil
 }
 
 // remove removes a directory, and those above it that are empty then and had not

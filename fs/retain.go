@@ -69,8 +69,7 @@ func (mp *Mountpath) emptyRetained(ctx context.Context) (removed bool, err error
 	before := mp.manager.options.Clock().Add(-retention).UnixNano()
 	var failed []error
 	for _, entry := range entries {
-		digits, _, _ := strings.Cut(entry.name, ".")
-		if at, err := strconv.ParseInt(digits, 10, 64); err == nil && at >= before {
+		if stillRetained(entry.name, before) {
 			continue
 		}
 		removed = true
@@ -83,6 +82,13 @@ func (mp *Mountpath) emptyRetained(ctx context.Context) (removed bool, err error
 		failed = append(failed, ignoreMissing(err))
 	}
 	return removed, errors.Join(failed...)
+}
+
+// stillRetained tells by its name what was put there at a moment (ns) or later.
+func stillRetained(name string, before int64) bool {
+	digits, _, _ := strings.Cut(name, ".")
+	at, err := strconv.ParseInt(digits, 10, 64)
+	return err == nil && at >= before
 }
 
 // EmptyTrash removes what lies in the trash of all mountpaths, as far as it has
@@ -98,4 +104,76 @@ func (m *Manager) EmptyTrash(ctx context.Context) error {
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// TrashUse is what EmptyTrash would remove now: files, and their bytes.
+func (m *Manager) TrashUse(ctx context.Context) (files, bytes int64, err error) {
+	var failed []error
+	for _, mp := range m.Available().All() {
+		trash := filepath.Join(mp.Path, TrashDir)
+		bases, err := readSome(mp.system, trash, 100_000)
+		if err != nil {
+			failed = append(failed, mp.IOError("look at the trash", ignoreMissing(err)))
+			continue
+		}
+		before := mp.manager.options.Clock().Add(-retention).UnixNano()
+		var paths []string
+		for _, base := range bases {
+			if base.name != retainedDir {
+				paths = append(paths, trash+"/"+base.name)
+				continue
+			}
+			entries, err := readSome(mp.system, trash+"/"+retainedDir, 100_000)
+			failed = append(failed, ignoreMissing(err))
+			for _, entry := range entries {
+				if !stillRetained(entry.name, before) {
+					paths = append(paths, trash+"/"+retainedDir+"/"+entry.name)
+				}
+			}
+		}
+		for _, path := range paths {
+			n, size, err := treeUse(ctx, mp.system, path)
+			files, bytes = files+n, bytes+size
+			failed = append(failed, mp.IOError("look at the trash", err))
+		}
+		if err := ctx.Err(); err != nil {
+			return files, bytes, err
+		}
+	}
+	return files, bytes, errors.Join(failed...)
+}
+
+// TreeUse counts the files below a path of the mountpath, and their bytes. It is called in a
+// slot of the mountpath.
+func (mp *Mountpath) TreeUse(ctx context.Context, path string) (files, bytes int64, err error) {
+	return treeUse(ctx, mp.system, path)
+}
+
+func treeUse(ctx context.Context, system System, path string) (files, bytes int64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, 0, err
+	}
+	info, err := system.Stat(path)
+	if err != nil {
+		return 0, 0, ignoreMissing(err)
+	}
+	if info.Kind != KindDir {
+		return 1, info.Size, nil
+	}
+	var below []string
+	err = system.ReadDir(path, func(name []byte, _ EntryKind) error {
+		below = append(below, string(name))
+		return nil
+	})
+	if err != nil {
+		return 0, 0, ignoreMissing(err)
+	}
+	for _, name := range below {
+		n, size, err := treeUse(ctx, system, path+"/"+name)
+		files, bytes = files+n, bytes+size
+		if err != nil {
+			return files, bytes, err
+		}
+	}
+	return files, bytes, nil
 }

@@ -109,6 +109,8 @@ func same(kind Kind, spec, running *Spec) sameRule {
 			return sameNothing
 		}
 		return sameReplaces
+	case kind.Name == KindCleanup && spec.DryRun() != running.DryRun():
+		return sameNothing
 	case kind.Name == KindLRU, kind.Name == KindCleanup, kind.Name == KindScrub:
 		return sameJoins
 	case !pair:

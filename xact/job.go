@@ -57,7 +57,14 @@ const (
 	FlagSync          = wire.JobSync          // synchronize
 	FlagKeepMisplaced = wire.JobKeepMisplaced // cleanup keeps misplaced objects
 	FlagCleanup       = wire.JobCleanup       // rebalance only removes what is misplaced
+	FlagDryRun        = wire.JobDryRun        // cleanup removes nothing
 )
+
+// DryRun tells that the job changes nothing: it only says what it would do.
+func (s *Spec) DryRun() bool {
+	var args StartArgs
+	return s.Kind == KindCleanup && json.Unmarshal(s.Args, &args) == nil && args.Flags&FlagDryRun != 0
+}
 
 // Concerns tells that a target takes part.
 func (s *Spec) Concerns(nodeID string) bool {

@@ -86,7 +86,7 @@ func Kinds() []Kind {
 		{Name: KindRebalance, Start: StartGeneric, IC: true, Moves: true, Leaving: true, Resumes: true},
 		{Name: KindResilver, Scope: ScopeTarget, Start: StartGeneric, IC: true, Moves: true, Resumes: true},
 		{Name: KindLRU, Display: "lru-eviction", Scope: ScopeClusterOrBucket, Start: StartGeneric, IC: true, Resumes: true},
-		{Name: KindCleanup, Display: "cleanup", Scope: ScopeClusterOrBucket, Start: StartGeneric, IC: true, Conflicts: true, Resumes: true},
+		{Name: KindCleanup, Display: "cleanup", Scope: ScopeClusterOrBucket, Start: StartGeneric, IC: true, Extended: true, Conflicts: true, Resumes: true},
 		{Name: KindLoadCache, Display: "warm-up-metadata", Scope: ScopeBucket, Start: StartGeneric, IC: true, Resumes: true},
 		{Name: "election", Display: "elect-primary"},
 		{Name: KindCopyBck, Display: "copy-bucket", Scope: ScopeBucket, IC: true, Conflicts: true, GivesWay: true},

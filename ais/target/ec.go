@@ -125,6 +125,7 @@ const (
 	opDrop    = "drop"
 	opAmend   = "amend"
 	opExamine = "examine"
+	opJudge   = "judge"
 )
 
 // ecHolders calls other targets. It is the engine's ec.Holders.
@@ -228,13 +229,23 @@ func (h ecHolders) Amend(ctx context.Context, id string, key core.Key, from core
 
 // Examine implements ec.Holders.
 func (h ecHolders) Examine(ctx context.Context, id string, bck wire.Bck, held []ec.Held) ([]ec.Verdict, error) {
+	return h.ask(ctx, opExamine, id, bck, held)
+}
+
+// Judge implements ec.Holders.
+func (h ecHolders) Judge(ctx context.Context, id string, bck wire.Bck, held []ec.Held) ([]ec.Verdict, error) {
+	return h.ask(ctx, opJudge, id, bck, held)
+}
+
+// ask asks the owner of names about them.
+func (h ecHolders) ask(ctx context.Context, op, id string, bck wire.Bck, held []ec.Held) ([]ec.Verdict, error) {
 	props, ok := h.t.control.View().BMD.Get(bck)
 	if !ok {
 		return nil, apierr.BucketNotFound(bck)
 	}
 	ctx, cancel := context.WithTimeout(ctx, examineTime)
 	defer cancel()
-	reply, err := h.call(ctx, id, bck, &sliceCall{Op: opExamine, BID: props.BID, Held: held})
+	reply, err := h.call(ctx, id, bck, &sliceCall{Op: op, BID: props.BID, Held: held})
 	return reply.Verdicts, err
 }
 

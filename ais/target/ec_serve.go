@@ -69,6 +69,8 @@ func (t *Target) slices(w http.ResponseWriter, r *http.Request, bucket string) e
 		}
 	case opExamine:
 		reply.Verdicts = t.ec.Examine(ctx, meta.BucketEntry{Bck: key.Bck, Props: key.Props}, call.Held)
+	case opJudge:
+		reply.Verdicts = t.ec.Judge(ctx, meta.BucketEntry{Bck: key.Bck, Props: key.Props}, call.Held)
 	default:
 		err = apierr.BadRequest("invalid operation %.40q on slices", call.Op)
 	}

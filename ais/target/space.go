@@ -14,8 +14,8 @@ import (
 )
 
 // spaceJobs are the jobs that make space.
-func spaceJobs() []xact.Registration {
-	return []xact.Registration{cleanup.Registration(), lru.Registration()}
+func (t *Target) spaceJobs() []xact.Registration {
+	return []xact.Registration{cleanup.Registration(t.ec), lru.Registration()}
 }
 
 const (

@@ -35,7 +35,7 @@ func (c *cluster) smallDisks(sizes ...int) {
 				c.t.Fatal(err)
 			}
 			if err := unix.Mount("tmpfs", path, "tmpfs", 0, fmt.Sprintf("size=%dm", size)); errors.Is(err, unix.EPERM) {
-				c.t.Skip("no permission to mount filesystems")
+				c.cannotMount("no permission to mount filesystems")
 			} else if err != nil {
 				c.t.Fatal(err)
 			}
@@ -45,10 +45,20 @@ func (c *cluster) smallDisks(sizes ...int) {
 				}
 			})
 			if err := unix.Setxattr(path, "user.probe", []byte("1"), 0); err != nil {
-				c.t.Skip("filesystems in memory keep no attributes here")
+				c.cannotMount("filesystems in memory keep no attributes here")
 			}
 		}
 	}
+}
+
+// cannotMount skips the test, or fails it where the disks are required
+// (AIS_TEST_REQUIRE_MOUNT=yes), as the gate does.
+func (c *cluster) cannotMount(why string) {
+	c.t.Helper()
+	if os.Getenv("AIS_TEST_REQUIRE_MOUNT") == "yes" {
+		c.t.Fatalf("%s, and AIS_TEST_REQUIRE_MOUNT is set", why)
+	}
+	c.t.Skip(why)
 }
 
 // startJob starts a job by the generic call and waits for its end.

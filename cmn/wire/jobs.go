@@ -83,7 +83,31 @@ const (
 	JobSync                             // synchronize
 	JobKeepMisplaced                    // cleanup keeps misplaced objects
 	JobCleanup                          // rebalance only removes what is misplaced
+	JobDryRun                           // cleanup removes nothing, and says what it would (ours)
 )
+
+// CleanupReport is the extended statistics (Snap.Ext) of a cleanup that was a dry run.
+type CleanupReport struct {
+	DryRun   bool             `json:"dry_run"`
+	Removals []CleanupRemoval `json:"removals"`
+	Examples []CleanupExample `json:"examples"` // some of the files
+	Kept     map[string]int64 `json:"kept"`     // what stays, and why, by the names of the control message
+}
+
+// CleanupRemoval is what goes for one reason.
+type CleanupRemoval struct {
+	Category string `json:"category"`
+	Why      string `json:"why"` // for people
+	Files    int64  `json:"files,string"`
+	Bytes    int64  `json:"bytes,string"`
+}
+
+// CleanupExample is a file that would go.
+type CleanupExample struct {
+	Category string `json:"category"`
+	Path     string `json:"path"`
+	Size     int64  `json:"size,string"` // bytes
+}
 
 // JobQuery is the body of questions about jobs. What is empty selects all.
 type JobQuery struct {

@@ -15,9 +15,12 @@ import (
 	"github.com/aistore-go/aistore/xact"
 )
 
-// Registration makes the job known.
-func Registration() xact.Registration {
-	return xact.Registration{Kind: xact.KindCleanup, New: newJob}
+// Registration makes the job known. slices says whether what a target keeps of objects of
+// others is needed; nil: it always is.
+func Registration(slices core.SliceJudge) xact.Registration {
+	return xact.Registration{Kind: xact.KindCleanup, New: func(env *xact.Env, spec *xact.Spec) (xact.Job, error) {
+		return newJob(env, spec, slices)
+	}}
 }
 
 // job is one run.
@@ -25,19 +28,20 @@ type job struct {
 	env     *xact.Env
 	buckets []wire.Bck // nil: all, and what belongs to none
 	args    xact.StartArgs
+	slices  core.SliceJudge
 	counts  core.CleanupCounts
 }
 
-func newJob(env *xact.Env, spec *xact.Spec) (xact.Job, error) {
-	j := &job{env: env}
+func newJob(env *xact.Env, spec *xact.Spec, judge core.SliceJudge) (xact.Job, error) {
+	j := &job{env: env, slices: judge}
 	if len(spec.Args) > 0 {
 		if err := json.Unmarshal(spec.Args, &j.args); err != nil {
 			return nil, apierr.BadRequest("arguments of %s: %v", spec.Name(), err)
 		}
 	}
-	if known := xact.FlagZeroSize | xact.FlagKeepMisplaced; j.args.Flags&^known != 0 {
-		return nil, apierr.BadRequest("flags of %s: %d: accepted are %d (remove objects of no bytes) and %d (keep misplaced objects)",
-			spec.Kind, j.args.Flags, xact.FlagZeroSize, xact.FlagKeepMisplaced)
+	if known := xact.FlagZeroSize | xact.FlagKeepMisplaced | xact.FlagDryRun; j.args.Flags&^known != 0 {
+		return nil, apierr.BadRequest("flags of %s: %d: accepted are %d (remove objects of no bytes), %d (keep misplaced objects), and %d (dry run)",
+			spec.Kind, j.args.Flags, xact.FlagZeroSize, xact.FlagKeepMisplaced, xact.FlagDryRun)
 	}
 	j.buckets = j.args.Buckets
 	if spec.Bck.Name != "" {
@@ -67,10 +71,16 @@ func (j *job) Run(ctx context.Context, x *xact.Xaction) error {
 		KeepMisplaced: j.args.Flags&xact.FlagKeepMisplaced != 0 || j.env.Disks.Available().Unsettled,
 		KeepUnknown:   conf.Features.Has(feature.KeepUnknownFQN),
 		Strangers:     j.args.Force,
+		DryRun:        j.args.Flags&xact.FlagDryRun != 0,
+		Slices:        j.slices,
 		Confirmed:     j.env.Confirmed, OnError: x.AddError,
 	}
 	var files, bytes int64 // that were told
 	tell := func() {
+		if opts.DryRun {
+			x.SetExt(j.counts.Report())
+			return
+		}
 		newFiles, newBytes := j.counts.Files.Load()-files, j.counts.Bytes.Load()-bytes
 		files, bytes = files+newFiles, bytes+newBytes
 		x.AddObjects(newFiles, newBytes)

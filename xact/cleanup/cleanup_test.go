@@ -2,8 +2,11 @@ package cleanup
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/config"
 	"github.com/aistore-go/aistore/cmn/feature"
 	"github.com/aistore-go/aistore/cmn/unit"
+	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/xacttest"
@@ -31,7 +35,7 @@ func (s late) Stat(path string) (fs.FileInfo, error) {
 // that is no content type, and an empty directory; and with three objects.
 func rig(t *testing.T, change func(*config.Cluster)) (*xacttest.Rig, map[string]string) {
 	t.Helper()
-	r := xacttest.New(t, xacttest.Options{System: late{fs.Unix()}, Config: change}, Registration())
+	r := xacttest.New(t, xacttest.Options{System: late{fs.Unix()}, Config: change}, Registration(nil))
 	for _, name := range []string{"a", "dir/b"} {
 		r.Put(name, "content")
 	}
@@ -122,5 +126,69 @@ func TestBadArguments(t *testing.T) {
 		if err := r.Registry.Prepare(spec); err == nil || !strings.Contains(err.Error(), want) || apierr.StatusOf(err) >= 500 {
 			t.Errorf("%s: %v", args, err)
 		}
+	}
+}
+
+// TestDryRun: nothing goes, the report says what would, by category and with paths; the run
+// after it removes exactly that. It is no answer to one who asks for a cleanup.
+func TestDryRun(t *testing.T) {
+	t.Parallel()
+	r, garbage := rig(t, nil)
+	if err := os.MkdirAll(filepath.Join(r.Disks.Available().Paths[0].Path, fs.TrashDir, "b9", "1"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	removed := filepath.Join(r.Disks.Available().Paths[0].Path, fs.TrashDir, "b9", "1", "file")
+	if err := os.WriteFile(removed, []byte("was removed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spec := r.Spec(xact.KindCleanup)
+	spec.Bck, spec.BID = wire.Bck{}, 0
+	spec.Args = json.RawMessage(`{"flags":33}`)
+	snap := r.Run(spec)
+	for name, path := range garbage {
+		if !there(path) {
+			t.Errorf("%s is gone", name)
+		}
+	}
+	whole(t, r, "a", "dir/b", "empty")
+	if snap.Stats.LocalObjects != 0 || snap.Error != "" || !strings.HasPrefix(snap.ControlMessage, "dry-run visits:") || !there(removed) {
+		t.Errorf("%+v %q %q", snap.Stats, snap.ControlMessage, snap.Error)
+	}
+	report, ok := snap.Ext.(*wire.CleanupReport)
+	if !ok || !report.DryRun {
+		t.Fatalf("%T %+v", snap.Ext, snap.Ext)
+	}
+	got := map[string]string{}
+	for _, of := range report.Removals {
+		got[of.Category] = fmt.Sprintf("%d/%d", of.Files, of.Bytes)
+		if of.Why == "" {
+			t.Errorf("%s: no reason is given", of.Category)
+		}
+	}
+	want := map[string]string{"trash": "1/11", "oldwork": "1/7", "invalid": "2/14", "empty-dirs": "3/0"}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for _, of := range []string{"work", "bare", "unknown"} {
+		if !slices.ContainsFunc(report.Examples, func(e wire.CleanupExample) bool { return e.Path == garbage[of] && e.Size == 7 }) {
+			t.Errorf("%s is not named: %+v", of, report.Examples)
+		}
+	}
+	spec = r.Spec(xact.KindCleanup)
+	spec.Bck, spec.BID = wire.Bck{}, 0
+	spec.Args = json.RawMessage(`{"flags":1}`)
+	if snap := r.Run(spec); snap.Ext != nil || !strings.Contains(snap.ControlMessage, "oldwork:1 invalid:2 empty-dirs:3 rm:3/21B") {
+		t.Errorf("%v %q", snap.Ext, snap.ControlMessage)
+	}
+	if there(removed) {
+		t.Error("the trash is not empty")
+	}
+	running := []xact.Active{{Spec: spec}}
+	dry := &xact.Spec{ID: "dry", Kind: xact.KindCleanup, Args: json.RawMessage(`{"flags":32}`)}
+	if v := xact.Coexist("t1", dry, running, false); v.Join != nil || v.Err != nil {
+		t.Errorf("a dry run beside a cleanup: %+v", v)
+	}
+	if v := xact.Coexist("t1", spec, []xact.Active{{Spec: dry}}, false); v.Join != nil || v.Err != nil {
+		t.Errorf("a cleanup beside a dry run: %+v", v)
 	}
 }

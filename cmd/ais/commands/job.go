@@ -201,8 +201,10 @@ func (a *App) jobStartCommand() *cli.Command {
 	add("lru", "evict what has not been used for long, where space is short", "[BUCKET...]", "ais start lru", buckets("lru", nil),
 		textFlag("buckets", "the buckets: `BUCKET[,BUCKET...]`"), force())
 	add("cleanup", "remove what belongs to no object, and old trash", "[BUCKET]", "ais start cleanup",
-		buckets("cleanup-store", map[string]uint32{"rm-zero-size": wire.JobZeroSize, "keep-misplaced": wire.JobKeepMisplaced}),
-		flag("rm-zero-size", "remove objects of no bytes, too"), flag("keep-misplaced", "keep objects that lie where they do not belong"), force())
+		buckets("cleanup-store", map[string]uint32{"rm-zero-size": wire.JobZeroSize, "keep-misplaced": wire.JobKeepMisplaced, "dry-run": wire.JobDryRun}),
+		flag("rm-zero-size", "remove objects of no bytes, too"), flag("keep-misplaced", "keep objects that lie where they do not belong"),
+		flag("dry-run", "remove nothing: wait, and show what would be removed, and why"), flag("verbose", "with --dry-run: show some of the files", "v"),
+		jsonFlag(), noHeadersFlag(), unitsFlag(), force())
 	add("scrub", "read everything, and mend what is damaged", "[BUCKET]", "ais start scrub", buckets("scrub", nil))
 	for kind, usage := range map[string]string{
 		"load-lom-cache": "load the metadata of a bucket's objects", wire.ActRechunk: "store a bucket's objects in the chunks that its properties ask for",
@@ -229,6 +231,9 @@ func splitCommas(text string) (words []string) {
 
 // startJob starts a job and tells of it.
 func (a *App) startJob(ctx context.Context, cmd *cli.Command, args *api.JobArgs, extra string) error {
+	if args.Kind == "cleanup-store" && args.Flags&wire.JobDryRun != 0 {
+		return a.dryCleanup(ctx, cmd, args)
+	}
 	client, err := a.cluster()
 	if err != nil {
 		return err
