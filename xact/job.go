@@ -151,7 +151,10 @@ type Load interface {
 
 // LoadSample is the load of a target over the last seconds.
 type LoadSample struct {
-	Disk  int64 // percent, of the busiest disk
+	Disk int64 // percent, of the busiest disk
+	// Slow is how many times as long as at leisure an operation of a disk takes, of
+	// the disk where that is worst; up to 1: not longer, or not known.
+	Slow  float64
 	CPU   int64 // percent, of all processors
 	Users bool  // clients have been served
 }

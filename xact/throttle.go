@@ -16,6 +16,11 @@ const (
 	// The same for processors, in percent.
 	cpuLow  = 75
 	cpuHigh = 98
+	// The same for the time that operations of a disk take, in times of what they
+	// take at leisure: a disk may be slow long before it is busy all the time.
+	slowLow  = 2
+	slowHigh = 8
+	slowMost = 16
 	// maxPause bounds one pause.
 	maxPause = time.Second
 	// pauseGrain is the least pause worth a timer: shorter ones are saved up.
@@ -41,7 +46,12 @@ func share(load LoadSample, disk *config.DiskConf) float64 {
 		}
 		return 1 - (1-shareHigh)*float64(percent-low)/float64(max(1, high-low))
 	}
-	return min(of(load.Disk, disk.UtilLowWM, disk.UtilHighWM, disk.UtilMaxWM), of(load.CPU, cpuLow, cpuHigh, 101))
+	const fine = 100 // parts of one
+	return min(
+		of(load.Disk, disk.UtilLowWM, disk.UtilHighWM, disk.UtilMaxWM),
+		of(int64(min(load.Slow, slowMost)*fine), slowLow*fine, slowHigh*fine, slowMost*fine),
+		of(load.CPU, cpuLow, cpuHigh, 101),
+	)
 }
 
 // Pace makes one goroutine of a job hold back while users need the disks or

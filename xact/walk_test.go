@@ -96,6 +96,11 @@ func TestJobsHoldBackForUsersOnly(t *testing.T) {
 		{xact.LoadSample{Disk: 80, Users: true}, 0.25, 0.25},
 		{xact.LoadSample{Disk: 99, Users: true}, 0.05, 0.05},
 		{xact.LoadSample{CPU: 99, Users: true}, 0.1, 0.25},
+		{xact.LoadSample{Slow: 100}, 1, 1},
+		{xact.LoadSample{Slow: 2, Disk: 10, Users: true}, 1, 1},
+		{xact.LoadSample{Slow: 5, Disk: 10, Users: true}, 0.5, 0.7},
+		{xact.LoadSample{Slow: 8, Users: true}, 0.25, 0.25},
+		{xact.LoadSample{Slow: 1e18, Users: true}, 0.05, 0.05},
 	} {
 		if s := xact.Share(tc.load, &disk); s < tc.least || s > tc.most {
 			t.Errorf("%+v: a share of %.2f, want %.2f to %.2f", tc.load, s, tc.least, tc.most)

@@ -17,8 +17,9 @@ const loadPause = 500 * time.Millisecond
 type load struct {
 	metrics *metrics.Registry
 	cpu     *sysinfo.Sampler
-	served  int64 // requests of users at the last look
-	quiet   int   // looks since then without any
+	slow    func() float64 // see xact.LoadSample.Slow; nil: not known. Set before the first look
+	served  int64          // requests of users at the last look
+	quiet   int            // looks since then without any
 	now     atomic.Pointer[xact.LoadSample]
 }
 
@@ -40,6 +41,9 @@ func (l *load) look() {
 	s := xact.LoadSample{CPU: l.cpu.MemCPU().CPUUtil}
 	for _, d := range l.metrics.Disks() {
 		s.Disk = max(s.Disk, d.Util)
+	}
+	if l.slow != nil {
+		s.Slow = l.slow()
 	}
 	served := l.metrics.Served()
 	if served != l.served {

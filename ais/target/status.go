@@ -1,6 +1,7 @@
 package target
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,7 @@ type diskStatus struct {
 	pending func() (n int64, oldest time.Duration) // objects that wait for copies; may be nil
 	known   atomic.Pointer[fs.Set]                 // whose disks load watches
 	smooth  smoothing
+	waits   waiting
 	conf    func() *config.DiskConf // nil: utilization is not smoothed
 }
 
@@ -40,7 +42,13 @@ func (s *diskStatus) sample() {
 	if s.conf != nil {
 		window = smoothWindow(s.conf())
 	}
-	s.smooth.apply(stats, time.Now(), window)
+	now := time.Now()
+	s.smooth.apply(stats, now, window)
+	leisure := int64(math.MaxInt64)
+	if s.conf != nil {
+		leisure = s.conf().UtilLowWM
+	}
+	s.waits.apply(s.load.Waits(), stats, leisure, now, window)
 	s.metrics.SetDisks(stats)
 }
 

@@ -149,6 +149,7 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 	}
 	t.Agent.Start(context.Background())
 	t.role.protectPending()
+	t.role.load.slow = disks.waits.slowest
 	t.repeated = []func(){
 		s.Every(func(c *config.Cluster) time.Duration { return disks.sampleEvery(&c.Disk) }, disks.sample),
 		s.Every(func(c *config.Cluster) time.Duration { return c.Disk.IostatLong.D() }, disks.look),

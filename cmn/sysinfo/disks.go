@@ -30,11 +30,19 @@ type Disks struct {
 	byPath map[string][]string
 	last   map[string]diskCounters
 	at     time.Time
+	waits  map[string]DiskWait
+}
+
+// DiskWait is how long operations of a disk took, from being asked for to being done.
+type DiskWait struct {
+	Mean       time.Duration
+	Operations int64 // it is the mean of; 0: nothing is known
 }
 
 // diskCounters are the cumulative numbers of one disk.
 type diskCounters struct {
 	reads, readSectors, writes, writeSectors, busyMillis uint64
+	waitMillis                                           uint64 // of all operations together
 }
 
 // NewDisks returns a Disks without mountpaths.
@@ -78,15 +86,34 @@ func (d *Disks) sample(now time.Time) map[string]wire.DiskStats {
 	current := d.readCounters(wanted)
 	elapsed := now.Sub(d.at)
 	stats := make(map[string]wire.DiskStats, len(current))
+	d.waits = make(map[string]DiskWait, len(current))
 	for name, c := range current {
 		if before, ok := d.last[name]; ok && elapsed > 0 {
 			stats[name] = rates(before, c, elapsed)
+			d.waits[name] = waited(before, c)
 		} else {
 			stats[name] = wire.DiskStats{}
 		}
 	}
 	d.last, d.at = current, now
 	return stats
+}
+
+// Waits returns how long the operations of every disk took between the last two
+// calls of Sample, by disk name. The map is not changed any more.
+func (d *Disks) Waits() map[string]DiskWait {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.waits
+}
+
+func waited(a, b diskCounters) (w DiskWait) {
+	n := difference(b.reads, a.reads) + difference(b.writes, a.writes)
+	if n == 0 {
+		return w
+	}
+	millis := difference(b.waitMillis, a.waitMillis)
+	return DiskWait{time.Duration(float64(millis) / float64(n) * float64(time.Millisecond)), int64(n)}
 }
 
 func rates(a, b diskCounters, elapsed time.Duration) wire.DiskStats {
@@ -118,6 +145,7 @@ func (d *Disks) readCounters(wanted map[string]bool) map[string]diskCounters {
 			counters[f[2]] = diskCounters{
 				reads: number(f[3]), readSectors: number(f[5]),
 				writes: number(f[7]), writeSectors: number(f[9]), busyMillis: number(f[12]),
+				waitMillis: number(f[6]) + number(f[10]),
 			}
 		}
 		return true

@@ -128,7 +128,7 @@ const (
    8       1 sda1 1 0 1 1 1 0 1 1 0 1 1
    8      16 sdb 10 0 10 1 10 0 10 1 0 1 1
 `
-	diskstats2 = `   8       0 sda 110 0 1160 50 200 0 4000 70 0 1500 120 0 0 0 0
+	diskstats2 = `   8       0 sda 110 0 1160 95 200 0 4000 70 0 1500 120 0 0 0 0
    8      16 sdb 10 0 10 1 30 0 2058 1 0 9999 1
    8      32 sdc 10 0 10 1 30 0 2058 1 0 9999 1
 `
@@ -232,6 +232,10 @@ func TestDiskRates(t *testing.T) {
 	}
 	if have := d.sample(start.Add(2 * time.Second)); !reflect.DeepEqual(have, want) {
 		t.Errorf("have %v, want %v", have, want)
+	}
+	// Ten reads of sda took 45 ms, twenty writes of sdb no time that shows.
+	if have := d.Waits(); have["sda"] != (DiskWait{4500 * time.Microsecond, 10}) || have["sdb"] != (DiskWait{0, 20}) {
+		t.Errorf("waits: %v", have)
 	}
 	tree(t, proc, map[string]string{"diskstats": strings.ReplaceAll(diskstats1, "sdb", "gone")})
 	if have := d.sample(start.Add(4 * time.Second)); len(have) != 1 || have["sda"].ReadBps != 0 {
