@@ -126,6 +126,9 @@ type why struct {
 	Finding string `json:"finding"`
 }
 
+// Damages grows with everything that goes to quarantine, before it does.
+func (s *Store) Damages() int64 { return s.damages.Load() }
+
 // quarantine moves a damaged object, with its sidecar if it has one, to
 // "<mountpath>/.ais.quarantine/<ns>.<SHA-256 of the name>/". It is called under
 // the exclusive lock. Nothing there is ever served or removed by the system.
@@ -149,6 +152,7 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 	// A current generation may have hidden null versions.
 	noted.versions = o.dirs.mayHoldVersions(o.Bck)
 	defer noted.settle() // the other place may hold one as well
+	s.damages.Add(1)
 	if err := s.system.Rename(path, filepath.Join(dir, "data")); err != nil {
 		_ = s.system.Rmdir(dir) // else it counts as an entry
 		return "", o.mp.IOError("quarantine "+o.Cname(), err)

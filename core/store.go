@@ -42,6 +42,7 @@ type Store struct {
 	uploads     *uploadTable
 	untold      untold
 	fences      sliceFences
+	damages     atomic.Int64 // see Damages
 	departures  departures
 	removed     removedVersions
 

@@ -41,6 +41,7 @@ type testCluster struct {
 	removed map[string]bool
 	fail    func(call, id string) error // of calls between targets; nil: none fails
 	calls   map[string]int              // between targets, by name
+	known   bool                        // names that are not at their owners are nowhere
 	lose    bool                        // what is sent of a slice is lost once, in the midst of it
 	streams int                         // slices that were not in memory when they were sent
 }
@@ -168,6 +169,9 @@ func (t *testTarget) Everybody() []string {
 	slices.Sort(ids)
 	return ids
 }
+
+// AllKnown implements Cluster.
+func (t *testTarget) AllKnown(core.Key) bool { return t.c.known }
 
 func (t *testTarget) Down(id string) bool {
 	t.c.mu.Lock()

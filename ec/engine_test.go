@@ -203,8 +203,9 @@ func TestSlicesAreLostOnTheirWay(t *testing.T) {
 func TestNeverAnOlderGeneration(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	for _, size := range []int{500, 50_000} {
+	for i, size := range []int{500, 50_000, 500, 50_000} {
 		c := newCluster(t, 7, 2, 2, nil)
+		c.known = i >= 2
 		c.put("o", randomContent(1, size))
 		c.settle()
 		order := c.order("o")
@@ -226,6 +227,44 @@ func TestNeverAnOlderGeneration(t *testing.T) {
 			t.Errorf("%d bytes, %v", len(got), err)
 		}
 	}
+}
+
+// TestMessagesOfANewName: who writes a name that is nowhere tells nobody, if that is
+// known; slices are staged and committed, and that is all. Every other write tells everybody,
+// also of a name that a target out of reach may still hold something of.
+func TestMessagesOfANewName(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 7, 2, 2, nil)
+	put := func(name string, size int, want map[string]int) {
+		t.Helper()
+		clear(c.calls)
+		c.put(name, randomContent(1, size))
+		c.settle()
+		if fmt.Sprint(c.calls) != fmt.Sprint(want) {
+			t.Errorf("calls between targets for %s of %d bytes: %v, want %v", name, size, c.calls, want)
+		}
+	}
+	others := len(c.targets) - 1
+	put("unknown", 50_000, map[string]int{"mark": others, "stage": 4, "commit": 4})
+	c.known = true
+	put("o", 50_000, map[string]int{"stage": 4, "commit": 4})
+	put("small", 500, map[string]int{"stage": 2, "commit": 2})
+	put("o", 50_000, map[string]int{"mark": others, "stage": 4, "commit": 4})
+
+	holder := c.order("o")[2]
+	c.set(c.down, holder, true)
+	if err := c.owner("o").store.Delete(context.Background(), c.key("o")); err != nil {
+		t.Fatal(err)
+	}
+	c.set(c.down, holder, false)
+	clear(c.calls)
+	c.put("o", randomContent(2, 50_000))
+	if c.calls["mark"] != others {
+		t.Errorf("a holder was not told of a deletion, and of the next write are %d", c.calls["mark"])
+	}
+	c.settle()
+	c.recoverAll()
+	c.mustBeWhole("o")
 }
 
 // TestDelete: nothing is left of a deleted object, and a holder that was out of
@@ -455,8 +494,18 @@ func TestTooManyLosses(t *testing.T) {
 // and repairs run, every read is of the last write or a later one.
 func TestConcurrentWritersAndRepair(t *testing.T) {
 	t.Parallel()
+	for _, known := range []bool{false, true} {
+		t.Run(fmt.Sprintf("new names are known: %t", known), func(t *testing.T) {
+			t.Parallel()
+			concurrentWritersAndRepair(t, known)
+		})
+	}
+}
+
+func concurrentWritersAndRepair(t *testing.T, known bool) {
 	ctx := context.Background()
 	c := newCluster(t, 6, 2, 2, nil)
+	c.known = known
 	const names, rounds = 6, 25
 	var wg sync.WaitGroup
 	stop := make(chan struct{})

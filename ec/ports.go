@@ -41,6 +41,9 @@ type Cluster interface {
 	// Everybody returns the ids of all targets of the cluster, those out of service
 	// included.
 	Everybody() []string
+	// AllKnown tells that no target can hold anything of a name of a bucket of which
+	// this target holds neither the object nor slices or marks.
+	AllKnown(key core.Key) bool
 	// Down tells that a target does not answer.
 	Down(id string) bool
 }

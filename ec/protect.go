@@ -322,10 +322,11 @@ func (e *Engine) settleAbsent(ctx context.Context, key core.Key) error {
 	if g.markOf(g.newest) != core.SliceDeleted {
 		return errChanged
 	}
-	if err := e.markAll(ctx, key, g.newest, core.SliceDeleted, false); err != nil {
+	untold, err := e.markAll(ctx, key, g.newest, core.SliceDeleted, false)
+	if err != nil {
 		return err
 	}
-	if len(g.unknown) > 0 {
+	if len(g.unknown) > 0 || untold > 0 {
 		return e.unreachable(key, g, "its deletion is to be told to targets that do not answer")
 	}
 	return e.forgetAll(ctx, key, g.newest)

@@ -24,12 +24,15 @@ func (e *Engine) Protect(ctx context.Context, key core.Key, _ core.Attrs) error 
 }
 
 // Replaced implements core.Slices.
-func (e *Engine) Replaced(ctx context.Context, key core.Key, stamp core.Stamp, deleted, _ bool) (had bool, newer core.Stamp, err error) {
+func (e *Engine) Replaced(ctx context.Context, key core.Key, stamp core.Stamp, deleted, known bool) (had bool, newer core.Stamp, err error) {
 	state := core.SliceSuperseded
 	if deleted {
 		state = core.SliceDeleted
 	}
 	e.endProtect(key)
+	if !deleted && !known && e.isNew(ctx, key) {
+		return false, newer, nil
+	}
 	had, newer, unknown, err := e.tell(ctx, key, stamp, state, false)
 	if err != nil {
 		return had, newer, err
@@ -48,6 +51,16 @@ func (e *Engine) Replaced(ctx context.Context, key core.Key, stamp core.Stamp, d
 		e.awaitRestore(ctx, key)
 	}
 	return had, newer, nil
+}
+
+// isNew tells that a name which this target had nothing of is nowhere, and leaves
+// nobody to be told. A target that was not told of a deletion has left marks here, as everywhere.
+func (e *Engine) isNew(ctx context.Context, key core.Key) bool {
+	if !e.cluster.AllKnown(key) {
+		return false
+	}
+	held, err := e.local.Look(ctx, key, false)
+	return err == nil && len(held) == 0
 }
 
 // tell marks what all targets hold of a name that can be reached. had is set if any of
@@ -77,13 +90,14 @@ func (e *Engine) tell(ctx context.Context, key core.Key, stamp core.Stamp, state
 	return had, newer, unknown, err
 }
 
-// markAll is tell for whom it is an error if a target that answers fails.
-func (e *Engine) markAll(ctx context.Context, key core.Key, stamp core.Stamp, state core.SliceState, always bool) error {
-	_, newer, _, err := e.tell(ctx, key, stamp, state, always)
+// markAll is tell for which something newer is an error. untold is how many could not be
+// told.
+func (e *Engine) markAll(ctx context.Context, key core.Key, stamp core.Stamp, state core.SliceState, always bool) (untold int, err error) {
+	_, newer, untold, err := e.tell(ctx, key, stamp, state, always)
 	if err == nil && newer.Compare(stamp) > 0 {
 		err = errChanged
 	}
-	return err
+	return untold, err
 }
 
 // forgetAll removes the marks with a stamp: everybody was told.

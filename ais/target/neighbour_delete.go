@@ -55,6 +55,7 @@ func (t *Target) remove(ctx context.Context, key core.Key) error {
 // object any more.
 func (t *Target) Applied(before, after *meta.View) {
 	t.jobs.Applied(after)
+	t.known.applied(before, after)
 	if before.Placement.Settled() || !after.Placement.Settled() || after.BMD == nil {
 		return
 	}

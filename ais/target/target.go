@@ -37,6 +37,7 @@ type Target struct {
 	resilverNeeded chan struct{} // one token: see watchResilver
 
 	ec      *ec.Engine
+	known   *allKnown
 	load    *load
 	copying *copyStreams
 	slicing *sliceStreams
@@ -77,6 +78,7 @@ func New(o Options) *Target {
 	t.guard, t.roots = o.Guard, o.Roots
 	o.Store.UsePeers(t)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.known = newAllKnown(t.fs.Available, t.store.Damages)
 	t.newEC()
 	t.jobs = t.newJobs(o.Jobs)
 	t.space, t.losses = t.newSpaceKeeper(), newRecovery(o.Logger)
