@@ -149,17 +149,24 @@ func history(r *rig, name string) (lines []string) {
 
 // pastOf are histories of a name before it is taken over.
 var pastOf = map[string]func(r *rig){
-	"one version":    func(r *rig) { r.keep("first", KeepVersion) },
-	"one null":       func(r *rig) { r.keep("first", KeepNothing) },
-	"null, versions": func(r *rig) { r.keep("first", KeepNothing); r.keep("second", KeepVersion); r.keep("third", KeepVersion) },
-	"null on top":    func(r *rig) { r.keep("first", KeepVersion); r.keep("second", KeepVersion); r.keep("third", KeepNull) },
+	"one version": func(r *rig) { r.keep("first", KeepVersion) },
+	"one null":    func(r *rig) { r.keep("first", KeepNothing) },
+	"null, versions": func(r *rig) {
+		r.keep("first", KeepNothing)
+		r.keep("second", KeepVersion)
+		r.keep("third", KeepVersion)
+	},
+	"null on top": func(r *rig) { r.keep("first", KeepVersion); r.keep("second", KeepVersion); r.keep("third", KeepNull) },
 	"marker on top": func(r *rig) {
 		r.keep("first", KeepVersion)
 		if _, err := r.store.PutDeleteMarker(context.Background(), r.key("o"), KeepVersion); err != nil {
 			r.tb.Fatal(err)
 		}
 	},
-	"in chunks": func(r *rig) { r.keep(strings.Repeat("x", 70_000), KeepVersion); r.keep(strings.Repeat("y", 60_000), KeepVersion) },
+	"in chunks": func(r *rig) {
+		r.keep(strings.Repeat("x", 70_000), KeepVersion)
+		r.keep(strings.Repeat("y", 60_000), KeepVersion)
+	},
 }
 
 func (r *rig) keep(content string, keep Keep) {
@@ -171,11 +178,17 @@ func (r *rig) keep(content string, keep Keep) {
 
 // taking are the operations that a name may be taken over with.
 var taking = map[string]func(r *rig) error{
-	"versioned PUT":  func(r *rig) error { _, err := r.tryPut("o", "new", PutOptions{Size: 3, Keep: KeepVersion}); return err },
-	"suspended PUT":  func(r *rig) error { _, err := r.tryPut("o", "new", PutOptions{Size: 3, Keep: KeepNull}); return err },
-	"plain PUT":      func(r *rig) error { _, err := r.tryPut("o", "new", PutOptions{Size: 3}); return err },
-	"marker":         func(r *rig) error { _, err := r.store.PutDeleteMarker(context.Background(), r.key("o"), KeepVersion); return err },
-	"null marker":    func(r *rig) error { _, err := r.store.PutDeleteMarker(context.Background(), r.key("o"), KeepNull); return err },
+	"versioned PUT": func(r *rig) error { _, err := r.tryPut("o", "new", PutOptions{Size: 3, Keep: KeepVersion}); return err },
+	"suspended PUT": func(r *rig) error { _, err := r.tryPut("o", "new", PutOptions{Size: 3, Keep: KeepNull}); return err },
+	"plain PUT":     func(r *rig) error { _, err := r.tryPut("o", "new", PutOptions{Size: 3}); return err },
+	"marker": func(r *rig) error {
+		_, err := r.store.PutDeleteMarker(context.Background(), r.key("o"), KeepVersion)
+		return err
+	},
+	"null marker": func(r *rig) error {
+		_, err := r.store.PutDeleteMarker(context.Background(), r.key("o"), KeepNull)
+		return err
+	},
 	"delete current": func(r *rig) error { return deleteNth(r, 0) },
 	"delete oldest":  func(r *rig) error { return deleteNth(r, -1) },
 	"completion": func(r *rig) error {

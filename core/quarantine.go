@@ -80,7 +80,9 @@ func (s *Store) QuarantineCount() (count int64, err error) {
 
 func (s *Store) quarantineDirs(mp *fs.Mountpath) (names []string, err error) {
 	dir := filepath.Join(mp.Path, fs.QuarantineDir)
-	return s.namesIn(mp, dir, func(_ []byte, kind fs.EntryKind) bool { return kind == fs.KindDir || kind == fs.KindUnknown })
+	return s.namesIn(mp, dir, func(name []byte, kind fs.EntryKind) bool {
+		return (kind == fs.KindDir || kind == fs.KindUnknown) && !fs.IsAside(string(name))
+	})
 }
 
 // quarantineDir is a directory for one entry that is not there yet.

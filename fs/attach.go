@@ -395,6 +395,7 @@ func (m *Manager) identifyDisk(c *candidate, taken map[uint64]struct{}) error {
 		}
 		c.record.PlacementDigest = newDigest(c.path, c.record.MountpathID, taken)
 		m.refresh(c.record)
+		c.record.Lost = m.lastLost() // there is nothing on it
 	} else if _, yes := taken[c.record.PlacementDigest]; yes {
 		changed = true
 		c.record.PlacementDigest = newDigest(c.record.Path, c.record.MountpathID, taken)

@@ -219,6 +219,9 @@ func (m *Manager) take(c *candidate, prepare Prepare) (err error) {
 			return invalid(err)
 		}
 	}
+	if err := m.catchUp(c); err != nil {
+		return invalid(err)
+	}
 	d := m.newDisk(c)
 	if err := prepareWith(prepare, d.mp); err != nil {
 		return err

@@ -30,6 +30,9 @@ type idRecord struct {
 	Path            string `json:"path,omitempty"`
 	PlacementDigest uint64 `json:"placement_digest,omitempty,string"`
 	Created         string `json:"created,omitempty"`
+	// Lost is the version of the placement up to which what the mountpath held when
+	// its target was declared lost is in quarantine.
+	Lost int64 `json:"lost,omitempty,string"`
 	// KnownVersion and Known are of earlier releases, which had no volume
 	// record; they are written empty.
 	KnownVersion uint64           `json:"known_version,string"`

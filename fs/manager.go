@@ -231,6 +231,9 @@ func (m *Manager) refresh(r *idRecord) bool {
 	if id.conflict != nil || r.ClusterUUID == id.uuid && r.Lineage == id.lineage {
 		return false
 	}
+	if r.ClusterUUID != id.uuid {
+		r.Lost = 0 // the placement of another cluster has versions of its own
+	}
 	r.ClusterUUID, r.Lineage = id.uuid, id.lineage
 	return true
 }

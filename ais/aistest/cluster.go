@@ -246,6 +246,11 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 	})
 	var role *target.Target
 	n.control = all.join(control, func(before, after *meta.View) error {
+		if anew, err := role.SetAside(context.Background(), after); err != nil {
+			return err
+		} else if anew {
+			before = &meta.View{}
+		}
 		guard.Apply(after)
 		role.Applied(before, after)
 		return n.Store.ApplyBMD(context.Background(), before.BMD, after.BMD)

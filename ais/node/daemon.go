@@ -132,6 +132,9 @@ func (n *Node) targetGet(w http.ResponseWriter, r *http.Request, what string, co
 		return WriteJSON(w, r, &list)
 	}
 	answer := wire.DiskStatsCap{AllDiskStats: (*source).Disks(), Capacity: (*source).Capacity()}
+	if aside, ok := (*source).(interface{ SetAside() []wire.SetAside }); ok {
+		answer.SetAside = aside.SetAside()
+	}
 	if answer.AllDiskStats == nil {
 		answer.AllDiskStats = map[string]wire.DiskStats{}
 	}

@@ -64,7 +64,7 @@ func (p *Proxy) newLister(bck wire.Bck, msg *wire.LsoMsg) (*lister, error) {
 
 // addFormerOwners has targets asked as well that own nothing now, but may hold
 // what nobody has moved yet. One that is in the map and down fails the page, as
-// an owner does. What one that has left the map took with it is not in the
+// an owner does. One that was decommissioned or declared lost has nothing that counts. What another one that has left the map took with it is not in the
 // cluster: the page goes without it, and says so.
 func (l *lister) addFormerOwners(view *meta.View) error {
 	if view.Placement.Settled() {
@@ -72,29 +72,21 @@ func (l *lister) addFormerOwners(view *meta.View) error {
 	}
 	l.marked = true
 	l.moving.Store(true)
-	l.query += "&" + wire.QueryMarks + "=true"
+	l.query += "&" + wire.QueryMarks + "=true&" + wire.QueryPlacement + "=" + strconv.FormatInt(view.Placement.Ver(), 10)
 	l.targets = slices.Clone(l.targets)
-	add := func(ids []string) error {
-		for _, id := range ids {
-			target := view.Smap.Tmap[id]
-			switch {
-			case slices.ContainsFunc(l.targets, func(n *meta.Snode) bool { return n.ID == id }):
-			case target == nil:
-				l.incomplete = true
-			case l.proxy.control.IsDown(id):
-				return l.unavailable(target, errors.New("it is down, and may hold objects that were not moved yet"))
-			default:
-				l.targets = append(l.targets, target)
-			}
-		}
-		return nil
-	}
-	for i := range view.Placement.Sets {
-		if err := add(view.Placement.Sets[i].Targets); err != nil {
-			return err
+	for _, id := range view.Placement.Holders() {
+		target := view.Smap.Tmap[id]
+		switch {
+		case slices.ContainsFunc(l.targets, func(n *meta.Snode) bool { return n.ID == id }):
+		case target == nil:
+			l.incomplete = true
+		case l.proxy.control.IsDown(id):
+			return l.unavailable(target, errors.New("it is down, and may hold objects that were not moved yet"))
+		default:
+			l.targets = append(l.targets, target)
 		}
 	}
-	return add(view.Placement.Older)
+	return nil
 }
 
 // merge returns the limit smallest names after a name, of all targets, for a

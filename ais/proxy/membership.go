@@ -48,6 +48,7 @@ func (p *Proxy) registerMembership() {
 		n.HandleClusterAction(action, true, p.changeMembership)
 	}
 	n.HandleClusterAction(wire.ActWeighTargets, true, p.weighTargets)
+	n.HandleClusterAction(wire.ActDeclareLost, true, p.declareLost)
 	n.HandleClusterAction(wire.ActShutdown, true, p.shutdownCluster)
 	n.HandleClusterAction(wire.ActDecommission, true, p.decommissionCluster)
 	n.HandleClusterItem(wire.ItemProxy, []string{http.MethodPut}, true, p.setPrimary)

@@ -106,6 +106,11 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 	if msg.PageSize <= 0 || msg.PageSize > maxListWindow {
 		msg.PageSize = maxListWindow
 	}
+	if placement, err := strconv.ParseInt(q.Get(wire.QueryPlacement), 10, 64); err == nil {
+		if err := t.knows(r.Context(), placement); err != nil {
+			return err
+		}
+	}
 	props, err := objreq.Bucket(r.Context(), t.control, bck)
 	if err != nil {
 		return err

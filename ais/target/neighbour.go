@@ -40,6 +40,8 @@ const (
 type lookRequest struct {
 	Name   []byte      `json:"name"` // need not be UTF-8
 	Remove *core.Stamp `json:"remove,omitempty"`
+	// Placement is the version by which it is asked, see Target.knows.
+	Placement int64 `json:"placement,omitempty,string"`
 }
 
 // lookReply is what it holds; Kind 0: nothing.
@@ -336,7 +338,7 @@ func (t *Target) ask(ctx context.Context, view *meta.View, key core.Key, ids []s
 }
 
 func (t *Target) askOne(ctx context.Context, to *meta.Snode, key core.Key, remove *core.Stamp) (reply lookReply, err error) {
-	body, err := json.Marshal(&lookRequest{Name: []byte(key.Name), Remove: remove})
+	body, err := json.Marshal(&lookRequest{Name: []byte(key.Name), Remove: remove, Placement: t.control.View().Placement.Ver()})
 	if err != nil {
 		return reply, err
 	}
@@ -367,6 +369,9 @@ func (t *Target) look(w http.ResponseWriter, r *http.Request, bucket string) err
 	var ask lookRequest
 	if err := json.Unmarshal(body, &ask); err != nil {
 		return apierr.BadRequest("failed to unmarshal the question: %v", err)
+	}
+	if err := t.knows(r.Context(), ask.Placement); err != nil {
+		return err
 	}
 	key.Name = string(ask.Name)
 	if ask.Remove != nil {

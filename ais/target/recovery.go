@@ -45,7 +45,7 @@ func (t *Target) keepDisks() {
 			t.losses.add(MountpathLoss{Path: info.Path, Reason: info.Fault})
 		}
 	}
-	t.UseRepair(func(ctx context.Context, _ []MountpathLoss) error { return t.startResilver(ctx) })
+	t.countAsides()
 	t.sweeps.Go(func() { t.space.watch(t.ctx) })
 	t.sweeps.Go(func() { t.losses.run(t.ctx) })
 }

@@ -262,6 +262,13 @@ func (t *Running) apply(before, after *meta.View) error {
 		// that is left of it.
 		before = &meta.View{}
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), applyTime)
+	defer cancel()
+	if anew, err := t.role.SetAside(ctx, after); err != nil {
+		return err
+	} else if anew {
+		before = &meta.View{}
+	}
 	if after.Config != nil && after.Config != before.Config {
 		t.settings.Reconfigure(after.Config.Cluster)
 	}
@@ -272,8 +279,6 @@ func (t *Running) apply(before, after *meta.View) error {
 		return nil
 	}
 	exportBMD(t.disks, after.BMD)
-	ctx, cancel := context.WithTimeout(context.Background(), applyTime)
-	defer cancel()
 	return t.Store.ApplyBMD(ctx, before.BMD, after.BMD)
 }
 

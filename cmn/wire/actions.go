@@ -60,6 +60,7 @@ const (
 	ActDecommissionNode = "decommission-node"
 	ActRemoveUnsafe     = "rm-unsafe"
 	ActWeighTargets     = "weigh-targets" // ours
+	ActDeclareLost      = "declare-lost"  // ours
 
 	ActMountpathAttach  = "attach-mp"
 	ActMountpathEnable  = "enable-mp"

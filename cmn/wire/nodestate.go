@@ -221,4 +221,19 @@ type DiskStats struct {
 type DiskStatsCap struct {
 	AllDiskStats map[string]DiskStats `json:"AllDiskStats"`
 	Capacity
+	// SetAside is what the target held when it was declared lost; ours.
+	SetAside []SetAside `json:"set_aside,omitempty"`
+}
+
+// SetAside is what one mountpath held when its target was declared lost: it is in
+// quarantine, and counts for nothing.
+type SetAside struct {
+	Mountpath string `json:"mountpath"`
+	Dir       string `json:"dir"`
+	Placement int64  `json:"placement,string"` // version that declared it
+	Time      string `json:"time"`             // RFC 3339
+	Counted   bool   `json:"counted"`          // else Files and Bytes are not known yet
+	Files     int64  `json:"files,string"`
+	Bytes     int64  `json:"bytes,string"`
+	Error     string `json:"error,omitempty"` // the quarantine cannot be read
 }

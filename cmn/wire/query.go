@@ -48,13 +48,14 @@ const (
 	QueryUploads           = "uploads"
 	QueryMountpathLabel    = "mountpath_label"
 	QueryDontResilver      = "dntres"
-	QueryForceRemoval      = "force" // of the last mountpath
-	QueryMarks             = "marks" // of a target, to gateways: marks of all entries of a listing
-	QueryRedirectProxyID   = "pid"   // redirect only: id of the gateway
-	QueryRedirectUnixTime  = "utm"   // redirect only: nanoseconds, base 36
-	QueryRedirectMapAndSig = "vpams" // redirect only: Smap version, base 36
-	QueryRedirectNonce     = "x"     // redirect only
-	QueryRedirectSignature = "u"     // redirect only
+	QueryForceRemoval      = "force"     // of the last mountpath
+	QueryPlacement         = "placement" // of a target, to gateways: version by which it is asked
+	QueryMarks             = "marks"     // of a target, to gateways: marks of all entries of a listing
+	QueryRedirectProxyID   = "pid"       // redirect only: id of the gateway
+	QueryRedirectUnixTime  = "utm"       // redirect only: nanoseconds, base 36
+	QueryRedirectMapAndSig = "vpams"     // redirect only: Smap version, base 36
+	QueryRedirectNonce     = "x"         // redirect only
+	QueryRedirectSignature = "u"         // redirect only
 )
 
 // Values of the query parameter "what".

@@ -130,6 +130,20 @@ func (p *Placement) isGone(id string) bool {
 	return gone
 }
 
+// LostAt is the version of the placement that declared a target lost, the last
+// time that happened; 0: never.
+func (p *Placement) LostAt(id string) int64 {
+	if p == nil {
+		return 0
+	}
+	return p.Lost[id]
+}
+
+// IsLost tells a target that was declared lost and has not come back into force.
+func (p *Placement) IsLost(id string) bool {
+	return p.LostAt(id) > 0 && p.isGone(id)
+}
+
 // Holders are the targets that may hold anything, ids ascending: those of all
 // sets but the ones that are gone.
 func (p *Placement) Holders() []string {
