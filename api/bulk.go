@@ -57,6 +57,14 @@ func (c *Client) RenameBucket(ctx context.Context, from, to wire.Bck) (jobID str
 	return c.bucketToBucket(ctx, from, to, wire.ActMoveBucket, nil)
 }
 
+// MakeNCopies starts the job that makes as many copies of each object of a bucket, the object
+// itself included, on as many mountpaths of its target, and returns its id. From then on new
+// objects have as many; 1 ends mirroring. Errors: 400 a number outside 1 to 16, more than
+// some target has mountpaths, or the job runs on the bucket already; 507 no room for more.
+func (c *Client) MakeNCopies(ctx context.Context, b wire.Bck, copies int) (jobID string, err error) {
+	return c.bucketAction(ctx, http.MethodPost, b, wire.ActMakeNCopies, copies)
+}
+
 func (c *Client) bucketToBucket(ctx context.Context, from, to wire.Bck, name string, value any) (string, error) {
 	if to.Name == "" {
 		return "", errors.New("the name of the destination bucket is missing")

@@ -267,6 +267,7 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 	})
 	tb.Cleanup(role.Close)
 	n.SetControl(n.control)
+	n.SetStatusSource(mountpathStatus{disks})
 	role.Register()
 	n.MarkStarted()
 	return n

@@ -2,11 +2,15 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/ais/node/objreq"
@@ -112,4 +116,55 @@ func withPatchOf(build func(*meta.View) (*meta.BMDPatch, error)) func(*meta.View
 		change, err := meta.NewChange(view, meta.KindBMD, patch)
 		return []meta.Change{change}, err
 	}
+}
+
+// checkOneJob refuses a change of properties that would start both make-n-copies
+// and ec-encode on the objects of a bucket.
+func checkOneJob(bck wire.Bck, before, after *meta.Bprops) error {
+	if before.EC.Enabled || !after.EC.Enabled || makecopies.Instances(before) == makecopies.Instances(after) {
+		return nil
+	}
+	return apierr.New(apierr.StatusConflict, wire.CodeBusy,
+		"%s: one change cannot start both %q and %q: set mirror.* and ec.* one after the other", bck, wire.ActMakeNCopies, wire.ActECEncode)
+}
+
+// countTime bounds the question to targets how many mountpaths they have.
+const countTime = 5 * time.Second
+
+// checkNewCopies refuses a new bucket that is to have more copies of its objects than
+// some target has mountpaths. A target that cannot be asked is not counted.
+func (p *Proxy) checkNewCopies(ctx context.Context, bck wire.Bck, set *meta.BpropsToSet) error {
+	view := p.control.View()
+	if view == nil || view.Config == nil || view.Smap == nil {
+		return nil // the commit tells why it cannot be
+	}
+	props := meta.DefaultBprops(bck, view.Config.Cluster)
+	if err := props.Set(set); err != nil {
+		return err
+	}
+	copies := makecopies.Instances(props)
+	if copies < 2 {
+		return nil
+	}
+	if err := makecopies.Validate(copies); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, countTime)
+	defer cancel()
+	var group errgroup.Group
+	for _, target := range view.Smap.ActiveTargets() {
+		group.Go(func() error {
+			data, _, err := p.node.RPC().Get(ctx, target.IntraControl.URL, wire.PathDaemon+"?"+wire.QueryWhat+"="+wire.WhatMountpaths)
+			var list wire.MountpathList
+			if err == nil {
+				err = json.Unmarshal(data, &list)
+			}
+			if err != nil {
+				p.logger.Warn("the mountpaths of a target cannot be counted", "target", target.String(), "err", err)
+				return nil
+			}
+			return makecopies.CheckMountpaths(copies, len(list.Available))
+		})
+	}
+	return group.Wait()
 }

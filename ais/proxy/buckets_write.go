@@ -32,6 +32,9 @@ func (p *Proxy) createBucket(w http.ResponseWriter, r *http.Request, bck wire.Bc
 		return apierr.New(http.StatusNotImplemented, wire.CodeUnsupported,
 			"cannot skip lookup for the %s bucket - operation not supported", bck)
 	}
+	if err := p.checkNewCopies(r.Context(), bck, &set); err != nil {
+		return err
+	}
 	created := time.Now().UnixNano()
 	return p.commitBMD(w, r, body, msg.Action, func(view *meta.View) (*meta.BMDPatch, error) {
 		if _, exists := view.BMD.Get(bck); exists {
@@ -123,6 +126,9 @@ func (p *Proxy) changeProps(w http.ResponseWriter, r *http.Request, bck wire.Bck
 			return nil, err
 		}
 		if err := props.CheckEC(current, bck, view.Smap.CountTargets(), set.Force); err != nil {
+			return nil, err
+		}
+		if err := checkOneJob(bck, current, props); err != nil {
 			return nil, err
 		}
 		p.warnOfPolicy(bck, props)

@@ -3,6 +3,7 @@ package target_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -166,6 +167,81 @@ func TestMountpathLeavesWhenItsObjectsHaveMoved(t *testing.T) {
 		all, err := target.Store.Belongings(t.Context(), core.Key{Bck: wire.Bck{Name: "b", Provider: wire.ProviderAIS}, Props: props(t, c), Name: name})
 		if err != nil || len(all) != 1 {
 			t.Errorf("%s has %d files, %v", name, len(all), err)
+		}
+	}
+}
+
+// TestRefusedCopies: a bucket that is to have more copies than a target has
+// mountpaths is not made, whoever says so; and one change does not start two jobs on all
+// objects.
+func TestRefusedCopies(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Targets: 3, Mountpaths: 2})
+	const tooMany = "number of copies (3) exceeds the number of mountpaths (2)"
+	wants := func(status int, method, path, body, text string) {
+		t.Helper()
+		if _, got := expect(t, status, follower, method, c.Proxies[0].URL()+path, strings.NewReader(body)); !strings.Contains(got, text) {
+			t.Errorf("%s: %s", body, got)
+		}
+	}
+	wants(400, "POST", "/v1/buckets/b", `{"action":"create-bck","value":{"mirror":{"enabled":true,"copies":3}}}`, tooMany)
+	wants(200, "PUT", "/v1/cluster", `{"action":"set-config","value":{"mirror":{"enabled":true,"copies":3}}}`, "")
+	wants(400, "POST", "/v1/buckets/b", `{"action":"create-bck"}`, tooMany)
+	wants(200, "POST", "/v1/buckets/b", `{"action":"create-bck","value":{"mirror":{"enabled":false}}}`, "")
+	both := `{"action":"set-bprops","value":{"mirror":{"enabled":true,"copies":2},"ec":{"enabled":true,"data_slices":1,"parity_slices":1}}}`
+	wants(409, "PATCH", "/v1/buckets/b", both, "cannot start both")
+	if p := props(t, c); p.Mirror.Enabled || p.EC.Enabled {
+		t.Errorf("a refused change has changed something: %+v %+v", p.Mirror, p.EC)
+	}
+	wants(200, "PATCH", "/v1/buckets/b", `{"action":"set-bprops","value":{"mirror":{"enabled":true,"copies":2}}}`, "")
+}
+
+// TestDetachAfterContentIsRemoved: a mountpath whose directory is gone, record and all,
+// can be detached; everything is readable from copies, and has as many as before in the end.
+func TestDetachAfterContentIsRemoved(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Mountpaths: 3})
+	expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(`{"action":"create-bck","value":{"mirror":{"enabled":true,"copies":2}}}`))
+	const count = 40
+	name := func(i int) string { return fmt.Sprintf("o%02d", i) }
+	for i := range count {
+		expect(t, 200, follower, "PUT", object(c.Proxies[0], name(i)), strings.NewReader(fmt.Sprint("content ", i)))
+	}
+	target := c.Targets[0]
+	mirrored := func() bool {
+		for i := range count {
+			if copiesOf(t, c, name(i)) != "2" {
+				return false
+			}
+		}
+		return target.Store.PendingStats(core.WorkCopies).Count == 0
+	}
+	eventually(t, "all have copies", mirrored)
+	gone := target.Paths[1]
+	if err := os.RemoveAll(gone); err != nil {
+		t.Fatal(err)
+	}
+	read := func() {
+		t.Helper()
+		for i := range count {
+			if _, text := expect(t, 200, follower, "GET", object(c.Proxies[0], name(i)), nil); text != fmt.Sprint("content ", i) {
+				t.Errorf("%s: %q", name(i), text)
+			}
+		}
+	}
+	read()
+	mountpath(t, c, 200, "detach-mp", gone, "")
+	read()
+	eventually(t, "the mountpath has left", func() bool {
+		l := target.Disks.Lists()
+		return len(l.Available) == 2 && len(l.WaitingDD) == 0 && !target.Disks.Available().Unarranged
+	})
+	eventually(t, "all have copies again", mirrored)
+	read()
+	for i := range count {
+		all, err := target.Store.Belongings(t.Context(), core.Key{Bck: wire.Bck{Name: "b", Provider: wire.ProviderAIS}, Props: props(t, c), Name: name(i)})
+		if err != nil || len(all) != 2 {
+			t.Errorf("%s has %d files, %v", name(i), len(all), err)
 		}
 	}
 }

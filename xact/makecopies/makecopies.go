@@ -40,6 +40,15 @@ func Validate(copies int) error {
 	return nil
 }
 
+// CheckMountpaths refuses a number of which a target with so many mountpaths cannot
+// make as many.
+func CheckMountpaths(copies, mountpaths int) error {
+	if copies > mountpaths {
+		return apierr.BadRequest("number of copies (%d) exceeds the number of mountpaths (%d)", copies, mountpaths)
+	}
+	return nil
+}
+
 // Registration makes the kind known.
 func Registration() xact.Registration {
 	return xact.Registration{Kind: xact.KindMakeCopies, New: newJob}
@@ -60,8 +69,8 @@ func newJob(env *xact.Env, spec *xact.Spec) (xact.Job, error) {
 	if err := Validate(j.Copies); err != nil {
 		return nil, err
 	}
-	if n := len(env.Disks.Available().Paths); j.Copies > n {
-		return nil, apierr.BadRequest("number of copies (%d) exceeds the number of mountpaths (%d)", j.Copies, n)
+	if err := CheckMountpaths(j.Copies, len(env.Disks.Available().Paths)); err != nil {
+		return nil, err
 	}
 	if j.Raises {
 		if err := hasRoom(env); err != nil {

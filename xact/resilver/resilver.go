@@ -55,6 +55,7 @@ type job struct {
 	returns func(ctx context.Context, path string) error
 
 	visited, moved, copied, removed atomic.Int64
+	again                           atomic.Int64 // names that were busy or failed, and were tried again
 	pass                            atomic.Int64
 	bucket                          atomic.Pointer[string]
 	left                            atomic.Pointer[string]
@@ -90,7 +91,7 @@ func (j *job) control() string {
 		text += ", bucket:" + *b
 	}
 	if n := j.pass.Load(); n > 1 {
-		text += fmt.Sprintf(", pass:%d", n)
+		text += fmt.Sprintf(", pass:%d, tried again:%d", n, j.again.Load())
 	}
 	if left := j.left.Load(); left != nil {
 		text += ", " + *left
@@ -124,6 +125,9 @@ func (j *job) arrange(ctx context.Context, x *xact.Xaction, set *fs.Set) error {
 		if pass == maxPasses {
 			break
 		}
+		j.again.Add(int64(failed.count))
+		x.Env().Logger.Info("names that are busy, or cannot be moved, are tried again",
+			"job", x.String(), "pass", pass, "count", failed.count, "names", strings.Join(failed.names, ", "), "first", failed.first)
 		if err := pause(ctx, passPause<<pass); err != nil {
 			return err
 		}

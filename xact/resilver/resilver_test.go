@@ -177,7 +177,7 @@ func TestWhatCannotBeMovedStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	snap := r.Run(r.spec())
-	if !snap.Aborted || !strings.Contains(snap.Error, damaged) {
+	if !snap.Aborted || !strings.Contains(snap.Error, damaged) || !strings.Contains(snap.ControlMessage, ", pass:4, tried again:3") {
 		t.Errorf("%+v", snap)
 	}
 	if set := r.Disks.Available(); len(set.Leaving) != 1 {

@@ -217,6 +217,7 @@ func (a *App) jobStartCommand() *cli.Command {
 			return &api.JobArgs{Kind: kind, Bck: &b[0]}, "", nil
 		})
 	}
+	cmd.Commands = append(cmd.Commands, a.startMirrorCommand())
 	return cmd
 }
 
