@@ -23,7 +23,8 @@ const (
 // on it, and those that do are read until FinishRemoval. What is wanted is
 // durable for this path alone when it returns nil, whatever other mountpaths
 // leave or come: a restart finds it waiting as it was. Enable and Attach take
-// it back. The later removal of one path counts.
+// it back. The later removal of one path counts. One whose directory is gone
+// leaves at once.
 //
 // ErrAlready: it is disabled and is to be. 404: the node does not have it. 400:
 // it is the last one in use.
@@ -54,6 +55,12 @@ func (m *Manager) FinishRemoval(path string) error {
 // seconds by themselves if its disk hangs. Errors are those of BeginRemoval.
 func (m *Manager) Remove(path string, how Removal, force bool) error {
 	return m.leave(path, departure{how: how, force: force})
+}
+
+// isGone tells that there is no directory at the path of a mountpath any more.
+func (m *Manager) isGone(path string) bool {
+	_, err := m.options.System.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // departure is how a mountpath leaves.
@@ -91,7 +98,7 @@ func (m *Manager) leave(path string, by departure) error {
 	case e.InUse && len(m.Available().Paths) == 1 && m.options.ConfDir == "":
 		return errInvalid("mountpath %q is the last one in use, and there is no configuration folder for the volume record", clean)
 	}
-	if !by.wait {
+	if !by.wait || m.isGone(clean) { // nothing can be moved off it
 		return m.remove(e, by)
 	}
 	e.State, e.Removal, e.InUse = StateWaiting, by.how, false

@@ -98,6 +98,9 @@ func (t *Target) moveOff(req *mountpathRequest, how fs.Removal) error {
 		}
 		return t.fs.Remove(req.path, how, true)
 	}
+	if t.fs.Find(req.path) == nil { // its directory is gone
+		return t.afterMountpathChange(nil, true)
+	}
 	if holds, err := t.holdsAnything(req.path); err == nil && !holds {
 		return t.afterMountpathChange(t.fs.FinishRemoval(req.path), true)
 	}
