@@ -16,6 +16,11 @@ import (
 // up, so that it is held for a rename; the record, which depends on the previous
 // object, is checked again under the lock.
 func (w *write) commit(ctx context.Context) (Attrs, error) {
+	if !w.marker && !w.tombstone && w.moved == nil {
+		if err := w.canBeRedundant(); err != nil {
+			return Attrs{}, err
+		}
+	}
 	attrs, err := w.commitAsOwner(ctx)
 	if err != nil && w.opts.Conditions.any() && apierr.StatusOf(err) == apierr.StatusPreconditionFailed {
 		// The answer says what the name holds: like a read it waits until that

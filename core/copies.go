@@ -95,11 +95,26 @@ func (s *Store) oweCopies(o *object, stamp Stamp) {
 	owed.note(s.indexing.of(o.mp), o)
 }
 
+// mustBeRedundant tells that a change is acknowledged only when a copy of it is on
+// stable storage.
+func (o *object) mustBeRedundant() bool {
+	return o.Props.Durability == meta.DurabilityRedundant && o.Props.Mirror.Enabled
+}
+
+// canBeRedundant refuses a change, before anything is stored, that could not be
+// acknowledged: 503, there is no other mountpath for the copy.
+func (o *object) canBeRedundant() error {
+	if !o.mustBeRedundant() || len(o.set.Paths) > 1 {
+		return nil
+	}
+	return apierr.Unavailable(retryPatch, "%s: the node has no other mountpath in use for a copy (durability %q)", o.Cname(), meta.DurabilityRedundant)
+}
+
 // makeRedundant returns when the loss of one disk would not lose what was just
 // written, if the bucket's durability asks for that. The change has taken place
 // whatever it returns. Errors: 503 there is no other mountpath; those of Arrange.
 func (s *Store) makeRedundant(ctx context.Context, o *object) error {
-	if o.Props.Durability != meta.DurabilityRedundant || !o.Props.Mirror.Enabled {
+	if !o.mustBeRedundant() {
 		return nil
 	}
 	did, err := s.Arrange(ctx, o.Key)

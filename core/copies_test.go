@@ -590,3 +590,57 @@ func TestReadsAreSpread(t *testing.T) {
 		}
 	}
 }
+
+// TestRedundantWrites: with durability "redundant" whatever was acknowledged has its
+// copies, also in chunks, after a loss of power, too; and what could have none is
+// refused before anything of it is stored.
+func TestRedundantWrites(t *testing.T) {
+	t.Parallel()
+	redundant := func(p *meta.Bprops) {
+		mirrored(2)(p)
+		chunkedProps(p)
+		p.Durability = meta.DurabilityRedundant
+	}
+	r := crashRig(t, 2, redundant)
+	contents := map[string]string{"small": "content", "large": inChunks("content"), "appended": "content"}
+	r.put("small", contents["small"])
+	r.put("large", contents["large"])
+	h, err := r.beginAppend("appended", "content")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.flushAppend("appended", h); err != nil {
+		t.Fatal(err)
+	}
+	for name := range contents {
+		if _, err := r.patch(name, false, KV{"key", "value"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.crash(1, false)
+	if err := r.fs.Remove(r.dirs[0], fs.Disable, false); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range contents {
+		if got, attrs, found := r.get(name); !found || got != content || len(attrs.Custom) != 1 {
+			t.Errorf("%s: %.20q, %v, found %v", name, got, attrs.Custom, found)
+		}
+		if _, err := r.patch(name, false, KV{"key", "other"}); statusOf(err) != 503 {
+			t.Errorf("%s is changed: %v", name, err)
+		}
+	}
+	for name, content := range map[string]string{"new": "x", "new and large": inChunks("x"), "small": "other"} {
+		if _, err := r.tryPut(name, content, PutOptions{Size: -1}); statusOf(err) != 503 || !strings.Contains(fmt.Sprint(err), "no other mountpath") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if names := r.allNames(ListOptions{Limit: 10}); len(names) != len(contents) {
+		t.Errorf("stored: %q", names)
+	}
+	if content, _, _ := r.get("small"); content != "content" {
+		t.Errorf("%q", content)
+	}
+	if err := r.store.Delete(t.Context(), r.key("small")); err != nil {
+		t.Errorf("deletes go on: %v", err)
+	}
+}

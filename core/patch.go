@@ -37,6 +37,9 @@ func (s *Store) SetCustom(ctx context.Context, key Key, custom []KV, replace boo
 	if err := o.CheckWritable(); err != nil {
 		return Attrs{}, err
 	}
+	if err := o.canBeRedundant(); err != nil {
+		return Attrs{}, err
+	}
 	c, err := s.openWhole(ctx, &o, false, false) // a damaged one is restored, or moved aside
 	if err != nil {
 		return Attrs{}, err

@@ -87,7 +87,7 @@ func checkPut(o *object, opts *PutOptions) error {
 		opts.Checksum = cksum.Value{}
 	}
 	opts.SkipVC = opts.SkipVC || o.Props.Features&feature.SkipVersionChecksumMD != 0
-	return nil
+	return o.canBeRedundant()
 }
 
 // fail turns an error of a step into what a client sees.
