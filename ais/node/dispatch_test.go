@@ -111,7 +111,7 @@ func TestErrors(t *testing.T) {
 		{"plain", 400, "", "something", ""},
 		{"space", 507, "ErrCapExceeded", "write: out of space", ""},
 		{"badstatus", 500, "", "wrong", ""},
-		{"starting", 503, "", "", ""},
+		{"starting", 503, "", "", "1"},
 		{"gateway", 502, "", "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

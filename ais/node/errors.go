@@ -36,6 +36,10 @@ func (n *Node) fail(sw *writer, r *http.Request, err error) {
 	n.failDirect(sw, r, err)
 }
 
+// soon is when whoever finds a node starting may come back, in seconds; it is
+// only read.
+var soon = []string{"1"}
+
 // failDirect writes the answer of a failed request on a writer that nothing
 // was written to.
 func (n *Node) failDirect(w http.ResponseWriter, r *http.Request, err error) {
@@ -48,6 +52,7 @@ func (n *Node) failDirect(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, errStarting):
 		h[wire.HeaderContentLength] = noContent
+		h[wire.HeaderRetryAfter] = soon
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	case errors.Is(err, errBadGateway):

@@ -2,7 +2,13 @@
 
 package target
 
-import "github.com/aistore-go/aistore/xact"
+import (
+	"github.com/aistore-go/aistore/xact"
+	"github.com/aistore-go/aistore/xact/rebalance"
+)
 
 // testJobs are none: see gatedjobs.go.
 func testJobs() []xact.Registration { return nil }
+
+// heldRebalances holds nothing: see gatedrebalance.go.
+func heldRebalances(s rebalance.Streams) rebalance.Streams { return s }

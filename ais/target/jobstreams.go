@@ -57,7 +57,7 @@ func (t *Target) movers() []xact.Registration {
 	if t.streams == nil {
 		return nil
 	}
-	mover, err := rebalance.New(rebalanceStreams{t.streams, t.node.Config})
+	mover, err := rebalance.New(heldRebalances(rebalanceStreams{t.streams, t.node.Config}))
 	if err != nil { // the streams are closed: the target is stopping
 		t.logger.Error("no rebalance can ask this target how far it is", "err", err)
 	}

@@ -16,7 +16,8 @@ import (
 )
 
 // jobCluster is a cluster of a binary in which the kinds "lru", which resumes,
-// and "rechunk", which does not, run until a file is there.
+// and "rechunk", which does not, run until a file is there, and in which
+// rebalances can be held in their middle.
 type jobCluster struct{ *cluster }
 
 // TestBatchPage runs the commands of docs/batch.md.
@@ -30,6 +31,15 @@ func TestBatchPage(t *testing.T) {
 
 func startJobCluster(t *testing.T, proxies, targets int) jobCluster {
 	t.Helper()
+	c := newJobCluster(t, proxies, targets)
+	c.up()
+	createBucket(t, c.nodes[0], "b1", "")
+	return c
+}
+
+// newJobCluster prepares the cluster without starting it.
+func newJobCluster(t *testing.T, proxies, targets int) jobCluster {
+	t.Helper()
 	bin := t.TempDir()
 	cmd := exec.Command("go", "build", "-tags", "gatedjobs", "-o", bin, "../../cmd/aisnode")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -37,8 +47,6 @@ func startJobCluster(t *testing.T, proxies, targets int) jobCluster {
 	}
 	c := newCluster(t, proxies, targets)
 	c.Bin = bin
-	c.up()
-	createBucket(t, c.nodes[0], "b1", "")
 	return jobCluster{c}
 }
 

@@ -5,80 +5,10 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
+
+	"github.com/aistore-go/aistore/deploy/playground"
 )
-
-// reader reads objects all the time, each at the first try: an answer is the
-// object, or a 503 with Retry-After.
-type reader struct {
-	reads, later atomic.Int64
-	stop         chan struct{}
-	done         sync.WaitGroup
-}
-
-// mixedContent is what an object holds.
-func mixedContent(name string, size int) string {
-	return strings.Repeat(name+"|", size/(len(name)+1)+1)[:size]
-}
-
-// putMixed stores objects of mixed sizes and returns their contents.
-func (c *cluster) putMixed(bucket string, count int) map[string]string {
-	c.t.Helper()
-	objects := map[string]string{}
-	for i := range count {
-		name := fmt.Sprintf("dir%d/o%04d", i%3, i)
-		objects[name] = mixedContent(name, []int{10, 1000, 70_000, 300_000}[i%4])
-		must(c.t, http.StatusOK, http.MethodPut, objectURL(c.nodes[0], bucket, name), objects[name])
-	}
-	return objects
-}
-
-// readAll begins to read objects through a gateway, until the returned function
-// is called.
-func (c *cluster) readAll(bucket string, objects map[string]string) *reader {
-	r := &reader{stop: make(chan struct{})}
-	for range 2 {
-		r.done.Go(func() {
-			hc := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
-			defer hc.CloseIdleConnections()
-			for {
-				for name, want := range objects {
-					select {
-					case <-r.stop:
-						return
-					default:
-					}
-					a, err := try(hc, http.MethodGet, objectURL(c.nodes[0], bucket, name), "")
-					r.reads.Add(1)
-					switch {
-					case err != nil:
-						c.t.Errorf("GET %s: %v", name, err)
-						return
-					case a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != "":
-						r.later.Add(1)
-					case a.status != http.StatusOK:
-						c.t.Errorf("GET %s: %d %s", name, a.status, a.body)
-						return
-					case a.body != want:
-						c.t.Errorf("GET %s: %d bytes, not the %d that were written", name, len(a.body), len(want))
-						return
-					}
-				}
-			}
-		})
-	}
-	return r
-}
-
-func (r *reader) end(t *testing.T) {
-	t.Helper()
-	close(r.stop)
-	r.done.Wait()
-	t.Logf("%d reads, %d of them to be tried again", r.reads.Load(), r.later.Load())
-}
 
 // rebalanceStatus is what the cluster says of a job.
 type rebalanceStatus struct {
@@ -105,24 +35,28 @@ func (c *cluster) awaitRebalance(id string) (s rebalanceStatus) {
 	return s
 }
 
-// moved sums the statistics of a job over all targets.
-func (c *cluster) moved(id string) (out, in int64) {
+// movedNames are statistics of a rebalance.
+type movedNames struct {
+	Local int64 `json:"loc-objs,string"`
+	Out   int64 `json:"out-objs,string"`
+	In    int64 `json:"in-objs,string"`
+}
+
+// moved sums the statistics of a job over all active targets.
+func (c *cluster) moved(id string) (sum movedNames) {
 	c.t.Helper()
 	a := must(c.t, http.StatusOK, http.MethodGet, c.nodes[0].URL()+"/v1/cluster?what=qryxstats", `{"id":"`+id+`"}`)
 	for _, snaps := range decode[map[string][]struct {
-		ID    string `json:"id"`
-		Stats struct {
-			Out int64 `json:"out-objs,string"`
-			In  int64 `json:"in-objs,string"`
-		} `json:"stats"`
+		ID    string     `json:"id"`
+		Stats movedNames `json:"stats"`
 	}](c.t, a.body) {
 		for _, s := range snaps {
 			if s.ID == id {
-				out, in = out+s.Stats.Out, in+s.Stats.In
+				sum.Local, sum.Out, sum.In = sum.Local+s.Stats.Local, sum.Out+s.Stats.Out, sum.In+s.Stats.In
 			}
 		}
 	}
-	return out, in
+	return sum
 }
 
 // atOwners fails unless every object has one file, on its owner.
@@ -157,66 +91,86 @@ func (c *cluster) upBut(targets int) {
 	c.waitReady(nodes...)
 }
 
-// TestTargetsJoinAndLeaveUnderLoad: a target joins, one goes into maintenance and
-// comes back, one is decommissioned. Every object can be read all the time, and
-// ends at its owner; what moves is what changed its owner; a decommissioned target
-// holds nothing.
-func TestTargetsJoinAndLeaveUnderLoad(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t, 1, 4)
-	c.upBut(1)
-	p := c.nodes[0]
-	createBucket(t, p, "b", "")
-	objects := c.putMixed("b", 240)
-	before := map[string]string{}
-	for name := range objects {
-		before[name] = c.owner("b", name).Name()
+// owners are the targets that own names, by name.
+func (c *cluster) owners(bucket string, names ...map[string]string) map[string]string {
+	c.t.Helper()
+	owners := map[string]string{}
+	for _, list := range names {
+		for name := range list {
+			owners[name] = c.owner(bucket, name).Name()
+		}
 	}
-	readers := c.readAll("b", objects)
-	defer readers.end(t)
+	return owners
+}
 
-	c.start(c.nodes[4])
-	c.waitReady()
-	if s := c.awaitRebalance("g1"); s.Aborted || s.Err != "" || s.Kind != "rebalance" {
-		t.Fatalf("%+v", s)
+// wellMoved waits for the end of a rebalance. It has sent what changed its owner
+// since before, and at most 5 % more, beside names that are written meanwhile.
+func (c *cluster) wellMoved(id, bucket string, before map[string]string, written int64) {
+	c.t.Helper()
+	if s := c.awaitRebalance(id); s.Aborted || s.Err != "" || s.Kind != "rebalance" {
+		c.t.Fatalf("%+v", s)
 	}
 	changed := int64(0)
-	for name := range objects {
-		if c.owner("b", name).Name() != before[name] {
+	for name, owner := range before {
+		if c.owner(bucket, name).Name() != owner {
 			changed++
 		}
 	}
-	if out, in := c.moved("g1"); out != in || float64(out) > 1.05*float64(changed) || out == 0 {
-		t.Errorf("%d objects went out, %d came in, %d changed owners", out, in, changed)
+	moved := c.moved(id) // those that are sent by targets that leave are not counted
+	if moved.Out > moved.In || moved.In == 0 || float64(moved.In) > 1.05*float64(changed)+float64(written) {
+		c.t.Errorf("%s: %+v, and %d changed owners", id, moved, changed)
+	}
+}
+
+// TestTargetsJoinAndLeaveUnderLoad: three targets become six, one goes into
+// maintenance and comes back, two are decommissioned, while users read, write and
+// delete. Every object can be read all the time and ends at its owner, and what is
+// deleted stays deleted; what moves is what changed its owner; targets that leave
+// hold nothing.
+func TestTargetsJoinAndLeaveUnderLoad(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, 6)
+	c.Mountpaths = 2
+	c.upBut(3)
+	p := c.nodes[0]
+	createBucket(t, p, "b", "")
+	objects := c.putMixed("b", 160)
+	const writers, written = 2, 2 * 8
+	load := c.load(p, "b", objects, writers)
+	for i := range 3 {
+		before := c.owners("b", objects)
+		c.start(c.nodes[4+i])
+		c.waitReady(c.nodes[:5+i]...)
+		c.wellMoved(fmt.Sprintf("g%d", i+1), "b", before, written)
 	}
 	c.atOwners("b", objects)
 
 	tid := c.idOf(c.targets()[1])
-	if a := mustAct(t, http.StatusOK, p, "start-maintenance", `{"sid":"`+tid+`"}`); a.body != "g2" {
-		t.Errorf("maintenance answers %q", a.body)
+	for i, action := range []string{"start-maintenance", "stop-maintenance"} {
+		before, id := c.owners("b", objects), fmt.Sprintf("g%d", 4+i)
+		if a := mustAct(t, http.StatusOK, p, action, `{"sid":"`+tid+`"}`); a.body != id {
+			t.Errorf("%s answers %q", action, a.body)
+		}
+		c.wellMoved(id, "b", before, written)
+		c.awaitFlags(p, tid, []int{flagMaintenance | flagDataMoved, 0}[i])
+		c.atOwners("b", objects)
 	}
-	c.awaitFlags(p, tid, flagMaintenance|flagDataMoved)
-	if s := c.awaitRebalance("g2"); s.Aborted || s.Err != "" {
-		t.Fatalf("%+v", s)
-	}
-	c.atOwners("b", objects)
-	if a := mustAct(t, http.StatusOK, p, "stop-maintenance", `{"sid":"`+tid+`"}`); a.body != "g3" {
-		t.Errorf("the end of maintenance answers %q", a.body)
-	}
-	c.awaitFlags(p, tid, 0)
-	if s := c.awaitRebalance("g3"); s.Aborted || s.Err != "" {
-		t.Fatalf("%+v", s)
-	}
-	c.atOwners("b", objects)
 
-	leaving := c.targets()[0]
-	tid = c.idOf(leaving)
-	if a := mustAct(t, http.StatusOK, p, "decommission-node", `{"sid":"`+tid+`"}`); a.body != "g4" {
+	leaving := []*playground.Node{c.targets()[0], c.targets()[4]}
+	ids := []string{c.idOf(leaving[0]), c.idOf(leaving[1])}
+	before := c.owners("b", objects)
+	if a := mustAct(t, http.StatusOK, p, "decommission-node", fmt.Sprintf(`{"sids":[%q,%q]}`, ids[0], ids[1])); a.body != "g6" {
 		t.Errorf("decommission answers %q", a.body)
 	}
-	c.awaitStopped(leaving)
-	c.awaitFlags(p, tid, -1)
-	if files := c.filesBelow(leaving); len(files) > 0 {
-		t.Errorf("it has left with %v", files)
+	c.wellMoved("g6", "b", before, written)
+	for i, n := range leaving {
+		c.awaitStopped(n)
+		c.awaitFlags(p, ids[i], -1)
+		if files := c.filesBelow(n); len(files) > 0 {
+			t.Errorf("%s has left with %v", n.Name(), files)
+		}
 	}
+	load.end(c)
+	c.atOwners("b", objects)
+	c.atOwners("b", load.living())
 }
