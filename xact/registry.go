@@ -30,7 +30,7 @@ type Registry struct {
 	regs   map[string]Registration
 	timing timing
 	onEnd  func(*Xaction)
-	jobID  func(ctx context.Context, kind string, bck wire.Bck) (string, error)
+	jobID  func(ctx context.Context, kind string, bck wire.Bck, over string) (string, error)
 
 	mu      sync.Mutex
 	jobs    map[string]*Xaction // by id; running and ended
@@ -48,8 +48,9 @@ type Options struct {
 	// OnEnd, if set, is told of every job that has ended here. It must not block.
 	OnEnd func(*Xaction)
 	// JobID, if set, returns the id of a job of a local kind on a bucket: the
-	// same on all targets. Without it, and if it fails, the target makes one.
-	JobID func(ctx context.Context, kind string, bck wire.Bck) (string, error)
+	// same on all targets. over is one that it has returned before, and that was
+	// aborted, "" for none. Without it, and if it fails, the target makes one.
+	JobID func(ctx context.Context, kind string, bck wire.Bck, over string) (string, error)
 }
 
 // NewRegistry makes the registry of a target, and sets the environment's Start.
@@ -247,15 +248,9 @@ func (r *Registry) StartLocal(ctx context.Context, kind string, bck wire.Bck, ar
 	if x := r.local(k.Name, bck); x != nil {
 		return x, nil
 	}
-	id := ""
-	if r.jobID != nil {
-		var err error
-		if id, err = r.jobID(ctx, k.Name, bck); err != nil {
-			r.env.Logger.Warn("a job has an id of its own on this target: the primary has not given one", "kind", k.Name, "err", err)
-			id = ""
-		}
-	}
-	if id == "" || r.isOver(id) {
+	id, err := r.localID(ctx, k.Name, bck)
+	if err != nil {
+		r.env.Logger.Warn("a job has an id of its own on this target: the primary has not given one", "kind", k.Name, "err", err)
 		id = meta.NewJobID()
 	}
 	spec := &Spec{ID: id, Kind: k.Name, Bck: bck, Args: args, Started: time.Now().UnixNano()}
@@ -265,6 +260,21 @@ func (r *Registry) StartLocal(ctx context.Context, kind string, bck wire.Bck, ar
 		}
 	}
 	return r.Start(ctx, spec)
+}
+
+// localID is the id of a job of a local kind: one whose job was not aborted here.
+func (r *Registry) localID(ctx context.Context, kind string, bck wire.Bck) (id string, err error) {
+	if r.jobID == nil {
+		return meta.NewJobID(), nil
+	}
+	over := ""
+	for range 3 {
+		if id, err = r.jobID(ctx, kind, bck, over); err != nil || !r.isOver(id) {
+			return id, err
+		}
+		over = id
+	}
+	return "", fmt.Errorf("%s was aborted on this target", id)
 }
 
 // local is the running job of a kind on a bucket.

@@ -217,7 +217,12 @@ func TestIdleJobEndsByItself(t *testing.T) {
 }
 
 func TestLocalJobsShareTheirID(t *testing.T) {
-	rig := xacttest.New(t, xacttest.Options{JobID: func(context.Context, string, wire.Bck) (string, error) { return "fromPrimary", nil }},
+	rig := xacttest.New(t, xacttest.Options{JobID: func(_ context.Context, _ string, _ wire.Bck, over string) (string, error) {
+		if over != "" {
+			return "notThe" + over, nil
+		}
+		return "fromPrimary", nil
+	}},
 		kindOf("put-copies", untilAborted))
 	x, err := rig.Env.Start(t.Context(), "put-copies", rig.Bck, nil)
 	if err != nil {
@@ -229,7 +234,7 @@ func TestLocalJobsShareTheirID(t *testing.T) {
 	}
 	x.Abort(xact.ErrUserAbort)
 	rig.Finish(x)
-	if other, err := rig.Env.Start(t.Context(), "put-copies", rig.Bck, nil); err != nil || other.ID() == x.ID() {
+	if other, err := rig.Env.Start(t.Context(), "put-copies", rig.Bck, nil); err != nil || other.ID() != "notThefromPrimary" {
 		t.Errorf("after an abort: %v, %v", other, err)
 	}
 }

@@ -218,3 +218,27 @@ func TestTargetHearsOfThePrimaryFromAJob(t *testing.T) {
 		}
 	}
 }
+
+// TestIDsOfLocalJobs: all targets get the same id for a job that they start by
+// themselves, also after one was aborted.
+func TestIDsOfLocalJobs(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Targets: 2})
+	engine, b1 := c.Proxies[0].Jobs, wire.Bck{Name: "b1", Provider: "ais"}
+	first := engine.LocalID(t.Context(), "put-copies", b1, "")
+	if again := engine.LocalID(t.Context(), "put-copies", b1, ""); again != first {
+		t.Errorf("%s, then %s", first, again)
+	}
+	second := engine.LocalID(t.Context(), "put-copies", b1, first)
+	if second == first {
+		t.Error("the id of an aborted job is given out again")
+	}
+	for _, over := range []string{first, ""} { // another target, which was late; a third
+		if id := engine.LocalID(t.Context(), "put-copies", b1, over); id != second {
+			t.Errorf("without %q: %s, want %s", over, id, second)
+		}
+	}
+	if id := engine.LocalID(t.Context(), "ec-put", b1, ""); id == second {
+		t.Error("another kind has the same id")
+	}
+}

@@ -75,6 +75,7 @@ func (e *Engine) look(ctx context.Context) time.Duration {
 		}
 	}
 	e.prune(view)
+	starting := e.starts()
 	if len(running) == 0 && len(stopped) == 0 {
 		return e.untilEnd(idlePause)
 	}
@@ -84,6 +85,9 @@ func (e *Engine) look(ctx context.Context) time.Duration {
 		if ctx.Err() != nil || !e.o.Control.IsPrimary() {
 			break
 		}
+		if starting[r.Spec.ID] {
+			continue // the reports may be older than its start
+		}
 		if err := e.judge(ctx, view, r, reports); err != nil {
 			e.o.Logger.Warn("the state of a job is not up to date", "job", r.Spec.Name(), "err", err)
 		}
@@ -92,6 +96,17 @@ func (e *Engine) look(ctx context.Context) time.Duration {
 		return e.untilEnd(idlePause)
 	}
 	return e.untilEnd(min(max(leastPause, youngest/8), mostPause))
+}
+
+// starts are the ids of the jobs that are being started.
+func (e *Engine) starts() map[string]bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ids := make(map[string]bool, len(e.inFlight))
+	for id := range e.inFlight {
+		ids[id] = true
+	}
+	return ids
 }
 
 // report is what one target says; nil: nothing.
@@ -150,10 +165,7 @@ func (e *Engine) stopRemains(ctx context.Context, smap *meta.Smap, reports map[s
 // judge decides what becomes of a running job.
 func (e *Engine) judge(ctx context.Context, view *meta.View, r *Record, reports map[string]report) error {
 	kind, _ := xact.FindKind(r.Spec.Kind)
-	e.mu.Lock()
-	_, starting := e.inFlight[r.Spec.ID]
-	e.mu.Unlock()
-	if starting || e.untilEndOf(r.Spec.ID) > 0 {
+	if e.untilEndOf(r.Spec.ID) > 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, commitTime)
@@ -292,13 +304,14 @@ func (e *Engine) writeOver(ctx context.Context, id string, over map[string]Outco
 }
 
 // LocalID is the id of a job of a local kind on a bucket, which is the same on
-// all targets: that of one that runs, else a new one.
-func (e *Engine) LocalID(ctx context.Context, kind string, bck wire.Bck) string {
+// all targets: that of one that runs, else a new one. over is an id that is not
+// to be given any more, since its job was aborted; "" for none.
+func (e *Engine) LocalID(ctx context.Context, kind string, bck wire.Bck, over string) string {
 	const fresh = 30 * time.Second
 	key, now := localKey{kind, bck}, e.o.Now()
 	e.mu.Lock()
 	for k, l := range e.local {
-		if now.Sub(l.last) > fresh {
+		if now.Sub(l.last) > fresh || over != "" && l.id == over {
 			delete(e.local, k)
 		}
 	}
@@ -311,7 +324,7 @@ func (e *Engine) LocalID(ctx context.Context, kind string, bck wire.Bck) string 
 	var running []string
 	for _, r := range e.ask(ctx, e.o.Control.View().Smap, nil) {
 		for id, s := range r {
-			if s.Kind == kind && s.Bck == bck && s.EndTime.IsZero() {
+			if s.Kind == kind && s.Bck == bck && s.EndTime.IsZero() && id != over {
 				running = append(running, id)
 			}
 		}
@@ -319,7 +332,7 @@ func (e *Engine) LocalID(ctx context.Context, kind string, bck wire.Bck) string 
 	slices.Sort(running) // all ask for the same one
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if l, ok := e.local[key]; ok { // somebody was faster
+	if l, ok := e.local[key]; ok && l.id != over { // somebody was faster
 		return l.id
 	}
 	id := meta.NewJobID()

@@ -8,6 +8,7 @@ import (
 	"github.com/aistore-go/aistore/ais/jobs"
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/naming"
+	"github.com/aistore-go/aistore/cmn/query"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/xact"
@@ -49,6 +50,11 @@ func (n *Node) startJob(w http.ResponseWriter, r *http.Request, msg *ActMsg) err
 	if err != nil {
 		return err
 	}
+	q, err := query.Parse(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	args.Force = args.Force || q.Bool(wire.QueryForce) // some clients say it there alone
 	kind, ok := xact.FindKind(args.Kind)
 	if !ok {
 		return apierr.BadRequest("invalid xaction (job) kind %.64q", args.Kind)

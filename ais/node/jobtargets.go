@@ -38,6 +38,7 @@ type LocalJob struct {
 	Kind string          `json:"kind"`
 	Bck  wire.Bck        `json:"bck"`
 	Args json.RawMessage `json:"args,omitempty"` // of a job that the primary starts
+	Over string          `json:"over,omitempty"` // an id that was given, and whose job was aborted
 }
 
 // JobTargets reaches the jobs of targets over the network.
@@ -93,9 +94,10 @@ func (n *Node) askJobs(ctx context.Context, sn *meta.Snode, what string, questio
 func (n *Node) SetJobs(e *jobs.Engine) { n.jobs.Store(e) }
 
 // JobID asks the primary for the id of a job that this target starts by itself.
+// over is one that it has given before, and whose job was aborted, "" for none.
 // While the primary changes, the next one is asked, until ctx ends.
-func (n *Node) JobID(ctx context.Context, kind string, bck wire.Bck) (string, error) {
-	body, err := json.Marshal(&LocalJob{Kind: kind, Bck: bck})
+func (n *Node) JobID(ctx context.Context, kind string, bck wire.Bck, over string) (string, error) {
+	body, err := json.Marshal(&LocalJob{Kind: kind, Bck: bck, Over: over})
 	if err != nil {
 		return "", err
 	}
@@ -158,7 +160,7 @@ func (n *Node) localJobID(w http.ResponseWriter, r *http.Request) error {
 		}
 		return WriteText(w, r, id)
 	}
-	return WriteText(w, r, engine.LocalID(r.Context(), kind.Name, question.Bck))
+	return WriteText(w, r, engine.LocalID(r.Context(), kind.Name, question.Bck, question.Over))
 }
 
 // JobEnded tells the primary that a job has ended on this target. It does not

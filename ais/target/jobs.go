@@ -45,10 +45,10 @@ func (t *Target) newJobs(more []xact.Registration) *xact.Registry {
 	return xact.NewRegistry(xact.Options{
 		Env: env, Registrations: slices.Concat(registrations(t), t.spaceJobs(), t.movers(), testJobs(), more),
 		OnEnd: func(x *xact.Xaction) { t.node.JobEnded(x.Snap()) },
-		JobID: func(ctx context.Context, kind string, bck wire.Bck) (string, error) {
+		JobID: func(ctx context.Context, kind string, bck wire.Bck, over string) (string, error) {
 			ctx, cancel := context.WithTimeout(ctx, jobIDTime)
 			defer cancel()
-			return t.node.JobID(ctx, kind, bck)
+			return t.node.JobID(ctx, kind, bck, over)
 		},
 	})
 }

@@ -50,7 +50,7 @@ type Options struct {
 	Store      func(*core.Options)
 	Load       xact.Load
 	Peers      xact.Peers
-	JobID      func(ctx context.Context, kind string, bck wire.Bck) (string, error)
+	JobID      func(ctx context.Context, kind string, bck wire.Bck, over string) (string, error)
 }
 
 // New makes a target with jobs. It is closed when the test ends.
