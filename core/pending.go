@@ -198,6 +198,16 @@ func (s *Store) PendingStats(work Work) (sum PendingStats) {
 	return sum
 }
 
+// PendingObjects counts the objects with pending work of a kind, by the id of
+// their bucket: at most 64 Ki on each mountpath. It touches no disk.
+func (s *Store) PendingObjects(work Work) map[uint64]int64 {
+	counts := map[uint64]int64{}
+	for _, m := range *s.indexing.table.Load() {
+		m.ix.PendingObjects(work, counts)
+	}
+	return counts
+}
+
 // PendingSignal gets a value when a name has come to owe work of a kind since
 // the value before was taken. It has one receiver.
 func (s *Store) PendingSignal(work Work) <-chan struct{} { return s.pendingSignals[work] }

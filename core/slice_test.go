@@ -3,6 +3,7 @@ package core
 import (
 	"bytes"
 	"context"
+	"reflect"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -477,18 +478,26 @@ func TestProtectionNote(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	ctx, key := context.Background(), r.key("o")
 	attrs := r.put("o", "content")
-	note := Protection{Stamp: attrs.LastChange(), Data: 4, Parity: 2}
-	if err := r.store.NoteProtection(ctx, key, note); err != nil {
+	note := Protection{Stamp: attrs.LastChange(), Data: 4, Parity: 2, Holders: []string{"t1", "t22", "t3", "t4", "t5", "target-with-a-long-id-000000000006"}}
+	for _, note := range []Protection{{Stamp: note.Stamp, Parity: 1, Holders: []string{"t1"}}, note} {
+		if err := r.store.NoteProtection(ctx, key, note); err != nil {
+			t.Fatal(err)
+		}
+		if _, p, err := r.store.Protection(ctx, key); err != nil || !reflect.DeepEqual(p, note) {
+			t.Errorf("%+v, %v", p, err)
+		}
+	}
+	if err := r.store.RevokeProtection(ctx, key, note.Stamp); err != nil {
 		t.Fatal(err)
 	}
-	if _, p, err := r.store.Protection(ctx, key); err != nil || p != note {
-		t.Errorf("%+v, %v", p, err)
+	if _, p, err := r.store.Protection(ctx, key); err != nil || !p.Stamp.IsZero() {
+		t.Errorf("after it was taken back: %+v, %v", p, err)
 	}
 	attrs = r.put("o", "other")
 	if err := r.store.NoteProtection(ctx, key, note); err != nil {
 		t.Error(err)
 	}
-	if _, p, err := r.store.Protection(ctx, key); err != nil || p != (Protection{}) {
+	if _, p, err := r.store.Protection(ctx, key); err != nil || !p.Stamp.IsZero() {
 		t.Errorf("of another generation: %+v, %v", p, err)
 	}
 	note.Stamp, note.Data = attrs.LastChange(), 0
@@ -498,7 +507,7 @@ func TestProtectionNote(t *testing.T) {
 	if attrs, err := r.store.SetCustom(ctx, key, []KV{{"k", "v"}}, false); err != nil || attrs.LastChange() == note.Stamp {
 		t.Errorf("%v", err)
 	}
-	if _, p, err := r.store.Protection(ctx, key); err != nil || p != (Protection{}) {
+	if _, p, err := r.store.Protection(ctx, key); err != nil || !p.Stamp.IsZero() {
 		t.Errorf("of other metadata: %+v, %v", p, err)
 	}
 	if _, _, err := r.store.Protection(ctx, r.key("none")); statusOf(err) != 404 {

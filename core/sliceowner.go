@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 
@@ -113,20 +114,48 @@ const protectionMagic = "AECN"
 
 // Protection is what an owner has noted of an object.
 type Protection struct {
-	Stamp  Stamp // the generation; zero: nothing was noted
-	Data   int   // slices of data; 0: replicas
-	Parity int   // slices of parity, or replicas
+	Stamp   Stamp    // the generation; zero: nothing was noted
+	Data    int      // slices of data; 0: replicas
+	Parity  int      // slices of parity, or replicas
+	Holders []string // ids of the targets that hold them, in the order of the numbers
 }
 
 const (
 	tagNoteStamp  = 2
 	tagNoteData   = 4
 	tagNoteParity = 6
+	tagNoteHolder = 8 // repeated
+
+	// protectionBuffer is larger than any note: a holder takes at most 40 bytes.
+	protectionBuffer = 128 + 40*MaxSlices
 )
 
 // NoteProtection notes that a generation is protected. If the object is of
 // another one by now nothing is noted, which is no error. The note is not flushed.
 func (s *Store) NoteProtection(ctx context.Context, key Key, p Protection) error {
+	return s.noteProtection(ctx, key, p.Stamp, appendFrame(nil, protectionMagic, func(dst []byte) []byte {
+		dst = append(dst, tagNoteStamp, stampSize)
+		dst = p.Stamp.append(dst)
+		dst = appendNumber(dst, tagNoteData, uint64(p.Data))
+		dst = appendNumber(dst, tagNoteParity, uint64(p.Parity))
+		for i, id := range p.Holders {
+			number := 0
+			if p.Data > 0 {
+				number = i + 1
+			}
+			dst = appendText(dst, tagNoteHolder, string(binary.AppendUvarint(nil, uint64(number)))+id)
+		}
+		return dst
+	}))
+}
+
+// RevokeProtection takes the note of a generation back: some of what was noted is
+// not there any more. If the object is of another generation by now, or is gone, nothing is done.
+func (s *Store) RevokeProtection(ctx context.Context, key Key, stamp Stamp) error {
+	return s.noteProtection(ctx, key, stamp, appendFrame(nil, protectionMagic, func(dst []byte) []byte { return dst }))
+}
+
+func (s *Store) noteProtection(ctx context.Context, key Key, stamp Stamp, frame []byte) error {
 	o, err := s.resolve(key)
 	if err != nil {
 		return err
@@ -136,15 +165,9 @@ func (s *Store) NoteProtection(ctx context.Context, key Key, p Protection) error
 	}
 	defer s.unlock(&o, false)
 	now, err := s.current(&o)
-	if err != nil || !now.found || now.rec.written() != p.Stamp {
+	if err != nil || !now.found || now.rec.written() != stamp {
 		return err
 	}
-	frame := appendFrame(nil, protectionMagic, func(dst []byte) []byte {
-		dst = append(dst, tagNoteStamp, stampSize)
-		dst = p.Stamp.append(dst)
-		dst = appendNumber(dst, tagNoteData, uint64(p.Data))
-		return appendNumber(dst, tagNoteParity, uint64(p.Parity))
-	})
 	s.meta.drop(o.digest)
 	if err := s.system.SetXattr(now.path, XattrProtection, frame); err != nil && !isNotExist(err) {
 		return o.mp.IOError("note the protection of "+o.Cname(), err)
@@ -218,7 +241,7 @@ func (s *Store) AllMountpathsInUse() bool {
 
 // readProtection reads the note; what cannot be read counts as none.
 func (s *Store) readProtection(c *candidate) (p Protection) {
-	var buf [128]byte
+	var buf [protectionBuffer]byte
 	n, err := c.file.GetXattr(XattrProtection, buf[:])
 	if err != nil {
 		if !errors.Is(err, unix.ENODATA) {
@@ -230,8 +253,14 @@ func (s *Store) readProtection(c *candidate) (p Protection) {
 	if err != nil {
 		return p
 	}
-	err = fields(body, func(uint64) bool { return false }, func(tag uint64, value string) bool {
+	err = fields(body, func(tag uint64) bool { return tag == tagNoteHolder }, func(tag uint64, value string) bool {
 		switch tag {
+		case tagNoteHolder:
+			_, n := uvarint(value)
+			if n > 0 {
+				p.Holders = append(p.Holders, value[n:])
+			}
+			return n > 0
 		case tagNoteStamp:
 			if len(value) != stampSize {
 				return false

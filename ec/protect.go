@@ -14,6 +14,8 @@ import (
 type Outcome struct {
 	Pieces int   // slices and replicas that were made
 	Bytes  int64 // of them
+
+	holders []string // who holds all of the generation, in the order of the numbers
 }
 
 // errChanged: the object is of another generation than a moment ago.
@@ -55,13 +57,13 @@ func (e *Engine) ProtectObject(ctx context.Context, key core.Key, check Check) (
 		}
 		shape := ShapeOf(key.Props, attrs.Size)
 		stamp := attrs.LastChange()
-		if check == TrustNote && note == (core.Protection{Stamp: stamp, Data: shape.Data, Parity: shape.Parity}) {
+		if check == TrustNote && e.lacks(&note, shape) == "" {
 			return out, nil
 		}
-		made, err := e.protect(ctx, key, &attrs, shape, check, attempt == 0 && check == TrustNote)
+		made, err := e.protect(ctx, key, &attrs, shape, check, attempt == 0 && check == TrustNote && note.Stamp.IsZero())
 		out.Pieces, out.Bytes = out.Pieces+made.Pieces, out.Bytes+made.Bytes
 		if err == nil {
-			return out, e.store.NoteProtection(ctx, key, core.Protection{Stamp: stamp, Data: shape.Data, Parity: shape.Parity})
+			return out, e.store.NoteProtection(ctx, key, core.Protection{Stamp: stamp, Data: shape.Data, Parity: shape.Parity, Holders: made.holders})
 		}
 		if attempt >= 2 || ctx.Err() != nil {
 			return out, err
@@ -148,9 +150,15 @@ func (e *Engine) protect(ctx context.Context, key core.Key, attrs *core.Attrs, s
 		}
 	}
 	plan, missing := e.assign(shape, order[1:], g, stamp)
+	if g != nil {
+		if err := e.degrade(ctx, key, stamp, plan, missing); err != nil {
+			return out, err
+		}
+	}
 	if out, err = e.fill(ctx, key, attrs, shape, plan); err != nil {
 		return out, err
 	}
+	out.holders = holdersOf(plan)
 	if missing > 0 {
 		return out, apierr.Unavailable(retryAfter, "%s: %d of %s have no target: %d are active", key.Cname(), missing, shape, len(order))
 	}

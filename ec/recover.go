@@ -139,8 +139,9 @@ func (e *Engine) examine(ctx context.Context, key core.Key, h *Held) (newest cor
 
 // Protected counts what VerifyProtection has found of one object.
 type Protected struct {
-	Whole int // slices or replicas that are held, and whole if they were read
-	Want  int
+	Whole      int // slices or replicas that are held, and whole if they were read
+	Want       int
+	Replicated bool // they are replicas
 }
 
 // VerifyProtection counts the slices or replicas of an object of this target
@@ -151,7 +152,7 @@ func (e *Engine) VerifyProtection(ctx context.Context, key core.Key, read bool) 
 		return p, err
 	}
 	shape := ShapeOf(key.Props, attrs.Size)
-	p.Want = shape.Pieces()
+	p.Want, p.Replicated = shape.Pieces(), shape.Replicated()
 	g := e.gather(ctx, key, read)
 	numbers, holders := map[int]bool{}, map[string]bool{}
 	for _, found := range g.of(attrs.LastChange()) {

@@ -269,6 +269,7 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 	n.SetControl(n.control)
 	n.SetStatusSource(mountpathStatus{disks})
 	role.Register()
+	role.ProtectPending()
 	n.MarkStarted()
 	return n
 }

@@ -47,9 +47,9 @@ func (t *Target) sliceJob(bck wire.Bck, kind string) (done func(objects, bytes i
 	return func(int64, int64) {}
 }
 
-// protectPending makes the slices that objects owe, and has those repaired that
+// ProtectPending makes the slices that objects owe, and has those repaired that
 // a change of targets or of disks has taken, until the target ends.
-func (t *Target) protectPending() {
+func (t *Target) ProtectPending() {
 	t.sweeps.Go(func() {
 		t.ec.Work(t.ctx, func(key core.Key) func(ec.Outcome, error) {
 			done := t.sliceJob(key.Bck, kindECPut)

@@ -23,6 +23,7 @@ type diskStatus struct {
 	count   func() (int64, error)                  // counts them
 	walks   func() int64                           // see walked
 	pending func() (n int64, oldest time.Duration) // objects that wait for copies; may be nil
+	below   func() bool                            // objects have been below their level of protection for long; may be nil
 	known   atomic.Pointer[fs.Set]                 // whose disks load watches
 	smooth  smoothing
 	waits   waiting
@@ -184,6 +185,9 @@ func (s *diskStatus) Alerts() wire.NodeFlags {
 	}
 	if inUse == 0 || s.damaged.Load() > 0 {
 		flags |= wire.NodeDiskFault
+	}
+	if s.below != nil && s.below() {
+		flags |= wire.NodeUnderProtected
 	}
 	return flags
 }

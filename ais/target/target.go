@@ -38,6 +38,7 @@ type Target struct {
 
 	ec      *ec.Engine
 	known   *allKnown
+	levels  *protection
 	load    *load
 	copying *copyStreams
 	slicing *sliceStreams
@@ -80,10 +81,12 @@ func New(o Options) *Target {
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.known = newAllKnown(t.fs.Available, t.store.Damages)
 	t.newEC()
+	t.levels = newProtection(t)
 	t.jobs = t.newJobs(o.Jobs)
 	t.space, t.losses = t.newSpaceKeeper(), newRecovery(o.Logger)
 	t.copying = t.newCopyStreams()
 	t.slicing = t.newSliceStreams()
 	t.keepCopies()
+	t.sweeps.Go(t.levels.watch)
 	return t
 }

@@ -148,8 +148,9 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		t.Agent.StandBy()
 	}
 	t.Agent.Start(context.Background())
-	t.role.protectPending()
 	t.role.load.slow = disks.waits.slowest
+	t.role.ProtectPending()
+	disks.below = t.role.levels.forLong
 	t.repeated = []func(){
 		s.Every(func(c *config.Cluster) time.Duration { return disks.sampleEvery(&c.Disk) }, disks.sample),
 		s.Every(func(c *config.Cluster) time.Duration { return c.Disk.IostatLong.D() }, disks.look),

@@ -58,6 +58,7 @@ const (
 	errIOGet
 	errIOPut
 	errIODel
+	underProtected
 	numLabelled
 
 	// Without a bucket label.
@@ -98,6 +99,7 @@ const (
 	walked
 	copiesPending
 	copiesOldest
+	underProtectedAge
 	numCounters
 )
 
@@ -192,6 +194,9 @@ var catalog = [numCounters]counter{
 
 	copiesPending: {name: "mirror.pending.n", kind: KindCounter, prom: "mirror_pending_count", current: true, targetOnly: true, help: "number of objects whose copies on other mountpaths are not made yet"},
 	copiesOldest:  {name: "mirror.pending.age", kind: KindGauge, prom: "mirror_pending_age", current: true, targetOnly: true, help: "seconds for which the oldest of them has waited"},
+
+	underProtected:    {name: "underprotected.n", kind: KindCounter, prom: "underprotected_count", label: always, current: true, targetOnly: true, help: "number of objects that have fewer copies or slices now than their bucket asks for"},
+	underProtectedAge: {name: "underprotected.age", kind: KindGauge, prom: "underprotected_age", current: true, targetOnly: true, help: "seconds for which there have been such objects"},
 }
 
 // derived are names that repeat the value of a counter under another kind.

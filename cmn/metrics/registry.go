@@ -160,6 +160,28 @@ func (r *Registry) SetCopiesPending(n int64, oldest time.Duration) {
 	r.plain[copiesOldest].Store(int64(oldest / time.Second))
 }
 
+// SetUnderProtected tells how many objects of each bucket have fewer copies or
+// slices than it asks for, and for how long there have been any.
+func (r *Registry) SetUnderProtected(objects map[wire.Bck]int64, age time.Duration) {
+	var plain int64 // of buckets that have no series
+	set := make(map[*series]bool, len(objects))
+	for bck, n := range objects {
+		if s := r.buckets.get(bck); s != nil {
+			s.values[underProtected].Store(n)
+			set[s] = true
+		} else {
+			plain += n
+		}
+	}
+	r.buckets.each(func(s *series) {
+		if !set[s] {
+			s.values[underProtected].Store(0)
+		}
+	})
+	r.plain[underProtected].Store(plain)
+	r.plain[underProtectedAge].Store(int64(age / time.Second))
+}
+
 // SetWalked tells how many buckets, counted on each mountpath, are listed by
 // walking the directories.
 func (r *Registry) SetWalked(n int64) { r.plain[walked].Store(n) }

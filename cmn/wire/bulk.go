@@ -98,6 +98,9 @@ type BucketSummary struct {
 	Total   SummaryTotal `json:"TotalSize"`
 	UsedPct uint64       `json:"used_pct"`
 	Present bool         `json:"is_present"`
+	// UnderProtected counts objects that have fewer copies or slices than the
+	// bucket asks for. Only this system tells; absent: none.
+	UnderProtected uint64 `json:"under_protected,string,omitempty"`
 }
 
 // SummaryCount counts objects.
@@ -129,6 +132,7 @@ func (s *BucketSummary) Add(more *BucketSummary) {
 		}
 		s.Size.Max = max(s.Size.Max, more.Size.Max)
 	}
+	s.UnderProtected += more.UnderProtected
 	s.Count.Present += more.Count.Present
 	s.Count.Remote += more.Count.Remote
 	s.Total.OnDisk += more.Total.OnDisk

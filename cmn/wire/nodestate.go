@@ -37,6 +37,9 @@ const (
 	NodeLowCPU               NodeFlags = 1 << 21
 	NodeDiskOOS              NodeFlags = 1 << 22
 	NodeDiskLowCapacity      NodeFlags = 1 << 23
+	// NodeUnderProtected: objects have had fewer copies or slices than their
+	// buckets ask for, for a while. It is this system's own, far above the others.
+	NodeUnderProtected NodeFlags = 1 << 40
 
 	// NodeHealthy is the exact value of a node without alerts.
 	NodeHealthy = NodeClusterStarted | NodeStarted
@@ -44,7 +47,7 @@ const (
 	NodeRed     = NodeOOS | NodeOOM | NodeDiskFault | NodeManyGoroutines | NodeCertExpired | NodeOutOfCPU | NodeDiskOOS
 	NodeWarning = NodeRebalancing | NodeRebalanceInterrupted | NodeResilvering | NodeResilverInterrupted | NodeRestarted |
 		NodeMaintenance | NodeLowCapacity | NodeLowMemory | NodeGoroutines | NodeCertSoonExpires | NodeKeepaliveErrors |
-		NodeLowCPU | NodeDiskLowCapacity
+		NodeLowCPU | NodeDiskLowCapacity | NodeUnderProtected
 )
 
 // nodeFlagNames is in the order of the bits. Bits 1 and 2 are named when they
@@ -67,6 +70,10 @@ func (f NodeFlags) String() string {
 		if f&(1<<i) != 0 {
 			names = append(names, name)
 		}
+	}
+	if f.Has(NodeUnderProtected) {
+		names = append(names, "under-protected")
+		f &^= NodeUnderProtected
 	}
 	if rest := f >> len(nodeFlagNames); rest != 0 {
 		names = append(names, "unknown-"+strconv.FormatUint(uint64(rest<<len(nodeFlagNames)), 10))

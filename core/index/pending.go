@@ -61,6 +61,7 @@ type tracked struct {
 	bid   uint64
 	since int64
 	work  Work
+	none  bool // the name holds nothing
 }
 
 func (p *pendingTable) reset() {
@@ -69,7 +70,8 @@ func (p *pendingTable) reset() {
 	p.tracked, p.beyond = nil, [maxWork]int64{}
 }
 
-func (p *pendingTable) add(key []byte, work Work, bid uint64, since int64) {
+func (p *pendingTable) add(key []byte, work Work, o *Owed) {
+	bid, since := o.BID, o.Since
 	hash := xxhash.Sum64(key)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,7 +85,7 @@ func (p *pendingTable) add(key []byte, work Work, bid uint64, since int64) {
 	case p.tracked == nil:
 		p.tracked = make(map[uint64]tracked)
 	}
-	p.tracked[hash] = tracked{bid: bid, since: since, work: work}
+	p.tracked[hash] = tracked{bid: bid, since: since, work: work, none: o.Stamp == [VersionSize]byte{}}
 }
 
 func (p *pendingTable) remove(key []byte, work Work) {
@@ -111,6 +113,18 @@ func (p *pendingTable) stats(work Work) (s PendingStats) {
 		}
 	}
 	return s
+}
+
+// objects adds to counts, by the id of their bucket, the names with work of a kind
+// that hold something.
+func (p *pendingTable) objects(work Work, counts map[uint64]int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.tracked {
+		if t.work == work && !t.none {
+			counts[t.bid]++
+		}
+	}
 }
 
 // holds tells whether a key may be pending; sure is false if only the entry can
@@ -198,7 +212,7 @@ func (x *Index) Owe(work Work, o *Owed) {
 		return
 	}
 	_ = x.queue.Set(key, value, nil) // of a plain batch it never fails
-	x.pending.add(key, work, o.BID, o.Since)
+	x.pending.add(key, work, o)
 	x.enqueued()
 }
 
@@ -303,6 +317,10 @@ func pendingEnd(work Work) []byte { return append(appendBID(nil, pendingBID), by
 // Pending tells how much work of a kind is pending.
 func (x *Index) Pending(work Work) PendingStats { return x.pending.stats(work) }
 
+// PendingObjects adds to counts, by the id of their bucket, the objects with
+// pending work of a kind. Names that hold nothing, and those beyond 64 Ki, are not counted.
+func (x *Index) PendingObjects(work Work, counts map[uint64]int64) { x.pending.objects(work, counts) }
+
 // loadPending counts what another process has left.
 func (x *Index) loadPending() (err error) {
 	it, err := x.db.NewIter(&pebble.IterOptions{LowerBound: appendBID(nil, pendingBID)})
@@ -316,7 +334,7 @@ func (x *Index) loadPending() (err error) {
 			return err
 		}
 		if o, work, ok := parsePending(it.Key(), value); ok {
-			x.pending.add(it.Key(), work, o.BID, o.Since)
+			x.pending.add(it.Key(), work, &o)
 		}
 	}
 	return it.Error()

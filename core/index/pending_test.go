@@ -12,7 +12,7 @@ func TestPendingMemoryIsBounded(t *testing.T) {
 	const more = 1000
 	key := func(i int) []byte { return appendPendingKey(nil, WorkCopies, 7, fmt.Sprint(i)) }
 	for i := range maxTracked + more {
-		p.add(key(i), WorkCopies, 7, int64(1000+i))
+		p.add(key(i), WorkCopies, &Owed{BID: 7, Since: int64(1000 + i)})
 	}
 	if s := p.stats(WorkCopies); s.Count != maxTracked+more || s.Oldest != 1000 || len(p.tracked) > maxTracked {
 		t.Errorf("%+v, %d in memory", s, len(p.tracked))

@@ -1,6 +1,8 @@
 // Package scrub is the job scrub: it reads everything that buckets hold on each
 // target, compares checksums, has what is damaged restored, and moves what
-// cannot be restored to quarantine.
+// cannot be restored to quarantine. Then it looks for objects below the level of protection
+// that their bucket asks for: each is an error of the job, by name, and is mended in the
+// background.
 package scrub
 
 import (
@@ -16,24 +18,34 @@ import (
 	"github.com/aistore-go/aistore/xact/selection"
 )
 
+// Check compares what there is of an object that this target owns, slices on other
+// targets included, with what there should be, and has the rest made. below tells what is
+// missing, "" for nothing; copies is how many a listing shows.
+type Check func(ctx context.Context, key core.Key, copies int) (below string, err error)
+
 // Registration makes the job known to a target. Its arguments are xact.StartArgs;
 // without a bucket it is about all of them.
-func Registration() xact.Registration {
-	return xact.Registration{Kind: xact.KindScrub, New: newJob}
+func Registration(check Check) xact.Registration {
+	return xact.Registration{Kind: xact.KindScrub, New: func(env *xact.Env, spec *xact.Spec) (xact.Job, error) {
+		return newJob(env, spec, check)
+	}}
 }
 
 type job struct {
 	env     *xact.Env
+	check   Check
+	checked atomic.Int64 // objects whose copies or slices were looked at
+	below   atomic.Int64 // of them, those that lack some
 	buckets []wire.Bck // nil: all
 	report  atomic.Pointer[core.VerifyReport]
 }
 
-func newJob(env *xact.Env, spec *xact.Spec) (xact.Job, error) {
+func newJob(env *xact.Env, spec *xact.Spec, check Check) (xact.Job, error) {
 	var args xact.StartArgs
 	if err := selection.DecodeArgs(spec, &args); err != nil {
 		return nil, err
 	}
-	j := &job{env: env, buckets: args.Buckets}
+	j := &job{env: env, check: check, buckets: args.Buckets}
 	if spec.Bck.Name != "" {
 		j.buckets = append(j.buckets, spec.Bck)
 	}
@@ -87,8 +99,49 @@ func (j *job) Run(ctx context.Context, x *xact.Xaction) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	for _, entry := range buckets {
+		if entry.Props.EC.Enabled || entry.Props.Mirror.Enabled {
+			if err := j.levels(ctx, x, entry.Bck); err != nil && !apierr.IsNotFound(err) { // destroyed meanwhile
+				return err
+			}
+		}
+	}
+	return nil
 }
+
+// levels looks for objects of a bucket that are below their level of protection.
+func (j *job) levels(ctx context.Context, x *xact.Xaction, bck wire.Bck) error {
+	owns := func(digest uint64) bool {
+		owner, err := j.env.View().Smap.Owner(digest)
+		return err == nil && owner.ID == j.env.NodeID
+	}
+	return x.Walk(ctx, xact.WalkOptions{Bck: bck, Owns: owns, Props: core.ListCopies, Workers: levelWorkers}, func(ctx context.Context, f *xact.Found) error {
+		below, err := j.check(ctx, f.Key, f.Entry.Attrs.Copies)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case apierr.IsNotFound(err):
+			return nil // deleted meanwhile
+		case err != nil && below == "":
+			x.AddError(fmt.Errorf("%s: its protection cannot be checked: %w", f.Key.Cname(), err))
+		case err != nil:
+			x.AddError(fmt.Errorf("%s is below its level of protection (%s), and is not going to be mended: %w", f.Key.Cname(), below, err))
+		case below != "":
+			x.AddError(fmt.Errorf("%s is below its level of protection: %s; it is being mended", f.Key.Cname(), below))
+		}
+		j.checked.Add(1)
+		if below != "" {
+			j.below.Add(1)
+		}
+		return nil
+	})
+}
+
+// levelWorkers is how many objects are checked at the same time on each mountpath.
+const levelWorkers = 4
 
 // found tells of damage: what could not be restored is an error of the job.
 func (j *job) found(x *xact.Xaction, f *core.Finding) {
@@ -105,6 +158,10 @@ func (j *job) String() string {
 	if r == nil {
 		return ""
 	}
-	return fmt.Sprintf("verified %d objects, %d copies, %d chunks, %d versions; damaged %d: repaired %d, quarantined %d, left %d; garbage %d",
+	text := fmt.Sprintf("verified %d objects, %d copies, %d chunks, %d versions; damaged %d: repaired %d, quarantined %d, left %d; garbage %d",
 		r.Objects, r.Copies, r.Chunks, r.Versions, r.Damaged(), r.Repaired, r.Quarantined, r.Left, r.Garbage)
+	if n := j.checked.Load(); n > 0 {
+		text += fmt.Sprintf("; protection of %d objects, under-protected %d", n, j.below.Load())
+	}
+	return text
 }

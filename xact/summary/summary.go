@@ -9,6 +9,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/template"
 	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/selection"
@@ -27,10 +28,20 @@ type Result struct {
 	Buckets []wire.BucketSummary `json:"buckets"`
 }
 
-// Registration makes the job known to a target.
-func Registration(cluster selection.Cluster) xact.Registration {
+// Level tells why an object has fewer copies or slices than its bucket asks for,
+// "" if it has not; copies is how many a listing shows of it.
+type Level func(ctx context.Context, key core.Key, copies int) (below string, err error)
+
+// Registration makes the job known to a target. level may be nil: then nothing
+// counts as below its level of protection.
+func Registration(cluster selection.Cluster, level Level) xact.Registration {
 	return xact.Registration{Kind: wire.ActSummaryBucket, New: func(env *xact.Env, spec *xact.Spec) (xact.Job, error) {
-		return newJob(cluster, env, spec)
+		j, err := newJob(cluster, env, spec)
+		if err != nil {
+			return nil, err
+		}
+		j.level = level
+		return j, nil
 	}}
 }
 
@@ -41,6 +52,7 @@ type Job struct {
 	share    *selection.Share
 	selected *template.Selection
 	buckets  []meta.BucketEntry
+	level    Level // nil: not asked
 
 	mu   sync.Mutex
 	sums []wire.BucketSummary // of buckets
@@ -88,9 +100,19 @@ func (j *Job) Run(ctx context.Context, x *xact.Xaction) error {
 // bucket counts one bucket.
 func (j *Job) bucket(ctx context.Context, x *xact.Xaction, entry *meta.BucketEntry, sum *wire.BucketSummary) error {
 	options := selection.Options{Bck: entry.Bck, Props: entry.Props, Selection: j.selected, Workers: 1}
-	err := j.share.Each(ctx, x, j.cluster, &options, func(_ context.Context, obj *selection.Object) error {
-		j.mu.Lock()
+	protected := entry.Props.EC.Enabled || entry.Props.Mirror.Enabled
+	err := j.share.Each(ctx, x, j.cluster, &options, func(ctx context.Context, obj *selection.Object) error {
 		one := ofObject(obj.Size, obj.Copies)
+		if protected && j.level != nil {
+			below, err := j.level(ctx, obj.Key, obj.Copies)
+			if err != nil && !apierr.IsNotFound(err) { // it may be another target's by now
+				return err
+			}
+			if below != "" {
+				one.UnderProtected = 1
+			}
+		}
+		j.mu.Lock()
 		sum.Add(&one)
 		j.mu.Unlock()
 		x.AddObjects(1, obj.Size)

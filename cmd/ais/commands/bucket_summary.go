@@ -76,15 +76,18 @@ func (a *App) printSummaries(cmd *cli.Command, sums []api.BucketSummary) error {
 		return err
 	}
 	size := func(n uint64) string { return measure.Size(int64(n), shown) } //nolint:gosec // bytes on disks
-	t := table.New("NAME", "OBJECTS (cached, remote)", "OBJECT SIZES (min, avg, max)", "TOTAL OBJECT SIZE (cached, remote)", "SIZE ON DISK", "USAGE(%)")
+	t := table.New("NAME", "OBJECTS (cached, remote)", "OBJECT SIZES (min, avg, max)", "TOTAL OBJECT SIZE (cached, remote)", "SIZE ON DISK", "USAGE(%)", "UNDER-PROTECTED")
 	if !cmd.Bool("verbose") {
 		t.Hide("SIZE ON DISK")
+	}
+	if !slices.ContainsFunc(sums, func(s api.BucketSummary) bool { return s.UnderProtected > 0 }) {
+		t.Hide("UNDER-PROTECTED")
 	}
 	for i := range sums {
 		s := &sums[i]
 		t.Row(s.Bck.String(), fmt.Sprintf("%d %d", s.Count.Present, s.Count.Remote),
 			fmt.Sprintf("%s %s %s", measure.Size(s.Size.Min, shown), measure.Size(s.Size.Avg, shown), measure.Size(s.Size.Max, shown)),
-			size(s.Total.Present)+" "+size(s.Total.Remote), size(s.Total.OnDisk), strconv.FormatUint(s.UsedPct, 10)+"%")
+			size(s.Total.Present)+" "+size(s.Total.Remote), size(s.Total.OnDisk), strconv.FormatUint(s.UsedPct, 10)+"%", strconv.FormatUint(s.UnderProtected, 10))
 	}
 	return t.Print(a.Out, cmd.Bool("no-headers"))
 }

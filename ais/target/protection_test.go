@@ -1,0 +1,120 @@
+package target_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/aistore-go/aistore/ais/aistest"
+	"github.com/aistore-go/aistore/api"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
+)
+
+// underProtected is what the metrics of all targets say of the bucket "b".
+func underProtected(t *testing.T, nodes []*aistest.Node) (count int) {
+	t.Helper()
+	for _, n := range nodes {
+		_, text := expect(t, 200, follower, "GET", n.URL()+"/metrics", nil)
+		for line := range strings.SplitSeq(text, "\n") {
+			var value int
+			labels, shown, _ := strings.Cut(line, "} ")
+			if strings.HasPrefix(labels, "ais_target_underprotected_count{") && strings.Contains(labels, `bucket="ais://b"`) {
+				if _, err := fmt.Sscan(shown, &value); err != nil {
+					t.Fatalf("%s: %v", line, err)
+				}
+				count += value
+			}
+		}
+	}
+	return count
+}
+
+// wantUnderProtected waits until metrics say how many objects have less than their
+// bucket asks for, and compares the summary.
+func wantUnderProtected(t *testing.T, c *aistest.Cluster, nodes []*aistest.Node, what string, want int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s: %d objects below their level of protection", what, want), func() bool { return underProtected(t, nodes) == want })
+	client, err := api.New(api.Options{URL: c.Proxies[0].URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	eventually(t, fmt.Sprintf("%s: the summary counts %d", what, want), func() bool {
+		sums, err := client.Summarize(t.Context(), wire.Bck{Name: "b", Provider: wire.ProviderAIS}, &wire.SummaryMsg{}, nil)
+		return err == nil && len(sums) == 1 && sums[0].Count.Present > 0 && sums[0].UnderProtected == uint64(want)
+	})
+}
+
+// scrubbed runs the job scrub on the bucket "b" and returns what it says of all targets.
+func scrubbed(t *testing.T, c *aistest.Cluster) string {
+	t.Helper()
+	_, id := expect(t, 200, follower, "PUT", c.Proxies[0].URL()+"/v1/cluster", strings.NewReader(`{"action":"start","value":{"Kind":"scrub","Bck":{"name":"b","provider":"ais"}}}`))
+	said := ""
+	eventually(t, "the end of the scrub", func() bool {
+		_, said = expect(t, 200, follower, "GET", c.Proxies[0].URL()+"/v1/cluster?what=qryxstats", strings.NewReader(`{"id":"`+id+`"}`))
+		return !strings.Contains(said, `"end-time":"0001-01-01T00:00:00Z"`) && strings.Contains(said, id)
+	})
+	return said
+}
+
+// TestTooFewMountpaths: objects that have fewer copies than they should, because
+// there are too few mountpaths, are counted, in the summary too, and named by the scrub.
+func TestTooFewMountpaths(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Mountpaths: 2})
+	expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(`{"action":"create-bck"}`))
+	bucketAction(t, c, 200, "PATCH", "set-bprops", `{"mirror":{"enabled":true}}`)
+	const count = 5
+	for i := range count {
+		expect(t, 200, follower, "PUT", object(c.Proxies[0], fmt.Sprint("o", i)), strings.NewReader("content"))
+	}
+	eventually(t, "two copies of each", func() bool {
+		for i := range count {
+			if copiesOf(t, c, fmt.Sprint("o", i)) != "2" {
+				return false
+			}
+		}
+		return true
+	})
+	wantUnderProtected(t, c, c.Targets, "two mountpaths", 0)
+	mountpath(t, c, 200, "disable-mp", c.Targets[0].Paths[1], "")
+	expect(t, 200, follower, "PUT", object(c.Proxies[0], "o5"), strings.NewReader("content"))
+	eventually(t, "the scrub names them", func() bool {
+		said := scrubbed(t, c)
+		for i := range count + 1 {
+			if !strings.Contains(said, fmt.Sprintf("ais://b/o%d is below its level of protection: 1 of 2 copies", i)) {
+				return false
+			}
+		}
+		return strings.Contains(said, "under-protected 6")
+	})
+	wantUnderProtected(t, c, c.Targets, "one mountpath", count+1)
+}
+
+// TestHoldersThatAreGone: objects whose slices were on a target that has left for
+// ever are counted at once, named by the scrub, and not any more when they are mended.
+func TestHoldersThatAreGone(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Targets: 5})
+	expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(`{"action":"create-bck"}`))
+	const count = 30
+	for i := range count {
+		expect(t, 200, follower, "PUT", object(c.Proxies[0], fmt.Sprintf("o%02d", i)), strings.NewReader(strings.Repeat("content", i*10)))
+	}
+	ec := `{"ec":{"enabled":true,"data_slices":1,"parity_slices":2,"objsize_limit":1000}}`
+	bucketAction(t, c, 200, "PATCH", "set-bprops", ec)
+	wantUnderProtected(t, c, c.Targets, "encoded", 0)
+
+	gone := c.Targets[4]
+	c.ChangeSmap(t, &meta.SmapPatch{Del: []string{gone.ID()}})
+	eventually(t, "objects are counted that had slices there", func() bool { return underProtected(t, c.Targets[:4]) > 0 })
+	if said := scrubbed(t, c); !strings.Contains(said, "is below its level of protection: ") || !strings.Contains(said, " slices; it is being mended") {
+		t.Errorf("the scrub says %s", said)
+	}
+	bucketAction(t, c, 200, "POST", "ec-encode", `{"data_slices":1,"parity_slices":2}`)
+	wantUnderProtected(t, c, c.Targets[:4], "encoded again", 0)
+	if said := scrubbed(t, c); strings.Contains(said, "below its level") {
+		t.Errorf("the scrub says %s", said)
+	}
+}
