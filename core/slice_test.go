@@ -3,13 +3,13 @@ package core
 import (
 	"bytes"
 	"context"
-	"reflect"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 

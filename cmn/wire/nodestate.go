@@ -71,7 +71,7 @@ func (f NodeFlags) String() string {
 			names = append(names, name)
 		}
 	}
-	if f.Has(NodeUnderProtected) {
+	if f.Has(NodeUnderProtected) { // its bit is none of those
 		names = append(names, "under-protected")
 		f &^= NodeUnderProtected
 	}

@@ -138,7 +138,8 @@ func TestNodeFlags(t *testing.T) {
 		{6 | 524288, "keep-alive-errors"},
 		{6 | 1048576 | 2097152, "[out-of-cpu low-cpu]"},
 		{6 | 4194304 | 8388608, "[disk-OOS disk-low-capacity]"},
-		{6 | 1<<40, "unknown-1099511627776"},
+		{6 | 1<<41, "unknown-2199023255552"},
+		{6 | 16 | 1<<40, "[rebalance-interrupted under-protected]"},
 	}
 	for _, tt := range tests {
 		if have := tt.flags.String(); have != tt.want {

@@ -36,7 +36,7 @@ type job struct {
 	check   Check
 	checked atomic.Int64 // objects whose copies or slices were looked at
 	below   atomic.Int64 // of them, those that lack some
-	buckets []wire.Bck // nil: all
+	buckets []wire.Bck   // nil: all
 	report  atomic.Pointer[core.VerifyReport]
 }
 
