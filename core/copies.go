@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
-	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/core/meta"
 	fsys "github.com/aistore-go/aistore/fs"
 )
@@ -27,19 +26,7 @@ func copyHomes(set *fsys.Set, digest uint64, instances int) []*fsys.Mountpath {
 	if instances < 2 || len(set.Paths) < 2 {
 		return nil
 	}
-	all := slices.Clone(set.Paths)
-	owner := set.Owner(digest)
-	slices.SortStableFunc(all, func(a, b *fsys.Mountpath) int {
-		switch {
-		case a == owner:
-			return -1
-		case b == owner:
-			return 1
-		case hrw.Weight(a.Digest, digest) > hrw.Weight(b.Digest, digest):
-			return -1
-		}
-		return 1
-	})
+	all := set.Order(digest)
 	return all[1:min(instances, len(all))]
 }
 

@@ -301,7 +301,7 @@ func (c *candidate) entryNow() volumeEntry {
 	if c.entry == nil {
 		return e
 	}
-	e.MayBeStale = c.entry.MayBeStale
+	e.MayBeStale, e.Capacity = c.entry.MayBeStale, c.entry.Capacity
 	if c.entry.State == StateWaiting {
 		e.State, e.Removal, e.InUse = StateWaiting, c.entry.Removal, false
 	}
@@ -330,6 +330,7 @@ func changesSet(before, next *volumeRecord) bool {
 // While requests are served nobody can tell that the others hold nothing; see
 // settleIfEmpty.
 func (m *Manager) settle(before, next *volumeRecord, serving bool) error {
+	next.weighComers()
 	var stayed, came []*volumeEntry
 	for i := range next.Mountpaths {
 		e := &next.Mountpaths[i]

@@ -232,6 +232,9 @@ func (m *Manager) take(c *candidate, prepare Prepare) (err error) {
 	m.setFault(c.path, "")
 	m.forgetChecks(c.path)
 	e := c.entryNow()
+	if entry != nil {
+		e.Capacity = entry.Capacity
+	}
 	if entry != nil && entry.MountpathID != e.MountpathID && entry.State != StateDetached {
 		m.log.Warn("another disk takes the place of one that the node knew", "mountpath", c.path, "was", entry.MountpathID, "is", e.MountpathID)
 	}

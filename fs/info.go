@@ -79,11 +79,15 @@ func (m *Manager) publish() {
 			set.Unsettled, set.Unarranged = true, true
 		case e.InUse:
 			set.Paths = append(set.Paths, d.mp)
+			if volume.weighed() {
+				set.capacities = append(set.capacities, max(1, e.Capacity))
+			}
 			if e.MayBeStale {
 				set.stale = append(set.stale, d.mp)
 			}
 		}
 	}
+	set.capacities = thatDiffer(set.capacities)
 	for path, reason := range m.state.lost {
 		if volume.find(path) == nil { // configured, and never used so far
 			infos = append(infos, MountpathInfo{Path: path, State: StateAvailable, Lost: reason})
@@ -98,7 +102,7 @@ func (m *Manager) publish() {
 }
 
 func (s *Set) equal(o *Set) bool {
-	return s.Unsettled == o.Unsettled && s.Unarranged == o.Unarranged && slices.Equal(s.Paths, o.Paths) && slices.Equal(s.Leaving, o.Leaving) && slices.Equal(s.stale, o.stale)
+	return s.Unsettled == o.Unsettled && s.Unarranged == o.Unarranged && slices.Equal(s.Paths, o.Paths) && slices.Equal(s.Leaving, o.Leaving) && slices.Equal(s.stale, o.stale) && slices.Equal(s.capacities, o.capacities)
 }
 
 // setFault notes the finding of a health check, "" for none.

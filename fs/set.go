@@ -26,11 +26,16 @@ type Set struct {
 	Unarranged bool
 
 	stale []*Mountpath
+	// capacities of Paths, nil if they make no difference; see Manager.Weigh.
+	capacities []uint64
 }
 
 // Owner is the mountpath of a name, nil if there is none. It takes no lock and
 // allocates nothing.
 func (s *Set) Owner(unameDigest uint64) *Mountpath {
+	if s.capacities != nil {
+		return s.ownerByCapacity(unameDigest)
+	}
 	var best *Mountpath
 	var most uint64
 	for _, mp := range s.Paths {

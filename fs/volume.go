@@ -63,6 +63,9 @@ type volumeEntry struct {
 	// MayBeStale: it came (back) with objects while others were in use, so
 	// that what lies on it may be older than what lies on those.
 	MayBeStale bool `json:"may_be_stale,omitempty"`
+	// Capacity is how many names are placed on it, in proportion to the others, in any
+	// unit; 0: mountpaths are not weighed.
+	Capacity uint64 `json:"capacity,string,omitempty"`
 	// Fault is what the health check found that has disabled it.
 	Fault string `json:"fault,omitempty"`
 }

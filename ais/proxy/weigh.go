@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -54,10 +55,35 @@ func (p *Proxy) weighTargets(w http.ResponseWriter, r *http.Request, msg *node.A
 	if err := membership.Everywhere(r.Context(), p.control); err != nil {
 		return err
 	}
+	if err := p.weighMountpaths(r.Context(), &value); err != nil {
+		return err
+	}
 	if now := p.control.View().RMD.Ver(); moves && conditions.CanMove && now > before.RMD.Ver() {
 		return node.WriteText(w, r, meta.RebalanceID(now))
 	}
 	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// weighMountpaths has all targets weigh their mountpaths in the same way. Capacities that an
+// operator gives are those of targets alone.
+func (p *Proxy) weighMountpaths(ctx context.Context, value *wire.WeighMsg) error {
+	if value.By == "" {
+		return nil
+	}
+	body, err := json.Marshal(&node.ActMsg{Action: wire.ActWeighMountpaths, Value: json.RawMessage(`{"by":"` + value.By + `"}`)})
+	if err != nil {
+		return err
+	}
+	var targets []*meta.Snode
+	for _, sn := range p.control.View().Smap.Nodes() {
+		if sn.Role == meta.RoleTarget {
+			targets = append(targets, sn)
+		}
+	}
+	if err := p.node.Broadcast(ctx, targets, http.MethodPut, wire.PathDaemon, body); err != nil {
+		return apierr.Wrap(err, apierr.StatusOf(err), "", "targets are weighed, but not all mountpaths (do it again)")
+	}
 	return nil
 }
 

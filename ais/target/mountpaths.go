@@ -28,6 +28,7 @@ type mountpathRequest struct {
 func (t *Target) registerMountpaths() {
 	methods := []string{http.MethodDelete, http.MethodGet, http.MethodPost, http.MethodPut}
 	t.node.HandleDaemonItem(wire.ItemMountpaths, methods, node.Clients, t.mountpaths)
+	t.node.HandleDaemonAction(wire.ActWeighMountpaths, node.Clients, t.weighMountpaths)
 }
 
 func (t *Target) mountpaths(w http.ResponseWriter, r *http.Request, items []string) error {

@@ -59,8 +59,9 @@ const (
 	ActShutdownNode     = "shutdown-node"
 	ActDecommissionNode = "decommission-node"
 	ActRemoveUnsafe     = "rm-unsafe"
-	ActWeighTargets     = "weigh-targets" // ours
-	ActDeclareLost      = "declare-lost"  // ours
+	ActDeclareLost      = "declare-lost"     // ours
+	ActWeighTargets     = "weigh-targets"    // ours
+	ActWeighMountpaths  = "weigh-mountpaths" // ours
 
 	ActMountpathAttach  = "attach-mp"
 	ActMountpathEnable  = "enable-mp"

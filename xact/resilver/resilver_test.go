@@ -118,6 +118,54 @@ func TestMountpathsComeAndLeave(t *testing.T) {
 	r.check(objects, 2)
 }
 
+// TestWeighedMountpaths: when the capacities of mountpaths have changed everything can be read,
+// and is where it belongs after the job; and the same back.
+func TestWeighedMountpaths(t *testing.T) {
+	t.Parallel()
+	const objects = 150
+	r := newRig(t, xacttest.Options{Mountpaths: 3, Props: func(p *meta.Bprops) { p.Mirror.Enabled, p.Mirror.Copies = true, 2 }})
+	r.fill(objects)
+	if snap := r.Run(r.spec()); snap.Aborted || snap.Error != "" {
+		t.Fatalf("%+v", snap)
+	}
+	paths := r.Disks.Available().Paths
+	for _, capacities := range []map[string]uint64{{paths[0].Path: 1, paths[1].Path: 1, paths[2].Path: 20}, nil} {
+		if err := r.Store.ChangeMountpaths(func(fs.Prepare) error { return r.Disks.Weigh(capacities) }); err != nil {
+			t.Fatal(err)
+		}
+		if !resilver.Due(r.Disks.Available()) {
+			t.Error("nothing is to be done")
+		}
+		for i := range objects {
+			if _, err := r.Store.Head(t.Context(), r.Key(fmt.Sprintf("d/%d", i))); err != nil {
+				t.Errorf("before it was moved: %v", err)
+			}
+		}
+		for i := range objects / 3 {
+			name := fmt.Sprintf("d/%d", i)
+			r.Put(name, "content of "+name) // at its new place, and what lies elsewhere goes
+		}
+		if snap := r.Run(r.spec()); snap.Aborted || snap.Error != "" || snap.Stats.LocalObjects == 0 {
+			t.Errorf("%+v", snap)
+		}
+		if resilver.Due(r.Disks.Available()) {
+			t.Error("there is still something to be done")
+		}
+		r.check(objects, 2)
+		perDisk := map[string]int{}
+		for i := range objects {
+			attrs, err := r.Store.Head(t.Context(), r.Key(fmt.Sprintf("d/%d", i)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			perDisk[attrs.Mountpath.Path]++
+		}
+		if most := perDisk[paths[2].Path]; capacities != nil && most < objects*3/4 || capacities == nil && most > objects/2 {
+			t.Errorf("capacities %v: objects by mountpath %v", capacities, perDisk)
+		}
+	}
+}
+
 // busy is a target whose users need all of its disks.
 type busy struct{}
 
