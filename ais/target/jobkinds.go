@@ -5,8 +5,10 @@ import (
 	"slices"
 
 	"github.com/aistore-go/aistore/xact"
+	"github.com/aistore-go/aistore/xact/cleanup"
 	"github.com/aistore-go/aistore/xact/ecencode"
 	"github.com/aistore-go/aistore/xact/ecidle"
+	"github.com/aistore-go/aistore/xact/lru"
 	"github.com/aistore-go/aistore/xact/makecopies"
 	"github.com/aistore-go/aistore/xact/promote"
 	"github.com/aistore-go/aistore/xact/putcopies"
@@ -25,6 +27,8 @@ func registrations(t *Target) []xact.Registration {
 	objects := clusterObjects{t}
 	return slices.Concat(ecidle.Registrations(), []xact.Registration{
 		ecencode.Registration(t.ec),
+		lru.Registration(),
+		cleanup.Registration(t.ec),
 		remove.Registration(objects),
 		tcb.Bucket(objects),
 		tcb.Objects(objects),

@@ -9,14 +9,7 @@ import (
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/xact"
-	"github.com/aistore-go/aistore/xact/cleanup"
-	"github.com/aistore-go/aistore/xact/lru"
 )
-
-// spaceJobs are the jobs that make space.
-func (t *Target) spaceJobs() []xact.Registration {
-	return []xact.Registration{cleanup.Registration(t.ec), lru.Registration()}
-}
 
 const (
 	// spaceLook is the longest time between two looks at the use of space. A look
