@@ -23,8 +23,9 @@ const (
 	firstPort = 15080
 )
 
-// clusterOptions describe a cluster of one gateway and one target.
+// clusterOptions describe a cluster of one gateway and one target, or more.
 type clusterOptions struct {
+	targets          int // 0: 1
 	bin, root        string
 	port             int
 	durability       string // of the bucket; empty = none
@@ -43,7 +44,7 @@ type cluster struct {
 
 func startCluster(ctx context.Context, o *clusterOptions) (*cluster, error) {
 	c := &cluster{
-		Cluster: &playground.Cluster{Proxies: 1, Targets: 1, Mountpaths: 1, Port: o.port, Root: o.root, Bin: o.bin, Config: map[string]any{}},
+		Cluster: &playground.Cluster{Proxies: 1, Targets: max(1, o.targets), Mountpaths: 1, Port: o.port, Root: o.root, Bin: o.bin, Config: map[string]any{}},
 		secure:  o.secure,
 		client:  &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: anyCertificate(), MaxIdleConnsPerHost: 8}},
 	}
@@ -142,8 +143,15 @@ func (c *cluster) url(n *playground.Node) string {
 
 func (c *cluster) proxy() string      { return c.url(c.Nodes()[0]) }
 func (c *cluster) target() string     { return c.url(c.Nodes()[1]) }
-func (c *cluster) processes() []int   { return []int{c.Nodes()[0].PID(), c.Nodes()[1].PID()} }
 func (c *cluster) directHead() string { return "Ais-Smap-Version: " + c.version + "\r\n" }
+
+// processes are the gateway's and those of the targets.
+func (c *cluster) processes() (pids []int) {
+	for _, n := range c.Nodes() {
+		pids = append(pids, n.PID())
+	}
+	return pids
+}
 
 func (c *cluster) loadOptions() load.Options {
 	if c.secure {

@@ -28,7 +28,7 @@ type section struct {
 // allRows are the rows in the order in which they are measured.
 func allRows() []row {
 	var rows []row
-	for _, part := range [][]row{compareRows(), durableRows(), listRows(), memoryRows(), indexRows(), tlsRows(), callRows()} {
+	for _, part := range [][]row{compareRows(), durableRows(), listRows(), memoryRows(), indexRows(), rebalanceRows(), tlsRows(), callRows()} {
 		rows = append(rows, part...)
 	}
 	return rows
