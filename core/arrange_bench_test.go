@@ -41,7 +41,7 @@ func BenchmarkArrange(b *testing.B) {
 			for range 16 {
 				workers.Go(func() {
 					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
-						if did, err := r.store.Arrange(context.Background(), r.key(fmt.Sprint("o", i-1))); err != nil || did.Copied != 1 {
+						if did, err := r.store.ArrangeCopies(context.Background(), r.key(fmt.Sprint("o", i-1))); err != nil || did.Copied != 1 {
 							b.Errorf("%+v, %v", did, err)
 						}
 					}

@@ -370,3 +370,46 @@ func TestCrashesOfMirroredChunks(t *testing.T) {
 		})
 	}
 }
+
+// TestChunkIsLostWithAllItsCopies: the object stays, readable but for that chunk,
+// nobody makes copies of it, and DELETE removes all of it.
+func TestChunkIsLostWithAllItsCopies(t *testing.T) {
+	t.Parallel()
+	r := chunkedMirror(t, 3, 2, nil)
+	content := inChunks("content")
+	r.put("o", content)
+	r.arrange()
+	for _, b := range r.chunkFiles("o")["3"] {
+		if err := os.Remove(b.Path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if did, err := r.store.Arrange(t.Context(), r.key("o")); err != nil || !did.Broken || did.Instances != 1 || did.Short() != 1 {
+			t.Errorf("%+v, %v", did, err)
+		}
+		if _, _, err := r.tryGet("o"); statusOf(err) != 500 || !strings.Contains(fmt.Sprint(err), "truncated") {
+			t.Error(err)
+		}
+	}
+	reader, err := r.store.Open(t.Context(), r.key("o"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 100)
+	if err := reader.Prepare(t.Context(), 10, 100); err != nil {
+		t.Error(err)
+	}
+	if _, err := reader.ReadAt(buf, 10); err != nil || string(buf) != content[10:110] {
+		t.Errorf("%q, %v", buf, err)
+	}
+	if err := reader.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := r.store.Delete(t.Context(), r.key("o")); err != nil {
+		t.Fatal(err)
+	}
+	if left := r.files(); len(left) != 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}

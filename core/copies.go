@@ -104,7 +104,7 @@ func (s *Store) makeRedundant(ctx context.Context, o *object) error {
 	if !o.mustBeRedundant() {
 		return nil
 	}
-	did, err := s.Arrange(ctx, o.Key)
+	did, err := s.ArrangeCopies(ctx, o.Key)
 	switch {
 	case err != nil:
 		return err

@@ -31,8 +31,8 @@ func (c *Copies) Restore(ctx context.Context, key core.Key) error {
 	if store == nil || !key.Props.Mirror.Enabled {
 		return apierr.ObjectNotFound(key.Cname())
 	}
-	did, err := store.Arrange(ctx, key)
-	if err == nil && did.Instances == 0 {
+	did, err := store.ArrangeCopies(ctx, key)
+	if err == nil && (did.Instances == 0 || did.Broken) {
 		err = apierr.ObjectNotFound(key.Cname())
 	}
 	return err

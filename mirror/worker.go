@@ -189,7 +189,7 @@ func (p *pass) one(ctx context.Context, task Task, name *core.Pending) {
 		return
 	}
 	store := p.w.options.Store
-	did, err := store.Arrange(ctx, name.Key)
+	did, err := store.ArrangeCopies(ctx, name.Key)
 	if apierr.IsNotFound(err) {
 		return // the bucket is gone, and its names with it
 	}

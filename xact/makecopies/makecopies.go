@@ -146,7 +146,7 @@ func Instances(p *meta.Bprops) int {
 }
 
 func (j *job) one(ctx context.Context, x *xact.Xaction, key core.Key) {
-	did, err := x.Env().Store.Arrange(ctx, key)
+	did, err := x.Env().Store.ArrangeCopies(ctx, key)
 	if apierr.IsNotFound(err) {
 		return // destroyed meanwhile
 	}
