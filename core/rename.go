@@ -136,6 +136,9 @@ func (w *write) afterFailedRename(old *existing, rec *record) {
 	if now.found && now.rec.stamp == rec.stamp {
 		w.named()
 		old.keepChunks(rec)
+		if len(old.others) > 0 { // copies of the old one are there still
+			old.keepUpload(old.rec.chunks.upload)
+		}
 		w.s.removeGeneration(&w.object, old)
 		w.s.changed(&w.object)
 	}
