@@ -491,3 +491,25 @@ func TestUploadOfAllParts(t *testing.T) {
 		t.Errorf("left behind: %d files", len(left))
 	}
 }
+
+// TestUploadOverAMountpathThatCameBack: its parts are found, although the process
+// remembers them from before.
+func TestUploadOverAMountpathThatCameBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{mountpaths: 3, props: durable})
+	id := r.create("o")
+	parts := pieces(12)
+	for i, content := range parts {
+		r.part("o", id, i+1, content)
+	}
+	for _, dir := range r.dirs {
+		r.disable(dir)
+		r.enable(dir)
+	}
+	if _, err := r.tryComplete("o", id, upTo(len(parts))...); err != nil {
+		t.Fatal(err)
+	}
+	if content, _, _ := r.get("o"); content != strings.Join(parts, "") {
+		t.Errorf("%d bytes", len(content))
+	}
+}

@@ -67,7 +67,7 @@ func (s *Store) CompleteUpload(ctx context.Context, key Key, id string, opts Com
 		return Attrs{}, err
 	}
 	flushing := context.WithoutCancel(ctx)
-	if err := s.secureParts(flushing, &o, parts); err != nil {
+	if err := s.secureParts(flushing, &o, u, parts); err != nil {
 		return Attrs{}, err
 	}
 	if opts.Put.Custom, err = mergeCustom(u.custom, opts.Put.Custom); err != nil {
@@ -137,27 +137,58 @@ func (u *upload) chooseListed(o *object, opts *CompleteOptions) ([]*storedPart, 
 	return chosen, nil
 }
 
+// securePart adds a part to what is to be flushed, if it has to be.
+func (s *Store) securePart(f *securing, o *object, p *storedPart) (there bool, err error) {
+	path := chunkPath(p.mp, o, p.upload, p.number)
+	err = s.withSlot(p.mp, nil, func() error {
+		info, err := s.system.Stat(path)
+		if there = err == nil && info.Size == p.size; !there || p.durable || !o.Props.SyncWrites() {
+			return err
+		}
+		return f.add(p.mp, path, p.size)
+	})
+	return there, ignoreMissing(err)
+}
+
+// findPart looks for a part that is not where it was: its mountpath has left and come
+// back, or it was moved while the upload was read. nil: it is nowhere.
+func (s *Store) findPart(o *object, p *storedPart) (found *storedPart) {
+	for _, mp := range s.options.FS.Available().All() {
+		err := s.withSlot(mp, nil, func() error {
+			rec, ok, err := s.readPart(chunkPath(mp, o, p.upload, p.number))
+			if ok && rec.clock == p.clock && found == nil {
+				found = &storedPart{partRecord: p.partRecord, mp: mp, durable: p.durable}
+			}
+			return err
+		})
+		if err != nil {
+			s.log.Warn("a mountpath cannot be searched for a part", "object", o.Cname(), "mountpath", mp.Path, "err", err)
+		}
+	}
+	return found
+}
+
 // secureParts looks whether every part is there, and makes durable what an
 // earlier process may not have.
-func (s *Store) secureParts(ctx context.Context, o *object, parts []*storedPart) error {
+func (s *Store) secureParts(ctx context.Context, o *object, u *upload, parts []*storedPart) error {
 	f := securing{s: s}
 	defer f.close()
-	for _, p := range parts {
+	for i, p := range parts {
 		if f.full() {
 			if err := f.flush(ctx); err != nil {
 				return s.partError(o, o.mp, err)
 			}
 		}
-		path := chunkPath(p.mp, o, p.upload, p.number)
-		there := false
-		err := s.withSlot(p.mp, nil, func() error {
-			info, err := s.system.Stat(path)
-			if there = err == nil && info.Size == p.size; !there || p.durable || !o.Props.SyncWrites() {
-				return err
+		there, err := s.securePart(&f, o, p)
+		if err == nil && !there {
+			if found := s.findPart(o, p); found != nil {
+				u.mu.Lock()
+				u.parts[p.number], parts[i] = found, found
+				u.mu.Unlock()
+				there, err = s.securePart(&f, o, found)
 			}
-			return f.add(p.mp, path, p.size)
-		})
-		if err != nil && !isNotExist(err) {
+		}
+		if err != nil {
 			return s.partError(o, p.mp, err)
 		}
 		if !there {

@@ -318,8 +318,9 @@ func TestHistoryOfObjectsIsLinearizable(t *testing.T) {
 	mountpath(t, c, 200, "enable-mp", target.Paths[2], "")
 	settled(3, 0)
 	copies(2)
-	mountpath(t, c, 200, "disable-mp", target.Paths[1], "?dntres=true") // as if it were lost: copies take over
-	mountpath(t, c, 200, "enable-mp", target.Paths[1], "")
+	mountpath(t, c, 200, "detach-mp", target.Paths[2], "")
+	settled(2, 0)
+	mountpath(t, c, 200, "attach-mp", target.Paths[2], "")
 	settled(3, 0)
 	stop.Store(true)
 	clients.Wait()
