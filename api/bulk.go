@@ -20,6 +20,7 @@ type (
 	CopyBucketMsg  = wire.CopyBucketMsg
 	CopyObjectsMsg = wire.CopyObjectsMsg
 	PromoteMsg     = wire.PromoteMsg
+	RechunkMsg     = wire.RechunkMsg
 	SummaryMsg     = wire.SummaryMsg
 	BucketSummary  = wire.BucketSummary
 )
@@ -85,6 +86,12 @@ func (c *Client) bucketToBucket(ctx context.Context, from, to wire.Bck, name str
 		return "", err
 	}
 	return strings.TrimSpace(string(answer.body)), nil
+}
+
+// RechunkBucket starts the job that stores the objects of a bucket anew, in chunks or
+// in one file each, and returns its id.
+func (c *Client) RechunkBucket(ctx context.Context, b wire.Bck, msg *RechunkMsg) (jobID string, err error) {
+	return c.bucketAction(ctx, http.MethodPost, b, wire.ActRechunk, msg)
 }
 
 // CopyObjects starts the job that copies selected objects, or gives one that

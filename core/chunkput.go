@@ -57,7 +57,7 @@ func (w *write) fileSize() int64 {
 
 // monolithic is the greatest size of one file.
 func (w *write) monolithic() int64 {
-	if limit := int64(w.Props.Chunks.MaxMonolithicSize); limit > 0 && w.moved == nil {
+	if limit := int64(w.Props.Chunks.MaxMonolithicSize); limit > 0 && w.moved == nil && w.relaid == nil {
 		return limit
 	}
 	return math.MaxInt64

@@ -76,7 +76,7 @@ func (w *write) commitOnce(ctx context.Context) (Attrs, error) {
 		if ticket, err = w.begin(); err != nil {
 			return Attrs{}, err
 		}
-		if rec.stamp.Epoch >= w.s.options.Epoch() {
+		if rec.written().Epoch >= w.s.options.Epoch() {
 			break
 		}
 		// The placement changed since the stamp was made: with the old epoch
@@ -189,7 +189,7 @@ func (e *existing) sameAs(o *existing) bool {
 
 // identical tells that the object already is what the client sends.
 func (w *write) identical(now *existing) bool {
-	if now.found && now.rec.stamp == w.rotten || w.earlier.newerThan(now.newest()) {
+	if w.relaid != nil || now.found && now.rec.stamp == w.rotten || w.earlier.newerThan(now.newest()) {
 		return false
 	}
 	if w.origin != nil {
@@ -317,6 +317,9 @@ func (s *Store) end(t Ticket) error {
 func (w *write) nextRecord(now *existing) (record, error) {
 	if w.moved != nil {
 		return w.movedRecord(now), nil
+	}
+	if w.relaid != nil {
+		return w.relaidRecord(now)
 	}
 	at := w.s.options.Clock().UnixNano()
 	rec := record{

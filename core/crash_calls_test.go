@@ -79,13 +79,14 @@ func (c *callCrash) state(name string) string {
 	if err != nil {
 		c.t.Fatalf("%s: %v", name, err)
 	}
+	chunks := r.Chunks
 	content, err := readWhole(r)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	defer func() { _ = r.Close() }() // was only read
 	value, _ := r.CustomValue("k")
-	state := fmt.Sprintf("%s v%s %.10s/%d", content, r.Version, value, len(value))
+	state := fmt.Sprintf("%s v%s %.10s/%d %d chunks", content, r.Version, value, len(value), chunks)
 	versions, err := c.store.ListVersions(context.Background(), c.key(name))
 	if err != nil {
 		c.t.Fatal(err)
@@ -116,6 +117,12 @@ func TestPowerIsLostDuringCalls(t *testing.T) {
 	patch := func(name, value string) func(*callCrash) error {
 		return func(c *callCrash) error {
 			_, err := c.store.SetCustom(ctx, c.key(name), []KV{{"k", value}}, true)
+			return err
+		}
+	}
+	rechunk := func(chunk int64) func(*callCrash) error {
+		return func(c *callCrash) error {
+			_, err := c.store.Rechunk(ctx, c.key("o"), chunk)
 			return err
 		}
 	}
@@ -189,6 +196,24 @@ func TestPowerIsLostDuringCalls(t *testing.T) {
 		{"a generation in chunks arrives", func(c *callCrash) { put(c, "o", "content", "old") }, func(c *callCrash) error {
 			return arrive(c.store, c.key("o"), sentOf(c.props, "new content", 1, KV{"k", "new"}).inChunks(4, 0, 7))
 		}, []string{"o"}},
+		{"into chunks", func(c *callCrash) { put(c, "o", "content", "value") }, rechunk(3), []string{"o"}},
+		{"into chunks, with a sidecar", func(c *callCrash) { put(c, "a//b", "content", large) }, func(c *callCrash) error {
+			_, err := c.store.Rechunk(ctx, c.key("a//b"), 3)
+			return err
+		}, []string{"a//b"}},
+		{"a version into chunks", version, rechunk(3), []string{"o"}},
+		{"into one file", func(c *callCrash) {
+			put(c, "o", "content", "value")
+			if err := rechunk(4)(c); err != nil {
+				c.t.Fatal(err)
+			}
+		}, rechunk(0), []string{"o"}},
+		{"a version into one file", func(c *callCrash) {
+			version(c)
+			if err := rechunk(4)(c); err != nil {
+				c.t.Fatal(err)
+			}
+		}, rechunk(0), []string{"o"}},
 		{"a name leaves", func(c *callCrash) { put(c, "o", "content", large) }, func(c *callCrash) error {
 			return depart(c.store, c.key("o"))
 		}, []string{"o"}},

@@ -120,7 +120,7 @@ type faultyRun struct {
 // flush that failed is reported; the operation works when it is tried again,
 // and after a loss of power that is what there is.
 func TestErrorAtEveryCall(t *testing.T) {
-	for _, op := range slices.Concat(faultyOperations(), faultyChanges(), faultyMoves()) {
+	for _, op := range slices.Concat(faultyOperations(), faultyChanges(), faultyMoves(), faultyLayouts()) {
 		for i, kind := range callFaults {
 			t.Run(op.name+"/"+kind.name, func(t *testing.T) {
 				t.Parallel()

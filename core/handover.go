@@ -37,7 +37,7 @@ type Handover struct {
 // mayHandOver tells whether a write has anything that another target can
 // commit.
 func (w *write) mayHandOver() bool {
-	return w.s.options.Ports.Peers != nil && !w.tombstone && !w.marker
+	return w.s.options.Ports.Peers != nil && !w.tombstone && !w.marker && w.relaid == nil
 }
 
 // handOver has the owner of the name commit what was received, and removes it

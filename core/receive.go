@@ -48,6 +48,7 @@ type write struct {
 	spare     bool      // there was no space for a work file, see fileOf
 	origin    *Origin   // what is taken over from the object that this is a copy of; nil: it is none
 	moved     *arriving // a generation that comes from another target as it is; nil: it is none
+	relaid    *relaid   // a generation of this target that is stored in other chunks; nil: it is none
 	unsummed  bool      // the checksum in opts is not the client's: the body was to be stored whatever the name holds
 
 	amends   Stamp // the generation whose metadata alone have changed; zero: none

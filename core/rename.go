@@ -99,7 +99,7 @@ func (w *write) rename(ctx context.Context, now *existing, rec *record) (path st
 		// Another name took the place since we looked: p and p/q.
 		rec.place, rec.name = PlaceEscaped, w.Name
 		if w.moved == nil {
-			rec.stamp = w.s.stamp(rec.stamp)
+			w.restamp(rec)
 		}
 		if err := w.attach(ctx, rec, w.sync); err != nil {
 			return "", err
@@ -133,7 +133,7 @@ func (w *write) afterFailedRename(old *existing, rec *record) {
 		w.work = work
 		return
 	}
-	if now.found && now.rec.stamp == rec.stamp {
+	if now.found && now.rec.written() == rec.written() {
 		w.named()
 		old.keepChunks(rec)
 		if len(old.others) > 0 { // copies of the old one are there still

@@ -112,7 +112,7 @@ func Kinds() []Kind {
 		{Name: "etl-inline", IC: true, GivesWay: true},
 		{Name: "list", Scope: ScopeBucket, Idle: true, Short: true, Local: true},
 		{Name: KindSummary, Display: "summary", Scope: ScopeClusterOrBucket},
-		{Name: "rechunk", Scope: ScopeBucket, Start: StartGeneric, IC: true, Conflicts: true, GivesWay: true},
+		{Name: "rechunk", Scope: ScopeBucket, Start: StartGeneric, IC: true, Conflicts: true, GivesWay: true, Resumes: true},
 		{Name: "get-batch", Scope: ScopeClusterOrBucket, Idle: true, Conflicts: true, GivesWay: true, Short: true, Local: true},
 		{Name: "summary-shard", Display: "shard-summary", Scope: ScopeBucket},
 		{Name: "index-shard", Display: "shard-index", Scope: ScopeBucket, IC: true, Conflicts: true},

@@ -137,10 +137,12 @@ func (p *Proxy) postBucket(w http.ResponseWriter, r *http.Request, bck wire.Bck,
 		return p.copyObjects(w, r, bck, body, msg)
 	case wire.ActMoveBucket:
 		return p.renameBucket(w, r, bck, body, q)
+	case wire.ActRechunk:
+		return p.rechunkBucket(w, r, bck, body, msg)
 	case wire.ActPrefetch:
 		return p.remoteObjects(r, bck, msg)
 	case wire.ActETLBucket, wire.ActETLListRange,
-		wire.ActRechunk, wire.ActIndexShard, wire.ActCreateInventory:
+		wire.ActIndexShard, wire.ActCreateInventory:
 		return apierr.NotImplemented("bucket action %q is not built yet", msg.Action)
 	}
 	return node.InvalidAction(msg.Action)

@@ -40,14 +40,15 @@ func (p *Proxy) listObjects(w http.ResponseWriter, r *http.Request, bck wire.Bck
 	if err := objreq.CheckAccess(bck, props, meta.AccessListObjects); err != nil {
 		return err
 	}
+	if msg.UUID == "" {
+		msg.UUID = meta.NewJobID()
+	}
 	page, incomplete, err := p.page(r.Context(), bck, &msg)
 	if err != nil {
 		p.metrics.Failed(metrics.List, bck, apierr.StatusOf(err))
 		return err
 	}
-	if page.UUID = msg.UUID; page.UUID == "" {
-		page.UUID = meta.NewJobID()
-	}
+	page.UUID = msg.UUID
 	markStale(w, stale || incomplete)
 	p.metrics.Done(metrics.List, bck, 0, time.Since(began))
 	return p.writePage(w, r, page)

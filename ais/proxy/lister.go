@@ -55,10 +55,15 @@ func (p *Proxy) newLister(bck wire.Bck, msg *wire.LsoMsg) (*lister, error) {
 			return nil, l.unavailable(target, errors.New("it is down"))
 		}
 	}
-	l.query = "?" + url.Values{
+	query := url.Values{
 		wire.QueryProvider:  {bck.Provider},
 		wire.QueryNamespace: {bck.Ns.Uname()},
-	}.Encode()
+		wire.QueryUUID:      {msg.UUID},
+	}
+	if msg.ContinuationToken != "" {
+		query.Set(wire.QueryListGoesOn, "true")
+	}
+	l.query = "?" + query.Encode()
 	return l, l.addFormerOwners(view)
 }
 

@@ -24,7 +24,7 @@ func testJobs() []xact.Registration {
 		}
 		return gatedJob(args.Name), nil
 	}
-	return []xact.Registration{{Kind: xact.KindLRU, New: make}, {Kind: "rechunk", New: make}}
+	return []xact.Registration{{Kind: xact.KindLRU, New: make}, {Kind: "prefetch-listrange", New: make}}
 }
 
 type gatedJob string

@@ -40,5 +40,5 @@ func registrations(t *Target) []xact.Registration {
 		putcopies.Registration(),
 		makecopies.Registration(),
 		resilver.Registration(func(_ context.Context, path string) error { return t.enableMountpath(path) }),
-	})
+	}, bulkJobs(objects))
 }

@@ -153,6 +153,9 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 		page.ContinuationToken = page.Entries[n-1].Name
 	}
 	t.metrics.Done(metrics.List, bck, 0, time.Since(began))
+	if id := q.Get(wire.QueryUUID); id != "" && (more && msg.PageSize > 1 || q.Bool(wire.QueryListGoesOn)) {
+		t.listed(r.Context(), id, bck, props, len(page.Entries))
+	}
 	kept, _ := t.windows.Get().(*[]byte)
 	if kept == nil {
 		kept = new([]byte)

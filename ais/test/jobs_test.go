@@ -16,7 +16,7 @@ import (
 )
 
 // jobCluster is a cluster of a binary in which the kinds "lru", which resumes,
-// and "rechunk", which does not, run until a file is there, and in which
+// and "prefetch-listrange", which does not, run until a file is there, and in which
 // rebalances can be held in their middle.
 type jobCluster struct{ *cluster }
 
@@ -119,7 +119,7 @@ func TestKilledTargetAndItsJobs(t *testing.T) {
 	c := startJobCluster(t, 1, 3)
 	gateway, victim := c.nodes[0], c.targets()[1]
 	resumes, openResumes := c.startJob(gateway, "lru")
-	aborted, _ := c.startJob(gateway, "rechunk")
+	aborted, _ := c.startJob(gateway, "prefetch-listrange")
 	c.running(gateway, resumes, 3)
 	c.running(gateway, aborted, 3)
 	c.kill(victim)
@@ -132,7 +132,7 @@ func TestKilledTargetAndItsJobs(t *testing.T) {
 	if s, err := c.jobStatus(gateway, resumes); err != nil || s.EndTime != 0 {
 		t.Errorf("the job that resumes: %+v %v", s, err)
 	}
-	again, openAgain := c.startJob(gateway, "rechunk")
+	again, openAgain := c.startJob(gateway, "prefetch-listrange")
 	openAgain()
 	if s := c.ended(gateway, again); s.Aborted || s.Error != "" {
 		t.Errorf("started again: %+v", s)
@@ -149,11 +149,11 @@ func TestKilledPrimaryAndItsJobs(t *testing.T) {
 	t.Parallel()
 	c := startJobCluster(t, 3, 2)
 	primary := c.primary(c.nodes[0])
-	done, open := c.startJob(primary, "rechunk")
+	done, open := c.startJob(primary, "prefetch-listrange")
 	open()
 	first := c.ended(primary, done)
 	lru, openLRU := c.startJob(primary, "lru")
-	rechunk, _ := c.startJob(primary, "rechunk")
+	fetch, _ := c.startJob(primary, "prefetch-listrange")
 	c.kill(primary)
 	var other *playground.Node
 	for _, n := range c.proxies() {
@@ -172,20 +172,20 @@ func TestKilledPrimaryAndItsJobs(t *testing.T) {
 		t.Errorf("a job that had ended: %+v %v, was %+v", s, err, first)
 	}
 	c.eventually("stop", func() error {
-		a, err := try(client, http.MethodPut, other.URL()+"/v1/cluster", `{"action":"stop","value":{"ID":"`+rechunk+`"}}`, "Content-Type", jsonType)
+		a, err := try(client, http.MethodPut, other.URL()+"/v1/cluster", `{"action":"stop","value":{"ID":"`+fetch+`"}}`, "Content-Type", jsonType)
 		if err == nil && a.status != 200 {
 			err = fmt.Errorf("%d %s", a.status, a.body)
 		}
 		return err
 	})
-	if s := c.ended(other, rechunk); !s.Aborted || !strings.Contains(s.Error, "user abort") {
+	if s := c.ended(other, fetch); !s.Aborted || !strings.Contains(s.Error, "user abort") {
 		t.Errorf("%+v", s)
 	}
 	openLRU()
 	if s := c.ended(other, lru); s.Aborted || s.Error != "" {
 		t.Errorf("%+v", s)
 	}
-	again, openAgain := c.startJob(other, "rechunk")
+	again, openAgain := c.startJob(other, "prefetch-listrange")
 	openAgain()
 	if s := c.ended(other, again); s.Aborted {
 		t.Errorf("%+v", s)

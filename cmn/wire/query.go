@@ -51,6 +51,7 @@ const (
 	QueryForceRemoval      = "force"     // of the last mountpath
 	QueryPlacement         = "placement" // of a target, to gateways: version by which it is asked
 	QueryMarks             = "marks"     // of a target, to gateways: marks of all entries of a listing
+	QueryListGoesOn        = "goes_on"   // to targets: this is not the first page of the listing "uuid"
 	QueryRedirectProxyID   = "pid"       // redirect only: id of the gateway
 	QueryRedirectUnixTime  = "utm"       // redirect only: nanoseconds, base 36
 	QueryRedirectMapAndSig = "vpams"     // redirect only: Smap version, base 36
@@ -77,7 +78,6 @@ const (
 	WhatRemote          = "remote"
 	WhatTargetIPs       = "target_ips"
 	WhatSmapVote        = "smapvote"
-	WhatPlacement       = "placement"  // PlacementInfo; ours
 	WhatOperations      = "operations" // membership operations, under way and past
 	WhatTLS             = "tls_certificate"
 	WhatStatus          = "status"

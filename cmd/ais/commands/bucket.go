@@ -20,7 +20,7 @@ func (a *App) bucketCommand() *cli.Command {
 		Commands: []*cli.Command{
 			a.listCommand(), a.bucketCreateCommand(), a.bucketRemoveCommand(),
 			a.bucketShowCommand("show"), a.bucketPropsCommand(),
-			a.bucketCopyCommand(), a.bucketMoveCommand(), a.bucketSummaryCommand(), a.bucketEvictCommand(),
+			a.bucketCopyCommand(), a.bucketMoveCommand(), a.bucketSummaryCommand(), a.bucketEvictCommand(), a.bucketRechunkCommand(),
 		},
 	}
 }

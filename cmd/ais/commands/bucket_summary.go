@@ -12,21 +12,24 @@ import (
 	"github.com/aistore-go/aistore/cmd/ais/measure"
 	"github.com/aistore-go/aistore/cmd/ais/table"
 	"github.com/aistore-go/aistore/cmd/ais/uri"
+	"github.com/aistore-go/aistore/cmn/wire"
 )
 
 func (a *App) bucketSummaryCommand() *cli.Command {
 	return &cli.Command{
 		Name: "summary", Usage: "count the objects of buckets, and their bytes", ArgsUsage: "[BUCKET[/PREFIX]]",
 		Description: examples("ais bucket summary", "ais bucket summary ais://b", "ais bucket summary ais://b/images/ --units raw", "ais bucket summary --verbose"),
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			textFlag("prefix", "count objects whose names begin with `PREFIX`"),
 			flag("cached", "only objects in the cluster (remote buckets)"),
 			flag("verbose", "show sizes of objects as well", "v"),
 			flag("dont-wait", "print the id of the job instead of the result"),
 			jsonFlag(), noHeadersFlag(), unitsFlag(),
+		}, refreshFlags()...),
+		ShellComplete: a.complete(a.bucketCandidates("/", 0)),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			return a.repeat(ctx, cmd, a.summarizeBuckets)
 		},
-		ShellComplete: a.complete(a.bucketCandidates("/", 1)),
-		Action:        a.summarizeBuckets,
 	}
 }
 
@@ -39,18 +42,28 @@ func (a *App) summarizeBuckets(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	msg := &api.SummaryMsg{Prefix: what.Object + cmd.String("prefix"), Cached: cmd.Bool("cached"), Present: true}
+	if !cmd.Bool("dont-wait") {
+		return a.summarize(ctx, cmd, what.Bucket, msg)
+	}
 	client, err := a.cluster()
 	if err != nil {
 		return err
 	}
-	if cmd.Bool("dont-wait") {
-		id, err := client.StartSummary(ctx, what.Bucket, msg)
-		if err != nil {
-			return err
-		}
-		return a.say("%s", id)
+	id, err := client.StartSummary(ctx, what.Bucket, msg)
+	if err != nil {
+		return err
 	}
-	sums, err := client.Summarize(ctx, what.Bucket, msg, nil)
+	return a.say("%s", id)
+}
+
+// summarize counts a bucket, or all that a query without a name matches, and prints the
+// result.
+func (a *App) summarize(ctx context.Context, cmd *cli.Command, query wire.Bck, msg *api.SummaryMsg) error {
+	client, err := a.cluster()
+	if err != nil {
+		return err
+	}
+	sums, err := client.Summarize(ctx, query, msg, nil)
 	if err != nil {
 		return err
 	}

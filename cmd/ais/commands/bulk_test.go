@@ -40,6 +40,23 @@ func TestBulkCommands(t *testing.T) {
 	j.expect("bucket summary --no-headers", 0, "ais://src", "ais://dst")
 	j.expect("bucket summary ais://none", 1, "does not exist")
 
+	j.expect("bucket summary ais://src --refresh 1 --count 1 --no-headers", 0, "ais://src")
+	j.expect("storage summary ais://src --units raw", 0, "ais://src", "5 0", "69 0")
+	j.expect("ls --summary --no-headers", 0, "ais://src", "ais://dst")
+	j.expect("ls ais://src/a- --summary --units raw", 0, "ais://src", "3 0", "45 0")
+	j.expect("ls ais://src/a- --summary --prefix b", 1, "--prefix")
+	j.expect("ls ais://none --summary", 1, "does not exist")
+
+	j.expect("bucket rechunk ais://src --chunk-size 1KiB --objsize-limit 1KiB --wait", 0, "Started rechunk[", "Done.")
+	j.expect("bucket rechunk ais://src/a- --yes --nv --wait", 0)
+	j.expect("bucket rechunk ais://src", 1, "Store every object of ais://src in one file?")
+	j.expect("bucket rechunk ais://src --chunk-size 1", 1, "Store every object")
+	j.expect("bucket rechunk ais://src --chunk-size 1 --yes", 1, "chunk-size")
+	j.expect("bucket rechunk ais://src --chunk-size x", 1, "--chunk-size")
+	j.expect("bucket rechunk ais://src/a --prefix b --yes", 1, "--prefix")
+	j.expect("bucket rechunk ais://none --yes", 1, "does not exist")
+	j.expect("start rechunk ais://src --wait", 0, "Done.")
+
 	j.expect("rmo ais://dst --template a-{01..09} --wait", 0, "Started delete-objects[", "Done.")
 	j.expect("rmo ais://dst --template a-{01..", 1, `has no "}" after it`)
 	j.expect("bucket mv ais://dst ais://new --wait", 0, "Started rename-bucket[", "Done.")

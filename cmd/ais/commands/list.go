@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/aistore-go/aistore/api"
 	"github.com/aistore-go/aistore/cmd/ais/table"
 	"github.com/aistore-go/aistore/cmd/ais/uri"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -27,7 +28,9 @@ func (a *App) listCommand() *cli.Command {
 			"ais ls ais://b --prefix images/ --props size,checksum,atime",
 			"ais ls ais://b --limit 10 --start-after images/0042.jpg",
 			"ais ls ais://b --regex '\\.jpg$' --name-only",
-			"ais ls ais://b --count-only"),
+			"ais ls ais://b --count-only",
+			"ais ls --summary",
+			"ais ls ais://b/images/ --summary"),
 		Flags: append([]cli.Flag{
 			flag("all", "buckets: also remote ones that are not in the cluster; objects: also misplaced ones and copies"),
 			flag("cached", "only objects in the cluster"),
@@ -44,6 +47,7 @@ func (a *App) listCommand() *cli.Command {
 			flag("non-recursive", "one level: names with a slash are shown as directories", "nr"),
 			flag("no-dirs", "remote buckets: leave directories out"),
 			flag("count-only", "print only how many names there are and how long it took"),
+			flag("summary", "print how many objects there are and how large they are, instead of names"),
 			flag("chunked", "show which objects are stored in chunks"),
 			skipLookupFlag(), flag("dont-add", "do not add a remote bucket to the cluster's metadata"),
 			flag("silent", "keep lookups of missing objects out of the cluster's log"),
@@ -88,6 +92,13 @@ func (a *App) list(ctx context.Context, cmd *cli.Command) error {
 	what, err := uri.ParseQuery(cmd.Args().First(), a.config.DefaultProvider)
 	if err != nil {
 		return err
+	}
+	if cmd.Bool("summary") {
+		prefix := what.Object + cmd.String("prefix")
+		if what.Object != "" && cmd.IsSet("prefix") {
+			return misuse(cmd, "flag --prefix does not go with a name after the bucket (%q)", what.Object)
+		}
+		return a.summarize(ctx, cmd, what.Bucket, &api.SummaryMsg{Prefix: prefix, Cached: cmd.Bool("cached"), Present: !cmd.Bool("all")})
 	}
 	if what.Bucket.Name == "" {
 		return a.listBuckets(ctx, cmd, what.Bucket)

@@ -22,7 +22,7 @@ import (
 func (a *App) storageCommand() *cli.Command {
 	return &cli.Command{
 		Name: "storage", Usage: "disks and mountpaths of targets, and the space on them",
-		Commands: []*cli.Command{a.storageShowCommand("show"), a.storageDiskCommand(), a.mountpathCommand(), a.jobStartCommand().Command("cleanup")},
+		Commands: []*cli.Command{a.storageShowCommand("show"), a.storageDiskCommand(), a.mountpathCommand(), a.bucketSummaryCommand(), a.jobStartCommand().Command("cleanup")},
 	}
 }
 
@@ -150,9 +150,6 @@ func (a *App) showStorage(ctx context.Context, cmd *cli.Command) error {
 	for i := range reports {
 		if r := &reports[i]; r.err == nil && r.Error != "" {
 			a.warn("%s: %s", nodeTitle(smap, r.node), r.Error)
-		}
-		if r := &reports[i]; r.err == nil {
-			a.warnSetAside(nodeTitle(smap, r.node), r.SetAside, shown)
 		}
 	}
 	return nil
