@@ -33,6 +33,7 @@ func (p *Proxy) RunMembership() (stop func()) {
 	running.Go(func() { p.membership.Run(ctx) })
 	running.Go(func() { p.jobs.Run(ctx) })
 	running.Go(func() { p.rebalances.run(ctx) })
+	running.Go(func() { p.endForgottenRenames(ctx) })
 	return func() {
 		cancel()
 		running.Wait()

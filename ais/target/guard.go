@@ -31,10 +31,56 @@ type Guard struct {
 	generation atomic.Uint64
 	flights    [2][flightStripes]flight
 
+	left bell // rings when a stripe of a generation is empty
+
 	mu       sync.Mutex
 	wanted   int64 // version of the transition to report once drained
 	reported int64
-	draining bool
+	draining chan struct{} // closed when no generation is drained any more; nil: none is
+}
+
+// bell wakes those who wait for a condition, and costs those who ring it one load
+// while nobody waits.
+type bell struct {
+	waiting atomic.Int32
+	mu      sync.Mutex
+	next    chan struct{} // closed by the next ring
+}
+
+// ring tells that the condition may hold.
+func (b *bell) ring() {
+	if b.waiting.Load() == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.next != nil {
+		close(b.next)
+		b.next = nil
+	}
+}
+
+// await returns when the condition holds. Whoever makes it hold rings afterwards. The
+// error is the cause of the end of the context.
+func (b *bell) await(ctx context.Context, holds func() bool) error {
+	b.waiting.Add(1)
+	defer b.waiting.Add(-1)
+	for {
+		b.mu.Lock()
+		if b.next == nil {
+			b.next = make(chan struct{})
+		}
+		next := b.next
+		b.mu.Unlock()
+		if holds() {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // guardControl is what the guard needs of the control plane.
@@ -52,11 +98,7 @@ type rules struct {
 	frozen  map[wire.Bck]struct{} // buckets that get another name: nil, as a rule
 }
 
-const (
-	flightStripes = 64 // a power of two
-	// drainEvery is how often a drain looks whether it is over.
-	drainEvery = time.Millisecond
-)
+const flightStripes = 64 // a power of two
 
 // flight counts commits; it fills a cache line, so that two processors which
 // count in different ones do not disturb each other.
@@ -83,8 +125,8 @@ func (g *Guard) Apply(view *meta.View) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.wanted = view.Transition.Version
-	if !g.draining && g.wanted != g.reported {
-		g.draining = true
+	if g.draining == nil && g.wanted != g.reported {
+		g.draining = make(chan struct{})
 		go g.drain(g.turn(), g.wanted)
 	}
 }
@@ -104,21 +146,17 @@ func frozenBuckets(bmd *meta.BMD) (frozen map[wire.Bck]struct{}) {
 // Quiesce returns when no commit is under way that went by rules before those
 // in force. The error is that of the context.
 func (g *Guard) Quiesce(ctx context.Context) error {
-	tick := time.NewTicker(drainEvery)
-	defer tick.Stop()
-	for !g.beginDrain() {
+	for busy := g.beginDrain(); busy != nil; busy = g.beginDrain() {
 		select {
-		case <-tick.C:
+		case <-busy:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 	before := g.turn()
 	done := make(chan struct{})
-	go func() {
-		for under(before) > 0 {
-			time.Sleep(drainEvery)
-		}
+	go func() { // goes on when the context ends: the next turn needs it
+		g.drained(before)
 		g.endDrain()
 		close(done)
 	}()
@@ -130,15 +168,16 @@ func (g *Guard) Quiesce(ctx context.Context) error {
 	}
 }
 
-// beginDrain lets nobody else begin a generation; false: somebody does.
-func (g *Guard) beginDrain() bool {
+// beginDrain lets nobody else begin a generation, and returns nil; else what is closed
+// when another drain is over.
+func (g *Guard) beginDrain() (busy <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.draining {
-		return false
+	if g.draining != nil {
+		return g.draining
 	}
-	g.draining = true
-	return true
+	g.draining = make(chan struct{})
+	return nil
 }
 
 // endDrain ends beginDrain, and does what was asked for meanwhile.
@@ -149,7 +188,18 @@ func (g *Guard) endDrain() {
 		go g.drain(g.turn(), g.wanted)
 		return
 	}
-	g.draining = false
+	g.letDrain()
+}
+
+// letDrain tells that nothing is drained any more, under the lock.
+func (g *Guard) letDrain() {
+	close(g.draining)
+	g.draining = nil
+}
+
+// drained returns when no commit of a generation is under way.
+func (g *Guard) drained(generation *[flightStripes]flight) {
+	_ = g.left.await(context.Background(), func() bool { return under(generation) == 0 }) // the context does not end
 }
 
 // Epoch is the placement epoch that stamps get.
@@ -180,7 +230,11 @@ func (g *Guard) enter(stripe uint64) core.Ticket {
 
 func (g *Guard) flight(t core.Ticket) *flight { return &g.flights[t/flightStripes][t%flightStripes] }
 
-func (g *Guard) leave(t core.Ticket) { g.flight(t).n.Add(-1) }
+func (g *Guard) leave(t core.Ticket) {
+	if g.flight(t).n.Add(-1) == 0 {
+		g.left.ring()
+	}
+}
 
 // End implements core.Guard.
 func (g *Guard) End(t core.Ticket) error {
@@ -229,17 +283,13 @@ func (g *Guard) turn() *[flightStripes]flight { return &g.flights[(g.generation.
 // drain waits for the commits of a generation and reports, until there is
 // nothing new to report.
 func (g *Guard) drain(before *[flightStripes]flight, version int64) {
-	tick := time.NewTicker(drainEvery)
-	defer tick.Stop()
 	for {
-		for under(before) > 0 {
-			<-tick.C
-		}
+		g.drained(before)
 		g.control.Quiesced(version)
 		g.mu.Lock()
 		g.reported = version
 		if version == g.wanted {
-			g.draining = false
+			g.letDrain()
 			g.mu.Unlock()
 			return
 		}
@@ -260,14 +310,5 @@ func under(generation *[flightStripes]flight) (n int64) {
 // whether none is left.
 func (g *Guard) Close(ctx context.Context) bool {
 	g.closed.Store(true)
-	tick := time.NewTicker(drainEvery)
-	defer tick.Stop()
-	for under(&g.flights[0])+under(&g.flights[1]) > 0 {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return true
+	return g.left.await(ctx, func() bool { return under(&g.flights[0])+under(&g.flights[1]) == 0 }) == nil
 }

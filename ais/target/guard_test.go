@@ -176,7 +176,7 @@ func TestGuardReportsWhenDrained(t *testing.T) {
 	select {
 	case <-r.reported:
 		t.Fatal("reported while an earlier commit was under way")
-	case <-time.After(20 * drainEvery):
+	case <-time.After(20 * time.Millisecond):
 	}
 	if err := r.End(old); err != nil {
 		t.Error(err)
@@ -248,4 +248,87 @@ func BenchmarkGuard(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestQuiesce waits for what began before, and for nothing that begins later.
+func TestQuiesce(t *testing.T) {
+	t.Parallel()
+	r := newGuardRig(t)
+	key, digest := r.name(t, "a", "a")
+	early, err := r.Begin(key, digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounded, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := r.Quiesce(bounded); err == nil {
+		t.Fatal("a commit is under way")
+	}
+	// Several wait at the same time, and the one that was given up goes on.
+	done := make(chan error, 3)
+	for range cap(done) {
+		go func() { done <- r.Quiesce(t.Context()) }()
+	}
+	late, err := r.Begin(key, digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("with a commit under way: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	if err := r.End(early); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.End(late); err != nil { // which side of the turns it is on is open
+		t.Fatal(err)
+	}
+	for range cap(done) {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("nobody wakes who waits")
+		}
+	}
+	next, err := r.Begin(key, digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.End(next); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Close(t.Context()) {
+		t.Error("commits are under way at the end")
+	}
+}
+
+// TestQuiesceUnderLoad: with commits all the time every turn comes to its end.
+func TestQuiesceUnderLoad(t *testing.T) {
+	t.Parallel()
+	r := newGuardRig(t)
+	key, digest := r.name(t, "a", "a")
+	ctx, stop := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				if ticket, err := r.Begin(key, digest); err == nil {
+					_ = r.End(ticket)
+				}
+			}
+		})
+	}
+	for range 500 {
+		bounded, cancel := context.WithTimeout(ctx, time.Minute)
+		if err := r.Quiesce(bounded); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	}
+	stop()
+	group.Wait()
 }
