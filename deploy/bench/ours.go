@@ -172,24 +172,30 @@ func address(url string) string {
 
 // request makes a call and decodes its JSON answer, if that is asked for.
 func (c *cluster) request(ctx context.Context, method, url, body string, into any) error {
+	text, err := c.text(ctx, method, url, body)
+	if err != nil || into == nil {
+		return err
+	}
+	return json.Unmarshal([]byte(text), into)
+}
+
+// text makes a call and returns its answer.
+func (c *cluster) text(ctx context.Context, method, url, body string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
-		return err
+		return "", err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return err
+		return "", err
 	}
 	text, err := io.ReadAll(resp.Body)
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return err
+		return "", err
 	}
 	if resp.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %s: %s", method, url, resp.Status, text)
+		return "", fmt.Errorf("%s %s: %s: %s", method, url, resp.Status, text)
 	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(text, into)
+	return string(text), nil
 }

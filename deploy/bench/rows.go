@@ -31,7 +31,7 @@ func allRows() []row {
 	for _, part := range [][]row{compareRows(), durableRows(), listRows(), memoryRows(), indexRows(), rebalanceRows(), tlsRows(), callRows()} {
 		rows = append(rows, part...)
 	}
-	return rows
+	return append(rows, copyRows()...)
 }
 
 // bench is one run: what it was asked for, and the servers that are up.
