@@ -16,7 +16,7 @@ import (
 func rig(t *testing.T) (*xacttest.Rig, *Tasks) {
 	t.Helper()
 	r := xacttest.New(t, xacttest.Options{
-		JobID: func(context.Context, string, wire.Bck) (string, error) { return "putcopies-1", nil },
+		JobID: func(context.Context, string, wire.Bck, string) (string, error) { return "putcopies-1", nil },
 	}, Registration())
 	return r, NewTasks(r.Env)
 }
