@@ -287,18 +287,7 @@ func (l *listing) share() int {
 
 // directoryOf returns the virtual directory that stands for a name in a
 // listing without recursion, "" if the name stands for itself.
-func (l *listing) directoryOf(name string) string {
-	base := l.base
-	i := strings.IndexByte(name[len(base):], '/')
-	if i >= 0 && len(l.opts.Prefix) > len(base) && name[:len(base)+i] == l.opts.Prefix {
-		base = name[:len(base)+i+1] // "dir" is "dir/"
-		i = strings.IndexByte(name[len(base):], '/')
-	}
-	if i < 0 {
-		return ""
-	}
-	return name[:len(base)+i+1]
-}
+func (l *listing) directoryOf(name string) string { return DirectoryOf(l.opts.Prefix, name) }
 
 // belongs tells whether a name may be listed where it lies, and sets the status
 // of an entry that is listed though it lies elsewhere than it belongs.

@@ -48,6 +48,7 @@ type Engine struct {
 	mu       sync.Mutex
 	restores map[restoreID]*restoreRun // under way
 	protects map[restoreID]*protectRun // the same
+	repaired map[uint64][]string       // by bucket id: the targets of the cluster when the last whole RecoverHeld began
 	Troubles Troubles
 }
 
@@ -58,7 +59,7 @@ func New(o Options) *Engine {
 	}
 	return &Engine{
 		store: o.Store, local: Local{o.Store}, cluster: o.Cluster, holders: o.Holders, codec: NewCodec(o.Memory), memory: o.Memory,
-		logger: o.Logger, onRestored: o.OnRestored, passing: make(chan struct{}, passes), restores: make(map[restoreID]*restoreRun), protects: make(map[restoreID]*protectRun), Troubles: Troubles{names: map[string]string{}},
+		logger: o.Logger, onRestored: o.OnRestored, passing: make(chan struct{}, passes), restores: make(map[restoreID]*restoreRun), protects: make(map[restoreID]*protectRun), repaired: make(map[uint64][]string), Troubles: Troubles{names: map[string]string{}},
 	}
 }
 

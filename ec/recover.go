@@ -3,7 +3,9 @@ package ec
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +26,8 @@ type Progress func(slices int64, errs []error)
 // was superseded or deleted goes. It returns when all was asked; the errors of
 // single names are told to progress.
 func (e *Engine) RecoverHeld(ctx context.Context, entry meta.BucketEntry, progress Progress) error {
+	everybody := e.cluster.Everybody()
+	var failures atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
 	batches := map[string][]Held{}
@@ -31,7 +35,9 @@ func (e *Engine) RecoverHeld(ctx context.Context, entry meta.BucketEntry, progre
 		batch := batches[owner]
 		delete(batches, owner)
 		group.Go(func() error {
-			progress(int64(len(batch)), e.ask(ctx, entry, owner, batch))
+			errs := e.ask(ctx, entry, owner, batch)
+			failures.Add(int64(len(errs)))
+			progress(int64(len(batch)), errs)
 			return ctx.Err()
 		})
 	}
@@ -52,7 +58,22 @@ func (e *Engine) RecoverHeld(ctx context.Context, entry meta.BucketEntry, progre
 	if failed := group.Wait(); err == nil {
 		err = failed
 	}
+	if err == nil && failures.Load() == 0 {
+		e.mu.Lock()
+		e.repaired[entry.Props.BID] = everybody
+		e.mu.Unlock()
+	}
 	return err
+}
+
+// HoldsLost tells that this target may hold slices of objects of a bucket that
+// nobody has: one of the targets that are gone was still there when the last repair here
+// began whose questions were all answered, or there was none since this process started.
+func (e *Engine) HoldsLost(bid uint64, gone []string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before, known := e.repaired[bid]
+	return len(gone) > 0 && (!known || slices.ContainsFunc(gone, func(id string) bool { return slices.Contains(before, id) }))
 }
 
 // ask asks one owner, and drops what it says is superseded.

@@ -70,7 +70,8 @@ func (p *Proxy) newLister(bck wire.Bck, msg *wire.LsoMsg) (*lister, error) {
 // addFormerOwners has targets asked as well that own nothing now, but may hold
 // what nobody has moved yet. One that is in the map and down fails the page, as
 // an owner does. One that was decommissioned or declared lost has nothing that counts. What another one that has left the map took with it is not in the
-// cluster: the page goes without it, and says so.
+// cluster: the page goes without it, and says so, unless the bucket is erasure-coded and survives the loss of
+// so many.
 func (l *lister) addFormerOwners(view *meta.View) error {
 	if view.Placement.Settled() {
 		return nil
@@ -79,19 +80,44 @@ func (l *lister) addFormerOwners(view *meta.View) error {
 	l.moving.Store(true)
 	l.query += "&" + wire.QueryMarks + "=true&" + wire.QueryPlacement + "=" + strconv.FormatInt(view.Placement.Ver(), 10)
 	l.targets = slices.Clone(l.targets)
+	// What was an owner's that has left is listed by those who hold its slices.
+	survives := 0
+	if props, ok := view.BMD.Get(l.bck); ok && props.EC.Enabled {
+		survives = props.EC.ParitySlices
+		l.query += "&" + wire.QueryAbsent + "=" + url.QueryEscape(strings.Join(absentOwners(view), ","))
+	}
+	left := 0
 	for _, id := range view.Placement.Holders() {
 		target := view.Smap.Tmap[id]
 		switch {
 		case slices.ContainsFunc(l.targets, func(n *meta.Snode) bool { return n.ID == id }):
 		case target == nil:
-			l.incomplete = true
+			left++
 		case l.proxy.control.IsDown(id):
 			return l.unavailable(target, errors.New("it is down, and may hold objects that were not moved yet"))
 		default:
 			l.targets = append(l.targets, target)
 		}
 	}
+	l.incomplete = left > survives
 	return nil
+}
+
+// absentOwners are the targets of earlier placements that are not in the map,
+// also those that were declared lost.
+func absentOwners(view *meta.View) (ids []string) {
+	add := func(more []string) {
+		for _, id := range more {
+			if view.Smap.Tmap[id] == nil && !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	for i := range view.Placement.Sets {
+		add(view.Placement.Sets[i].Targets)
+	}
+	add(view.Placement.Older)
+	return ids
 }
 
 // merge returns the limit smallest names after a name, of all targets, for a

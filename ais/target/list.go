@@ -1,6 +1,7 @@
 package target
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/query"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
+	"github.com/aistore-go/aistore/core/meta"
 )
 
 const (
@@ -117,11 +119,12 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 	}
 	shown, marked := shownProps(msg.Want()), q.Bool(wire.QueryMarks)
 	missing := msg.Flags.Has(wire.LsoMissing) && !msg.Flags.Has(wire.LsoNameOnly)
-	entries, err := t.store.List(r.Context(), bck, props, core.ListOptions{
+	options := core.ListOptions{
 		Prefix: msg.Prefix, After: msg.ContinuationToken, Limit: int(msg.PageSize),
 		NoRecursion: msg.Flags.Has(wire.LsoNoRecursion), Props: shown, Stamps: marked,
 		Missing: missing, Owns: t.owns(marked, missing),
-	})
+	}
+	entries, err := t.list(r.Context(), &meta.BucketEntry{Bck: bck, Props: props}, &options, absentOwners(q.Get(wire.QueryAbsent)))
 	if err != nil {
 		t.metrics.Failed(metrics.List, bck, apierr.StatusOf(err))
 		return err
@@ -174,6 +177,21 @@ func (t *Target) listWindow(w http.ResponseWriter, r *http.Request, bucket strin
 		w.Header()[wire.HeaderListMarks] = []string{strconv.Itoa(len(answer) - size)}
 	}
 	return node.WriteBytes(w, r, wire.ContentMsgpack, answer)
+}
+
+// list is a page of this target's objects and, as long as objects of owners that
+// are gone may not have been made again, of what it holds slices of. Those come first: what
+// is rebuilt here meanwhile is an object before its slice goes.
+func (t *Target) list(ctx context.Context, entry *meta.BucketEntry, options *core.ListOptions, absent []string) ([]core.Entry, error) {
+	var held []core.Entry
+	if entry.Props.EC.Enabled && options.Stamps && !options.Missing && t.ec.HoldsLost(entry.Props.BID, absent) {
+		var err error
+		if held, err = t.listing.list(ctx, entry, options); err != nil {
+			return nil, err
+		}
+	}
+	own, err := t.store.List(ctx, entry.Bck, entry.Props, *options)
+	return withSlices(own, held, options.Limit), err
 }
 
 // owns tells which names this target owns. It returns nil if that is not to

@@ -39,6 +39,7 @@ type Target struct {
 	ec      *ec.Engine
 	known   *allKnown
 	levels  *protection
+	listing *sliceLister
 	load    *load
 	copying *copyStreams
 	slicing *sliceStreams
@@ -81,7 +82,7 @@ func New(o Options) *Target {
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.known = newAllKnown(t.fs.Available, t.store.Damages)
 	t.newEC()
-	t.levels = newProtection(t)
+	t.levels, t.listing = newProtection(t), newSliceLister(t)
 	t.jobs = t.newJobs(o.Jobs)
 	t.space, t.losses = t.newSpaceKeeper(), newRecovery(o.Logger)
 	t.copying = t.newCopyStreams()

@@ -50,6 +50,7 @@ const (
 	QueryDontResilver      = "dntres"
 	QueryForceRemoval      = "force"     // of the last mountpath
 	QueryPlacement         = "placement" // of a target, to gateways: version by which it is asked
+	QueryAbsent            = "absent"    // of a target, to gateways: ids of former owners that have left, separated by commas
 	QueryMarks             = "marks"     // of a target, to gateways: marks of all entries of a listing
 	QueryListGoesOn        = "goes_on"   // to targets: this is not the first page of the listing "uuid"
 	QueryRedirectProxyID   = "pid"       // redirect only: id of the gateway
