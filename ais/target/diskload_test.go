@@ -53,7 +53,7 @@ func TestDiskUtilization(t *testing.T) {
 // under load.
 func TestSlowDisks(t *testing.T) {
 	t.Parallel()
-	w, now := &waiting{}, time.Unix(1e9, 0)
+	w, now := &diskWaits{}, time.Unix(1e9, 0)
 	feed := func(steps int, mean time.Duration, operations, util int64) float64 {
 		for range steps {
 			now = now.Add(2 * time.Second)

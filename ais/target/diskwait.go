@@ -21,12 +21,12 @@ const (
 	leisureWindow = 5 * time.Minute
 )
 
-// waiting follows how long the operations of disks take, and compares that with
+// diskWaits follows how long the operations of disks take, and compares that with
 // what they take when the disk has little to do: a disk of users whose
 // operations begin to wait for those of jobs becomes slow before it is busy all
 // the time, and some, which do much at a time, are never slow though they
 // are always busy.
-type waiting struct {
+type diskWaits struct {
 	mu    sync.Mutex
 	disks map[string]*diskWait
 	at    time.Time
@@ -41,7 +41,7 @@ type diskWait struct {
 
 // apply takes the times of an interval that ends now. A disk that is used up
 // to leisureUtil percent is at leisure. window is the time constant.
-func (w *waiting) apply(waits map[string]sysinfo.DiskWait, stats map[string]wire.DiskStats, leisureUtil int64, now time.Time, window time.Duration) {
+func (w *diskWaits) apply(waits map[string]sysinfo.DiskWait, stats map[string]wire.DiskStats, leisureUtil int64, now time.Time, window time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	elapsed := max(0, now.Sub(w.at))
@@ -78,7 +78,7 @@ func (w *waiting) apply(waits map[string]sysinfo.DiskWait, stats map[string]wire
 
 // slowest is how many times as long as at leisure an operation takes, of the
 // disk where that is worst; see xact.LoadSample.
-func (w *waiting) slowest() float64 {
+func (w *diskWaits) slowest() float64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.worst

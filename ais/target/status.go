@@ -26,7 +26,7 @@ type diskStatus struct {
 	below   func() bool                            // objects have been below their level of protection for long; may be nil
 	known   atomic.Pointer[fs.Set]                 // whose disks load watches
 	smooth  smoothing
-	waits   waiting
+	waits   diskWaits
 	conf    func() *config.DiskConf // nil: utilization is not smoothed
 }
 
