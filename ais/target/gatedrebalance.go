@@ -98,7 +98,7 @@ func (s *heldStream) Send(ctx context.Context, size int64, open func() (io.ReadC
 			if err != nil {
 				return nil, err
 			}
-			wait := &waiting{of: s.of, ctx: ctx}
+			wait := &heldBody{of: s.of, ctx: ctx}
 			return struct {
 				io.Reader
 				io.Closer
@@ -118,14 +118,14 @@ func (s *heldStream) Send(ctx context.Context, size int64, open func() (io.ReadC
 	return s.Stream.Send(ctx, size, open, done)
 }
 
-// waiting ends when there is no file any more.
-type waiting struct {
+// heldBody ends when there is no file any more.
+type heldBody struct {
 	of  *heldStreams
 	ctx context.Context
 }
 
 // Read implements io.Reader.
-func (w *waiting) Read([]byte) (int, error) {
+func (w *heldBody) Read([]byte) (int, error) {
 	if err := w.of.wait(w.ctx); err != nil {
 		return 0, err
 	}
