@@ -83,6 +83,8 @@ func (n *Node) clusterGet(w http.ResponseWriter, r *http.Request) error {
 		return n.clusterRemotes(w, r)
 	case wire.WhatSmapVote:
 		return n.writeClusterMeta(w, r)
+	case wire.WhatPlacement:
+		return n.writePlacement(w, r, view)
 	case wire.WhatOperations:
 		if view.Operations == nil {
 			return WriteJSON(w, r, &meta.Operations{})

@@ -37,7 +37,7 @@ var badValues = []string{
 // everyAction but those that would end the processes whatever comes with them.
 var everyAction = []string{
 	"start", "stop", "set-config", "reset-config", "reset-stats", "rotate-logs", "reload-creds", "clear-lcache", "start-maintenance", "stop-maintenance", "shutdown-node",
-	"decommission-node", "rm-unsafe", "weigh-targets", "attach-mp", "enable-mp", "disable-mp", "detach-mp", "rescan-mp", "fshc-mp", "force-restart", "rejoin", "bump-metasync", "list", "",
+	"decommission-node", "rm-unsafe", "weigh-targets", "declare-lost", "attach-mp", "enable-mp", "disable-mp", "detach-mp", "rescan-mp", "fshc-mp", "force-restart", "rejoin", "bump-metasync", "list", "",
 }
 
 // controlPaths are all paths of control requests, with items that are there

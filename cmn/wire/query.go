@@ -79,6 +79,7 @@ const (
 	WhatRemote          = "remote"
 	WhatTargetIPs       = "target_ips"
 	WhatSmapVote        = "smapvote"
+	WhatPlacement       = "placement"  // PlacementInfo; ours
 	WhatOperations      = "operations" // membership operations, under way and past
 	WhatTLS             = "tls_certificate"
 	WhatStatus          = "status"

@@ -35,6 +35,8 @@ type fakeCluster struct {
 	fenced   string   // why tgtCCCCC3 may not serve
 	dir      string   // configuration of the tool
 	changes  []string // of mountpaths, with their queries
+	setAside []wire.SetAside
+	absent   []string // targets that may be declared lost
 }
 
 func newFakeCluster(t *testing.T) *fakeCluster {
@@ -303,6 +305,10 @@ func (f *fakeCluster) control(w http.ResponseWriter, r *http.Request) error {
 		value = meta.NewBMD("Q1wErTy7U", 3, entries...)
 	case "/v1/cluster cluster_config":
 		value = config.DefaultCluster()
+	case "/v1/cluster ":
+		return f.declareLost(w, r)
+	case "/v1/cluster placement":
+		value = &wire.PlacementInfo{Version: 4, Holders: []string{"tgtAAAAA1", "tgtLLLLL4"}, Absent: f.absent, Lost: []string{}}
 	case "/v1/cluster backends":
 		value = []string{}
 	case "/v1/health ":

@@ -151,6 +151,9 @@ func (a *App) showStorage(ctx context.Context, cmd *cli.Command) error {
 		if r := &reports[i]; r.err == nil && r.Error != "" {
 			a.warn("%s: %s", nodeTitle(smap, r.node), r.Error)
 		}
+		if r := &reports[i]; r.err == nil {
+			a.warnSetAside(nodeTitle(smap, r.node), r.SetAside, shown)
+		}
 	}
 	return nil
 }

@@ -28,6 +28,7 @@ func (f *fakeCluster) storage(w http.ResponseWriter, r *http.Request) error {
 					"/mp2": {Disks: []string{"sdb"}, Used: 1 << 30, Avail: 1 << 30, PctUsed: 50, Label: "ssd"},
 				},
 			},
+			SetAside: f.setAside,
 		})
 	case "mountpaths":
 		return json.NewEncoder(w).Encode(&wire.MountpathList{Available: []string{"/mp1", "/mp2"}, Disabled: []string{"/mp3"}})

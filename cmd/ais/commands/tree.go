@@ -53,7 +53,7 @@ func (a *App) tree() *cli.Command {
 		ErrWriter:                  a.Err,
 		ExitErrHandler:             func(context.Context, *cli.Command, error) {},
 		Commands: []*cli.Command{
-			a.bucketCommand(), a.objectCommand(), a.configCommand(), a.jobCommand(), a.showCommand(), a.storageCommand(),
+			a.bucketCommand(), a.objectCommand(), a.configCommand(), a.jobCommand(), a.showCommand(), a.storageCommand(), a.clusterCommand(),
 			a.helpCommand(), a.versionCommand(), a.completionCommand(),
 		},
 	}
@@ -92,7 +92,7 @@ func (a *App) find(path []string) *cli.Command {
 		return nil
 	}
 	groups := map[string]func() *cli.Command{
-		"bucket": a.bucketCommand, "object": a.objectCommand, "config": a.configCommand, "job": a.jobCommand, "show": a.showCommand,
+		"bucket": a.bucketCommand, "object": a.objectCommand, "config": a.configCommand, "job": a.jobCommand, "show": a.showCommand, "cluster": a.clusterCommand,
 	}
 	group := groups[path[0]]
 	if group == nil {
