@@ -78,7 +78,10 @@ func (l *lister) addFormerOwners(view *meta.View) error {
 	}
 	l.marked = true
 	l.moving.Store(true)
-	l.query += "&" + wire.QueryMarks + "=true&" + wire.QueryPlacement + "=" + strconv.FormatInt(view.Placement.Ver(), 10)
+	l.query += "&" + wire.QueryMarks + "=true"
+	if lost := view.Placement.LastLost(); lost > 0 {
+		l.query += "&" + wire.QueryPlacement + "=" + strconv.FormatInt(lost, 10)
+	}
 	l.targets = slices.Clone(l.targets)
 	// What was an owner's that has left is listed by those who hold its slices.
 	survives := 0

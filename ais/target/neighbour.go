@@ -40,7 +40,8 @@ const (
 type lookRequest struct {
 	Name   []byte      `json:"name"` // need not be UTF-8
 	Remove *core.Stamp `json:"remove,omitempty"`
-	// Placement is the version by which it is asked, see Target.knows.
+	// Placement is the version that declared the receiver lost, if any has: see
+	// Target.knows.
 	Placement int64 `json:"placement,omitempty,string"`
 }
 
@@ -338,7 +339,7 @@ func (t *Target) ask(ctx context.Context, view *meta.View, key core.Key, ids []s
 }
 
 func (t *Target) askOne(ctx context.Context, to *meta.Snode, key core.Key, remove *core.Stamp) (reply lookReply, err error) {
-	body, err := json.Marshal(&lookRequest{Name: []byte(key.Name), Remove: remove, Placement: t.control.View().Placement.Ver()})
+	body, err := json.Marshal(&lookRequest{Name: []byte(key.Name), Remove: remove, Placement: t.control.View().Placement.LostAt(to.ID)})
 	if err != nil {
 		return reply, err
 	}

@@ -43,8 +43,8 @@ func (t *Target) countAsides() {
 	})
 }
 
-// knows makes sure that this target goes by a placement that is not older than the
-// caller's, before it says what it holds: it may have to give that up first.
+// knows makes sure that this target goes by a placement that is not older than one
+// that declared it lost, before it says what it holds: it has to give that up first.
 func (t *Target) knows(ctx context.Context, placement int64) error {
 	if placement <= t.control.View().Placement.Ver() {
 		return nil

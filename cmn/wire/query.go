@@ -49,7 +49,7 @@ const (
 	QueryMountpathLabel    = "mountpath_label"
 	QueryDontResilver      = "dntres"
 	QueryForceRemoval      = "force"     // of the last mountpath
-	QueryPlacement         = "placement" // of a target, to gateways: version by which it is asked
+	QueryPlacement         = "placement" // of a target, to gateways: version that it must know
 	QueryAbsent            = "absent"    // of a target, to gateways: ids of former owners that have left, separated by commas
 	QueryMarks             = "marks"     // of a target, to gateways: marks of all entries of a listing
 	QueryListGoesOn        = "goes_on"   // to targets: this is not the first page of the listing "uuid"

@@ -139,6 +139,18 @@ func (p *Placement) LostAt(id string) int64 {
 	return p.Lost[id]
 }
 
+// LastLost is the version of the placement that declared a target lost last; 0:
+// none was.
+func (p *Placement) LastLost() (version int64) {
+	if p == nil {
+		return 0
+	}
+	for _, at := range p.Lost {
+		version = max(version, at)
+	}
+	return version
+}
+
 // IsLost tells a target that was declared lost and has not come back into force.
 func (p *Placement) IsLost(id string) bool {
 	return p.LostAt(id) > 0 && p.isGone(id)
