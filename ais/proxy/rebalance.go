@@ -45,7 +45,7 @@ var _ membership.Mover = (*rebalances)(nil)
 func newRebalances(p *Proxy) *rebalances {
 	r := &rebalances{p: p, wake: make(chan struct{}, 1)}
 	p.jobs.OnEnd(xact.KindRebalance, r.ended)
-	p.membership.SetMover(r)
+	p.membership.SetMover(&removals{rebalances: r})
 	return r
 }
 

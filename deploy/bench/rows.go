@@ -28,7 +28,7 @@ type section struct {
 // allRows are the rows in the order in which they are measured.
 func allRows() []row {
 	var rows []row
-	for _, part := range [][]row{compareRows(), durableRows(), listRows(), memoryRows(), indexRows(), rebalanceRows(), tlsRows(), callRows()} {
+	for _, part := range [][]row{compareRows(), durableRows(), encodeRows(), listRows(), memoryRows(), indexRows(), rebalanceRows(), tlsRows(), callRows()} {
 		rows = append(rows, part...)
 	}
 	return append(rows, copyRows()...)
@@ -46,6 +46,7 @@ type bench struct {
 	reference *nginx
 	durable   *cluster
 	secure    *cluster
+	encode    *cluster
 	populated *population
 }
 
@@ -88,7 +89,7 @@ func (b *bench) measureRows(ctx context.Context, rows []row) error {
 
 func (b *bench) stopServers() error {
 	var errs []error
-	for _, c := range []**cluster{&b.plain, &b.durable, &b.secure} {
+	for _, c := range []**cluster{&b.plain, &b.durable, &b.secure, &b.encode} {
 		if *c != nil {
 			errs = append(errs, (*c).stop(), os.RemoveAll((*c).Root))
 			*c = nil
