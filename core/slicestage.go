@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -145,42 +146,88 @@ func (sl *Slice) sameShape(o *Slice) bool {
 	return sl.Number == o.Number && sl.Data == o.Data && sl.Parity == o.Parity
 }
 
-// receive writes the bytes to a work file and compares the checksums.
+// receive writes the bytes to a work file and compares the checksums. Pieces of the body
+// go to the file as they come.
 func (w *sliceWrite) receive(ctx context.Context, body io.Reader) (err error) {
 	if err := w.create(ctx); err != nil {
 		return err
 	}
 	unit := w.s.memory.Get(min(w.sl.Length, SliceUnit))
 	defer unit.Free()
-	slab := unit.Bytes()
+	in := sliceIntake{ctx: ctx, w: w, digest: xxhash.New()}
 	w.sl.sums = make([]byte, 0, SliceSums(w.sl.Length))
-	started := int64(0)
-	for w.size < w.sl.Length {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		chunk := slab[:min(int64(len(slab)), SliceUnit, w.sl.Length-w.size)]
-		if n, err := io.ReadFull(body, chunk); err != nil {
-			return w.broken("breaks off after %d of %d bytes: %v", w.size+int64(n), w.sl.Length, err)
-		}
-		w.sl.sums = binary.LittleEndian.AppendUint64(w.sl.sums, xxhash.Sum64(chunk))
-		if err := w.onDisk(ctx, func() error { return w.write(chunk) }); err != nil {
-			return err
-		}
-		if w.size-started >= writeBackEvery {
-			// What it cannot do the flush does, and reports what went wrong.
-			_ = w.onDisk(ctx, func() error { return w.file.StartWriteback(started, w.size-started) })
-			started = w.size
-		}
+	whole := w.sl.Length + SliceSums(w.sl.Length)
+	if pieces, ok := body.(io.WriterTo); ok {
+		_, err = pieces.WriteTo(&in)
+	} else {
+		_, err = io.CopyBuffer(struct{ io.Writer }{&in}, struct{ io.Reader }{body}, unit.Bytes())
 	}
-	theirs := make([]byte, len(w.sl.sums))
-	if _, err := io.ReadFull(body, theirs); err != nil {
-		return w.broken("breaks off in its checksums: %v", err)
-	}
-	if !bytes.Equal(theirs, w.sl.sums) {
+	switch {
+	case in.err != nil:
+		return in.err
+	case err != nil || in.taken < whole:
+		return w.broken("breaks off after %d of %d bytes: %v", in.taken, whole, cmp.Or(err, io.ErrUnexpectedEOF))
+	case !bytes.Equal(in.theirs, w.sl.sums):
 		return w.broken("differs from its checksums")
 	}
 	return nil
+}
+
+// sliceIntake takes the body of a slice: its bytes, and then their checksums.
+type sliceIntake struct {
+	ctx     context.Context
+	w       *sliceWrite
+	digest  *xxhash.Digest // of the unit at hand
+	hashed  int64          // bytes of it
+	started int64          // where writing back has begun
+	taken   int64          // bytes of all
+	theirs  []byte         // checksums that came
+	err     error          // of this side
+}
+
+// Write implements io.Writer.
+func (in *sliceIntake) Write(p []byte) (n int, err error) {
+	if in.err = in.ctx.Err(); in.err != nil {
+		return 0, in.err
+	}
+	content := p[:min(int64(len(p)), in.w.sl.Length-in.w.size)]
+	if len(content) > 0 {
+		in.sum(content)
+		if in.err = in.w.onDisk(in.ctx, func() error { return in.w.write(content) }); in.err != nil {
+			return 0, in.err
+		}
+		if size := in.w.size; size-in.started >= writeBackEvery {
+			// What it cannot do the flush does, and reports what went wrong.
+			_ = in.w.onDisk(in.ctx, func() error { return in.w.file.StartWriteback(in.started, size-in.started) })
+			in.started = size
+		}
+	}
+	sums := p[len(content):]
+	if len(in.theirs)+len(sums) > len(in.w.sl.sums) {
+		in.err = in.w.broken("is longer than %d bytes and their checksums", in.w.sl.Length)
+		return 0, in.err
+	}
+	in.theirs = append(in.theirs, sums...)
+	in.taken += int64(len(p))
+	return len(p), nil
+}
+
+// sum adds to the checksums of the units.
+func (in *sliceIntake) sum(content []byte) {
+	sl := &in.w.sl
+	left := sl.Length - in.w.size // with content
+	for len(content) > 0 {
+		n := min(int64(len(content)), SliceUnit-in.hashed)
+		_, _ = in.digest.Write(content[:n]) // hashes never fail
+		in.hashed += n
+		left -= n
+		content = content[n:]
+		if in.hashed == SliceUnit || left == 0 {
+			sl.sums = binary.LittleEndian.AppendUint64(sl.sums, in.digest.Sum64())
+			in.digest.Reset()
+			in.hashed = 0
+		}
+	}
 }
 
 func (w *sliceWrite) broken(format string, args ...any) error {

@@ -33,9 +33,16 @@ const (
 type removals struct {
 	*rebalances
 
-	mu    sync.Mutex
-	op    string             // id of the operation that tries are of
-	tries map[wire.Bck]int64 // repairs that were begun
+	mu      sync.Mutex
+	op      string // id of the operation that the repairs are for
+	repairs map[wire.Bck]*removalRepair
+}
+
+// removalRepair is what was begun for a bucket. What the job's record tells of its
+// arguments goes with its end, so that another primary begins anew.
+type removalRepair struct {
+	id    string // of the latest job
+	tries int
 }
 
 var _ membership.Mover = (*removals)(nil)
@@ -59,7 +66,7 @@ func (m *removals) State(ctx context.Context, number int64) (done bool, err erro
 		if !b.Props.EC.Enabled || b.Props.CheckEC(b.Props, b.Bck, v.Smap.CountTargets(), false) != nil {
 			continue // those that are left could not hold what is to be made
 		}
-		repaired, err := m.repaired(ctx, v, op, b, record.Ended)
+		repaired, err := m.repaired(ctx, v, op, b)
 		if err != nil {
 			return false, err
 		}
@@ -73,28 +80,30 @@ func takesOut(op *meta.Operation) bool {
 	return slices.Contains([]string{wire.ActStartMaintenance, wire.ActShutdownNode, wire.ActDecommissionNode}, op.Action)
 }
 
-// repaired tells whether a repair of a bucket that began after a time has ended, and
-// begins one if there is none. The error is why the last one has failed.
-func (m *removals) repaired(ctx context.Context, v *meta.View, op *meta.Operation, b meta.BucketEntry, after int64) (bool, error) {
-	latest := latestRepair(v, b, after)
-	switch {
-	case latest != nil && latest.Running():
-		return false, nil
-	case latest != nil && latest.Error == "" && latest.Cause == "":
-		return true, nil
-	}
+// repaired tells whether a repair of a bucket for an operation has ended, and begins
+// one if there is none. The error is why the last one has failed.
+func (m *removals) repaired(ctx context.Context, v *meta.View, op *meta.Operation, b meta.BucketEntry) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.op != op.ID {
-		m.op, m.tries = op.ID, map[wire.Bck]int64{}
+		m.op, m.repairs = op.ID, map[wire.Bck]*removalRepair{}
 	}
-	if latest != nil {
+	repair := m.repairs[b.Bck]
+	if repair == nil {
+		repair = &removalRepair{}
+		m.repairs[b.Bck] = repair
+	}
+	if latest := jobs.Find(v, repair.id); latest != nil {
 		switch {
+		case latest.Running():
+			return false, nil
+		case latest.Error == "" && latest.Cause == "":
+			return true, nil
 		case time.Since(time.Unix(0, latest.Ended)) < removalPause:
 			return false, nil
-		case m.tries[b.Bck] >= removalTries && op.Force:
+		case repair.tries >= removalTries && op.Force:
 			return true, nil
-		case m.tries[b.Bck] >= removalTries:
+		case repair.tries >= removalTries:
 			return false, apierr.New(apierr.StatusConflict, wire.CodeFailedTo, "slices of %s that these targets hold were not made again on others: %s",
 				b.Bck, strings.TrimSpace(cmp.Or(latest.Error, latest.Cause)))
 		}
@@ -104,26 +113,13 @@ func (m *removals) repaired(ctx context.Context, v *meta.View, op *meta.Operatio
 		return false, err
 	}
 	spec := &xact.Spec{Kind: xact.KindECEncode, Bck: b.Bck, BID: b.Props.BID, Args: args}
-	if _, err := m.p.jobs.Start(meta.WithCommandID(ctx, ""), spec, nil); err != nil {
+	id, err := m.p.jobs.Start(meta.WithCommandID(ctx, ""), spec, nil)
+	if err != nil {
 		// Most likely another job of the bucket is in the way, and ends.
 		m.p.logger.Warn("the repair of slices before targets leave cannot begin yet", "bucket", b.Bck, "operation", op.ID, "err", err)
 		return false, nil
 	}
-	m.tries[b.Bck]++
+	repair.id = id
+	repair.tries++
 	return false, nil
-}
-
-// latestRepair returns the repair of a bucket that has begun last, nil if none has
-// after a time.
-func latestRepair(v *meta.View, b meta.BucketEntry, after int64) (latest *jobs.Record) {
-	for _, r := range jobs.All(v) {
-		var args ecencode.Args
-		if r.Spec.Kind != xact.KindECEncode || r.Spec.BID != b.Props.BID || r.Spec.Started < after || json.Unmarshal(r.Spec.Args, &args) != nil || !args.Recover {
-			continue
-		}
-		if latest == nil || r.Spec.Started > latest.Spec.Started {
-			latest = r
-		}
-	}
-	return latest
 }

@@ -126,13 +126,13 @@ func (k *allKnown) buckets(next map[uint64]knownAt, before, after *meta.BMD, sam
 func (k *allKnown) jobs(next map[uint64]knownAt, v *meta.View) {
 	there := map[string]bool{}
 	for _, r := range jobs.All(v) {
-		var args ecencode.Args
-		if r.Spec.Kind != xact.KindECEncode || json.Unmarshal(r.Spec.Args, &args) != nil || !args.Recover {
+		id := r.Spec.ID
+		began, follows := k.repairs[id]
+		// What a record tells of the arguments goes with the end of the job.
+		if r.Spec.Kind != xact.KindECEncode || !follows && !isRepair(r) {
 			continue
 		}
-		id := r.Spec.ID
 		there[id] = true
-		began, follows := k.repairs[id]
 		switch {
 		case r.Running():
 			if !follows {
@@ -152,6 +152,11 @@ func (k *allKnown) jobs(next map[uint64]knownAt, v *meta.View) {
 			delete(k.repairs, id)
 		}
 	}
+}
+
+func isRepair(r *jobs.Record) bool {
+	var args ecencode.Args
+	return json.Unmarshal(r.Spec.Args, &args) == nil && args.Recover
 }
 
 // whole tells that a job has ended without an error on all targets of the map.

@@ -45,6 +45,9 @@ func TestAllNamesAreKnown(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := &jobs.Record{Spec: &xact.Spec{Kind: xact.KindECEncode, ID: id, Bck: bck, BID: 7, Args: args}, Ended: ended, Error: text}
+		if ended != 0 {
+			r.Spec.Args = nil // as the primary leaves it
+		}
 		for _, target := range targets {
 			r.Targets = append(r.Targets, string(target))
 		}

@@ -7,7 +7,7 @@ import (
 
 // TestSlicesBeforeATargetLeaves: a planned removal ends when what the target held of
 // slices is on others, without any wait for the delay that a loss has: the next target may be
-// lost at that moment. When too few are left to hold them, it ends all the same.
+// lost at that moment. When too few would be left to hold them, it is refused; forced, it ends all the same.
 func TestSlicesBeforeATargetLeaves(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, 6)
@@ -39,7 +39,8 @@ func TestSlicesBeforeATargetLeaves(t *testing.T) {
 	c.atOnce(all)
 
 	tid = c.idOf(left[0])
-	mustAct(t, http.StatusOK, p, "start-maintenance", `{"sid":"`+tid+`"}`)
+	mustAct(t, http.StatusBadRequest, p, "start-maintenance", `{"sid":"`+tid+`"}`)
+	mustAct(t, http.StatusOK, p, "start-maintenance", `{"sid":"`+tid+`","force":true}`)
 	c.awaitFlags(p, tid, flagMaintenance|flagDataMoved)
 	c.atOnce(all)
 }
