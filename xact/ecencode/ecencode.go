@@ -48,6 +48,11 @@ func Registration(engine *ec.Engine) xact.Registration {
 		if spec.Bck.Name == "" {
 			return nil, apierr.BadRequest("%s needs a bucket", spec.Kind)
 		}
+		if !j.args.Recover { // what was lost is made again as long as there is any room
+			if err := env.Disks.Capacity().Err(); err != nil {
+				return nil, err
+			}
+		}
 		return j, nil
 	}}
 }
