@@ -1,12 +1,14 @@
 package scrub_test
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/xact"
@@ -39,11 +41,14 @@ func spec(r *xacttest.Rig) *xact.Spec {
 	return s
 }
 
+// protected finds no object below its level.
+func protected(context.Context, core.Key, int) (string, error) { return "", nil }
+
 // TestScrub: what is whole stays; what is damaged and has nothing to be restored from goes to quarantine,
 // is an error of the job with its name, and is not served.
 func TestScrub(t *testing.T) {
 	t.Parallel()
-	r := xacttest.New(t, xacttest.Options{Props: func(p *meta.Bprops) { p.Durability = meta.DurabilityNone }}, scrub.Registration())
+	r := xacttest.New(t, xacttest.Options{Props: func(p *meta.Bprops) { p.Durability = meta.DurabilityNone }}, scrub.Registration(protected))
 	for _, name := range []string{"whole", "rotten", "other"} {
 		r.Put(name, "content of "+name)
 	}

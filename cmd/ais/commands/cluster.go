@@ -15,7 +15,7 @@ func (a *App) clusterCommand() *cli.Command {
 	show.Name = "show"
 	return &cli.Command{
 		Name: "cluster", Usage: "nodes, and what the cluster does without them",
-		Commands: []*cli.Command{show, a.declareLostCommand()},
+		Commands: []*cli.Command{show, a.weighTargetsCommand(), a.declareLostCommand()},
 	}
 }
 

@@ -190,7 +190,7 @@ func TestCompletion(t *testing.T) {
 		return strings.Fields(f.run(t, "", append(strings.Fields(line), "--generate-bash-completion")...).out)
 	}
 	for line, want := range map[string][]string{
-		"bucket":                    {"ls", "create", "rm", "show", "props", "cp", "mv", "summary", "evict"},
+		"bucket":                    {"ls", "create", "rm", "show", "props", "cp", "mv", "summary", "evict", "rechunk"},
 		"ls":                        {"ais://b1", "ais://b2"},
 		"get":                       {"ais://b1/", "ais://b2/"},
 		"put":                       {},
