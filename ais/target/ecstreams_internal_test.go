@@ -114,19 +114,19 @@ func newSliceRig(t *testing.T, idle time.Duration, breaks []int64, receive trans
 
 // testBody is a slice that can be opened again and again.
 type testBody struct {
-	data  []byte
-	opens atomic.Int64
-	fails error // after half of it
+	data   []byte
+	opens  atomic.Int64
+	breaks error // what its reader returns after half of it; nil: it is whole
 }
 
 func (b *testBody) Size() int64 { return int64(len(b.data)) }
 
 func (b *testBody) Open() (io.ReadCloser, error) {
 	b.opens.Add(1)
-	if b.fails != nil {
-		return io.NopCloser(io.MultiReader(bytes.NewReader(b.data[:len(b.data)/2]), failingReader{b.fails})), nil
+	if b.breaks == nil {
+		return io.NopCloser(bytes.NewReader(b.data)), nil
 	}
-	return io.NopCloser(bytes.NewReader(b.data)), nil
+	return io.NopCloser(io.MultiReader(bytes.NewReader(b.data[:len(b.data)/2]), failingReader{b.breaks})), nil
 }
 
 type failingReader struct{ err error }
@@ -188,7 +188,7 @@ func TestSliceThatIsGivenUp(t *testing.T) {
 		return nil, err
 	})
 	lost := errors.New("the disk is lost")
-	_, err := ecHolders{r.t}.Stage(t.Context(), "holder", sliceKeyOf(conf), &core.Slice{Name: "o"}, &testBody{data: make([]byte, 1<<20), fails: lost})
+	_, err := ecHolders{r.t}.Stage(t.Context(), "holder", sliceKeyOf(conf), &core.Slice{Name: "o"}, &testBody{data: make([]byte, 1<<20), breaks: lost})
 	if !errors.Is(err, lost) {
 		t.Errorf("an object that cannot be read: %v", err)
 	}

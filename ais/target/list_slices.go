@@ -146,7 +146,7 @@ func withSlices(own, held []core.Entry, limit int) []core.Entry {
 	}
 	page := make([]core.Entry, 0, min(limit, len(own)+len(held)))
 	for len(page) < limit && len(own)+len(held) > 0 {
-		order := 0
+		var order int
 		switch {
 		case len(held) == 0:
 			order = -1

@@ -63,8 +63,11 @@ func (c jobCluster) awaitMiddle(id string, objects int64) {
 	c.t.Helper()
 	c.eventually(id+" is in its middle", func() error {
 		a, err := try(client, http.MethodGet, c.nodes[0].URL()+"/v1/cluster?what=qryxstats", `{"id":"`+id+`"}`)
-		if err != nil || a.status != http.StatusOK {
-			return fmt.Errorf("%d %s %v", a.status, a.body, err)
+		if err != nil {
+			return err
+		}
+		if a.status != http.StatusOK {
+			return fmt.Errorf("%d %s", a.status, a.body)
 		}
 		if moved := c.moved(id); moved.In+moved.Local < objects {
 			return fmt.Errorf("%+v", moved)
@@ -113,8 +116,11 @@ func (c jobCluster) awaitMoved(bucket string, objects map[string]string) {
 	c.eventually("the newest rebalance ends", func() error {
 		id := c.newest(c.nodes[0])
 		a, err := try(client, http.MethodGet, c.nodes[0].URL()+"/v1/cluster?what=status", `{"id":"`+id+`"}`)
-		if err != nil || a.status != http.StatusOK {
-			return fmt.Errorf("%s: %d %s %v", id, a.status, a.body, err)
+		if err != nil {
+			return err
+		}
+		if a.status != http.StatusOK {
+			return fmt.Errorf("%s: %d %s", id, a.status, a.body)
 		}
 		if s := decode[rebalanceStatus](c.t, a.body); s.EndTime == 0 || s.Aborted || s.Err != "" {
 			return fmt.Errorf("%s", a.body)
