@@ -16,9 +16,9 @@ import (
 // writes and deletes that wait for other targets, and the note that all of a
 // generation was made.
 
-// sliced tells that other targets keep slices or replicas of an object.
+// sliced tells that other targets may hold slices or replicas of an object.
 func (s *Store) sliced(o *object) bool {
-	return s.options.Ports.Slices != nil && o.Props.EC.Enabled
+	return s.options.Ports.Slices != nil && o.Props.Sliced()
 }
 
 // restoreLost has an object rebuilt of which nothing is here, in the first of

@@ -289,8 +289,8 @@ func (e *Engine) clear(ctx context.Context, key core.Key, g *gathered, stamp cor
 	return errors.Join(e.toAll(ctx, ids, func(ctx context.Context, i int, id string) error {
 		p := &extra[i]
 		if p.IsMark() {
-			if len(g.unknown) > 0 {
-				return nil // they may hold what it is for
+			if len(g.unknown) > 0 || !e.store.PlacementSettled() {
+				return nil // somebody may hold what it is for, perhaps one who is out of the cluster
 			}
 			return e.forget(ctx, id, key, p.Stamp)
 		}
@@ -336,6 +336,9 @@ func (e *Engine) settleAbsent(ctx context.Context, key core.Key) error {
 	}
 	if len(g.unknown) > 0 || untold > 0 {
 		return e.unreachable(key, g, "its deletion is to be told to targets that do not answer")
+	}
+	if !e.store.PlacementSettled() {
+		return nil // the marks stay for those who are out of the cluster; cleanup removes them
 	}
 	return e.forgetAll(ctx, key, g.newest)
 }

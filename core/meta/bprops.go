@@ -39,6 +39,8 @@ type Bprops struct {
 	Created     int64                  `json:"created,string"` // Unix nanoseconds
 	Versioning  config.VersioningConf  `json:"versioning"`
 	Durability  string                 `json:"durability"`
+	// Encoded: ec.enabled was true before, and other targets may hold slices.
+	Encoded bool `json:"encoded,omitempty"`
 }
 
 // ExtraProps are the properties of single providers. Clients refuse keys that
@@ -110,6 +112,11 @@ func (p *Bprops) HasBackend() bool { return p.BackendBck.Name != "" }
 // properties these are.
 func (p *Bprops) IsRemote(b wire.Bck) bool { return !b.IsAIS() || p.HasBackend() }
 
+// Sliced tells that other targets may hold slices or replicas of objects: the
+// bucket is erasure-coded, or was. Whoever changes an object then tells them, so that
+// nothing older comes back from them should it be erasure-coded again.
+func (p *Bprops) Sliced() bool { return p.EC.Enabled || p.Encoded }
+
 // SyncWrites tells that a write is acknowledged only when it is on stable
 // storage: by durability, or by the feature Fsync-PUT.
 func (p *Bprops) SyncWrites() bool {
@@ -122,6 +129,7 @@ func (p *Bprops) SyncWrites() bool {
 func (p *Bprops) Set(set *BpropsToSet) error {
 	next := p.Clone()
 	next.merge(set)
+	next.Encoded = p.Sliced()
 	if p.Provider != wire.ProviderAIS && next.Versioning.Enabled != p.Versioning.Enabled {
 		return apierr.BadRequest("property \"versioning.enabled\" of a cloud bucket cannot be changed")
 	}
@@ -143,7 +151,7 @@ func (p *Bprops) Reset(b wire.Bck, c *config.Cluster) (*Bprops, error) {
 		return nil, apierr.BadRequest("bucket %q has the backend %q: detach it before the properties are reset", b.String(), p.BackendBck.String())
 	}
 	next := DefaultBprops(b, c)
-	next.BID, next.Created, next.Renamed = p.BID, p.Created, p.Renamed
+	next.BID, next.Created, next.Renamed, next.Encoded = p.BID, p.Created, p.Renamed, p.Sliced()
 	if p.Provider != wire.ProviderAIS {
 		next.Versioning.Enabled, next.Extra = p.Versioning.Enabled, p.Extra
 	}

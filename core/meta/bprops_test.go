@@ -251,13 +251,37 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// That a bucket was erasure-coded is kept when that is turned off, however it is.
+func TestEncodedIsKept(t *testing.T) {
+	t.Parallel()
+	p := meta.DefaultBprops(aisBck("b"), defaults())
+	if err := set(t, p, `{"durability":"none"}`); err != nil || p.Sliced() {
+		t.Errorf("a bucket that never was: %v", err)
+	}
+	if err := set(t, p, `{"ec":{"enabled":true}}`); err != nil || !p.Sliced() {
+		t.Fatal(err)
+	}
+	reset, err := p.Reset(aisBck("b"), defaults())
+	if err != nil || reset.EC.Enabled || !reset.Sliced() {
+		t.Errorf("after a reset: %+v, %v", reset, err)
+	}
+	for _, change := range []string{`{"ec":{"enabled":false}}`, `{"durability":"sync"}`} {
+		if err := set(t, p, change); err != nil || p.EC.Enabled || !p.Sliced() {
+			t.Errorf("%s: %+v, %v", change, p, err)
+		}
+	}
+	if err := set(t, p, `{"encoded":false}`); apierr.StatusOf(err) != 400 {
+		t.Errorf("set by a client: %v", err)
+	}
+}
+
 // Every settable property is one of Bprops, and every property that is not
 // read-only can be set.
 func TestToSetMatchesBprops(t *testing.T) {
 	t.Parallel()
 	var settable []string
 	for _, key := range dotted.Keys(new(meta.Bprops)) {
-		if !slices.Contains([]string{"provider", "Renamed", "bid", "created"}, key) {
+		if !slices.Contains([]string{"provider", "Renamed", "bid", "created", "encoded"}, key) {
 			settable = append(settable, key)
 		}
 	}

@@ -147,7 +147,7 @@ type VersioningToSet struct {
 }
 
 // readOnlyProps are the keys of Bprops that nobody sets.
-var readOnlyProps = [...]string{"provider", "bid", "created", "Renamed"}
+var readOnlyProps = [...]string{"provider", "bid", "created", "Renamed", "encoded"}
 
 // UnmarshalJSON reads a JSON object strictly: a key that does not exist is
 // 400 `unknown property "x"`, one that cannot be set is 400 `property "x" is
