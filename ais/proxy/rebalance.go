@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -36,16 +37,19 @@ type rebalances struct {
 	p    *Proxy
 	wake chan struct{}
 
-	mu     sync.Mutex
-	failed int // in a row
+	lost repairs // of what targets that were declared lost had
+
+	mu       sync.Mutex
+	failed   int   // in a row
+	repaired int64 // version of the placement up to which those repairs have ended
 }
 
 var _ membership.Mover = (*rebalances)(nil)
 
 func newRebalances(p *Proxy) *rebalances {
-	r := &rebalances{p: p, wake: make(chan struct{}, 1)}
+	r := &rebalances{p: p, wake: make(chan struct{}, 1), lost: repairs{p: p}}
 	p.jobs.OnEnd(xact.KindRebalance, r.ended)
-	p.membership.SetMover(&removals{rebalances: r})
+	p.membership.SetMover(&removals{rebalances: r, repairs: repairs{p: p}})
 	return r
 }
 
@@ -94,7 +98,7 @@ func (r *rebalances) look(ctx context.Context) time.Duration {
 		r.succeeded()
 		// The arguments are dropped with the end: whether it moved everything,
 		// for the present placement, only another one can tell.
-		if holdersIn(v, record) && v.Config.Rebalance.Enabled {
+		if holdersIn(v, record) && v.Config.Rebalance.Enabled && r.repair(ctx, v) {
 			err = r.again(ctx, record)
 		}
 	case v.Config.Rebalance.Enabled:
@@ -204,10 +208,50 @@ func (r *rebalances) due(v *meta.View) bool {
 func (r *rebalances) ended(v *meta.View, record *jobs.Record) ([]meta.Change, error) {
 	defer r.notify()
 	defer r.p.membership.Notify()
-	if record.Cause != "" || record.Error != "" || !confirmed(v, record) {
+	if record.Cause != "" || record.Error != "" || !confirmed(v, record) || r.owesRepair(v) {
 		return nil, nil
 	}
 	return settle(v)
+}
+
+// owesRepair tells that the objects which targets that were declared lost have
+// owned are not all made again from their slices. Until they are the placement is not settled:
+// listings take them from those who hold slices of what an earlier owner had.
+func (r *rebalances) owesRepair(v *meta.View) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return lostAt(v) > r.repaired && len(repairable(v)) > 0
+}
+
+// repair tells whether nothing is owed to objects of targets that were declared
+// lost, and has it done. Of objects that cannot be made again the job tells; nobody waits for them.
+func (r *rebalances) repair(ctx context.Context, v *meta.View) bool {
+	if !r.owesRepair(v) {
+		return true
+	}
+	at := lostAt(v)
+	done, err := r.lost.ended(ctx, v, "lost "+strconv.FormatInt(at, 10), "targets were declared lost")
+	switch {
+	case err != nil:
+		r.p.logger.Warn("not everything of the targets that were declared lost could be made again", "err", err)
+	case !done:
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.repaired = max(r.repaired, at)
+	return true
+}
+
+// lostAt is the version of the placement that declared the last one lost of those
+// targets that an earlier set has; 0: none of them was.
+func lostAt(v *meta.View) (version int64) {
+	for _, id := range absentOwners(v) {
+		if v.Placement.IsLost(id) {
+			version = max(version, v.Placement.LostAt(id))
+		}
+	}
+	return version
 }
 
 // confirmed tells that every target that may hold anything has taken part in a

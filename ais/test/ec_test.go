@@ -38,16 +38,25 @@ func (c *cluster) sliceFiles(targets []*playground.Node) (count int) {
 	return count
 }
 
+// ecSizeLimit is the size, in bytes, below which objects of the tests have replicas
+// instead of slices.
+const ecSizeLimit = 1000
+
+// slicesOf is how many slices and replicas objects are to have.
+func slicesOf(all objects, data, parity int) (want int) {
+	for _, content := range all {
+		want += parity
+		if len(content) >= ecSizeLimit {
+			want += data
+		}
+	}
+	return want
+}
+
 // wantSlices waits until exactly the slices and replicas of all objects are there.
 func (c *cluster) wantSlices(targets []*playground.Node, all objects) {
 	c.t.Helper()
-	want := 0
-	for _, content := range all {
-		want += 2
-		if len(content) >= 1000 { // the limit of the test's bucket
-			want += 2
-		}
-	}
+	want := slicesOf(all, 2, 2)
 	c.eventually("slices of all objects", func() error {
 		if have := c.sliceFiles(targets); have != want {
 			return fmt.Errorf("%d, want %d", have, want)
