@@ -164,6 +164,7 @@ func TestHTTPSIsSwitchedOnAndOff(t *testing.T) {
 		t.Fatalf("%+v %+v", s.Net, s.Proxy)
 	}
 	must(t, http.StatusOK, http.MethodGet, objectURL(c.nodes[0], "b", "o"), "") // as before until the restart
+	c.awaitUseHTTPS(client, "http:", true)
 	c.restartAll()
 	secure := trusting(t, crt)
 	for _, n := range c.nodes {
@@ -186,6 +187,7 @@ func TestHTTPSIsSwitchedOnAndOff(t *testing.T) {
 	if err != nil || a.status != http.StatusOK {
 		t.Fatalf("%v %d %s", err, a.status, a.body)
 	}
+	c.awaitUseHTTPS(secure, "https:", false)
 	c.restartAll()
 	c.waitReady()
 	if got := must(t, http.StatusOK, http.MethodGet, objectURL(c.nodes[0], "b", "o"), ""); got.body != "data" {
@@ -270,6 +272,31 @@ func TestNodeThatWasAwayDuringTheSwitchToHTTPS(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// awaitUseHTTPS waits until every node has a setting: one that lags behind would
+// come back with the former one, and be told by its own file.
+func (c *cluster) awaitUseHTTPS(client *http.Client, scheme string, want bool) {
+	c.t.Helper()
+	for _, n := range c.nodes {
+		c.eventually("the configuration of "+n.Name(), func() error {
+			a, err := try(client, http.MethodGet, strings.Replace(n.URL(), "http:", scheme, 1)+"/v1/daemon?what=config", "")
+			if err != nil {
+				return err
+			}
+			var conf struct {
+				Net struct {
+					HTTP struct {
+						UseHTTPS bool `json:"use_https"`
+					} `json:"http"`
+				} `json:"net"`
+			}
+			if err := json.Unmarshal([]byte(a.body), &conf); err != nil || a.status != http.StatusOK || conf.Net.HTTP.UseHTTPS != want {
+				return fmt.Errorf("status %d, use_https %v, %w", a.status, conf.Net.HTTP.UseHTTPS, err)
+			}
+			return nil
+		})
+	}
 }
 
 // restartAll kills all nodes, then starts them.
