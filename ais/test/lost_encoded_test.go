@@ -17,7 +17,7 @@ import (
 func TestLostTargetOfAnEncodedBucket(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, 5)
-	c.Config["rebalance"] = map[string]any{"dest_retry_time": "2s"} // repair would not begin by itself for ten minutes
+	c.Config["rebalance"] = map[string]any{"dest_retry_time": "2s", "repair_delay": "10m", "enabled": true, "bundle_multiplier": 2, "burst_buffer": 1024}
 	c.up()
 	p := c.nodes[0]
 	createBucket(t, p, "b", "")
