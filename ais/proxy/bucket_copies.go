@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/aistore-go/aistore/ais/jobs"
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/ais/node/objreq"
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -57,10 +59,12 @@ func (p *Proxy) changeBucket(w http.ResponseWriter, r *http.Request, bck wire.Bc
 	again := r.WithContext(r.Context())
 	again.Body, again.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return p.node.OnPrimary(w, again, func(w http.ResponseWriter, r *http.Request) error {
-		view := p.control.View()
-		patch, err := build(view) // what is wrong with the request is told first
-		if err != nil {
+		patch, view, id, err := p.firstBuild(r.Context(), action, build)
+		switch {
+		case err != nil:
 			return err
+		case patch == nil:
+			return node.WriteText(w, r, id)
 		}
 		before, _ := view.BMD.Get(bck)
 		after := patch.Put[0].Props
@@ -75,12 +79,46 @@ func (p *Proxy) changeBucket(w http.ResponseWriter, r *http.Request, bck wire.Bc
 		if err != nil {
 			return err
 		}
-		id, err := p.jobs.Start(r.Context(), spec, func(view *meta.View, _ *xact.Spec) ([]meta.Change, error) { return withPatchOf(build)(view) })
+		id, err = p.jobs.Start(r.Context(), spec, func(view *meta.View, _ *xact.Spec) ([]meta.Change, error) { return withPatchOf(build)(view) })
 		if err != nil {
 			return err
 		}
 		return node.WriteText(w, r, id)
 	})
+}
+
+// errNotRefused: what a view refused a newer one does not.
+var errNotRefused = errors.New("the bucket metadata has changed")
+
+// firstBuild makes the patch of a change of a bucket that may come with a job, before
+// that is prepared: what is wrong with the request is told first. A request that is repeated, since
+// the first primary that had it has gone, may find a bucket that has changed after it: without a patch the
+// request was carried out before, and id is that of its job, empty if there was none.
+func (p *Proxy) firstBuild(ctx context.Context, action string, build func(*meta.View) (*meta.BMDPatch, error)) (patch *meta.BMDPatch, view *meta.View, id string, err error) {
+	request := meta.CommandID(ctx)
+	for {
+		view = p.control.View()
+		if request != "" {
+			for _, r := range jobs.All(view) {
+				if r.Spec.Request == request {
+					return nil, view, r.Spec.ID, nil
+				}
+			}
+		}
+		if patch, err = build(view); err == nil {
+			return patch, view, "", nil
+		}
+		// Its commands are counted anew: this one is the first again in what follows.
+		_, err := p.control.Commit(meta.WithCommandID(ctx, request), action, func(view *meta.View) ([]meta.Change, error) {
+			if _, err := build(view); err != nil {
+				return nil, err
+			}
+			return nil, errNotRefused
+		})
+		if !errors.Is(err, errNotRefused) {
+			return nil, nil, "", err
+		}
+	}
 }
 
 // readCopies reads the number of copies, which may be a text.

@@ -81,9 +81,12 @@ func (p *Proxy) startEncoding(w http.ResponseWriter, r *http.Request, bck wire.B
 	again := r.WithContext(r.Context())
 	again.Body, again.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return p.node.OnPrimary(w, again, func(w http.ResponseWriter, r *http.Request) error {
-		patch, err := build(p.control.View()) // what is wrong with the request is told first
-		if err != nil {
+		patch, _, id, err := p.firstBuild(r.Context(), wire.ActECEncode, build)
+		switch {
+		case err != nil:
 			return err
+		case patch == nil:
+			return node.WriteText(w, r, id)
 		}
 		encoded, err := json.Marshal(args)
 		if err != nil {
@@ -94,7 +97,7 @@ func (p *Proxy) startEncoding(w http.ResponseWriter, r *http.Request, bck wire.B
 			Kind: xact.KindECEncode, Bck: bck, BID: props.BID, Args: encoded,
 			Control: fmt.Sprintf("data-slices:%d, parity-slices:%d", props.EC.DataSlices, props.EC.ParitySlices),
 		}
-		id, err := p.jobs.Start(r.Context(), spec, func(view *meta.View, _ *xact.Spec) ([]meta.Change, error) {
+		id, err = p.jobs.Start(r.Context(), spec, func(view *meta.View, _ *xact.Spec) ([]meta.Change, error) {
 			patch, err := build(view)
 			if err != nil {
 				return nil, err
