@@ -353,6 +353,13 @@ func (w *write) nextRecord(now *existing) (record, error) {
 		rec.version = w.earlier.Attrs.Version
 	}
 	rec.copies = w.plannedCopies(rec.kind)
+	w.settlePlace(&rec, now)
+	return rec, nil
+}
+
+// settlePlace sets where the file of a record is going to be, and its name if the
+// path does not tell it. now is what the name holds.
+func (w *write) settlePlace(rec *record, now *existing) {
 	switch {
 	case now.found:
 		rec.place = now.rec.place // an existing name stays where it is
@@ -362,7 +369,6 @@ func (w *write) nextRecord(now *existing) (record, error) {
 	if rec.place == PlaceEscaped {
 		rec.name = w.Name
 	}
-	return rec, nil
 }
 
 // committed tells everybody who keeps something about the name.

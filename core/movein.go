@@ -321,15 +321,7 @@ func (w *write) commitMovedLocked(ctx context.Context, before *existing, rec *re
 func (w *write) movedRecord(now *existing) record {
 	rec := w.moved.rec
 	rec.chunks, rec.sidecar = w.chunkRef(), false
-	switch {
-	case now.found:
-		rec.place = now.rec.place // an existing name stays where it is
-	case w.plain == "" || now.blocked:
-		rec.place = PlaceEscaped
-	}
-	if rec.place == PlaceEscaped {
-		rec.name = w.Name
-	}
+	w.settlePlace(&rec, now)
 	return rec
 }
 

@@ -177,15 +177,7 @@ func (w *write) relaidRecord(now *existing) (record, error) {
 	rec.copies = w.plannedCopies(rec.kind)
 	rec.atime = max(rec.atime, w.relaid.atime)
 	w.restamp(&rec)
-	switch {
-	case now.found:
-		rec.place = now.rec.place // an existing name stays where it is
-	case w.plain == "" || now.blocked:
-		rec.place = PlaceEscaped
-	}
-	if rec.place == PlaceEscaped {
-		rec.name = w.Name
-	}
+	w.settlePlace(&rec, now)
 	return rec, nil
 }
 

@@ -336,15 +336,7 @@ func (w *write) restore(ctx context.Context, attrs *Attrs) error {
 	if attrs.Versioned {
 		rec.flags |= flagVersioned
 	}
-	switch {
-	case now.found:
-		rec.place = now.rec.place
-	case w.plain == "" || now.blocked:
-		rec.place = PlaceEscaped
-	}
-	if rec.place == PlaceEscaped {
-		rec.name = w.Name
-	}
+	w.settlePlace(&rec, &now)
 	if err := w.fileOf(ctx, &rec, w.sync); err != nil {
 		return err
 	}

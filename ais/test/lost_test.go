@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aistore-go/aistore/cmn/wire"
 )
@@ -66,16 +65,7 @@ func TestTargetIsLost(t *testing.T) {
 	refused(t, membershipAct(t, p, "declare-lost", declare), http.StatusConflict, "ErrBusy", "it owns names")
 
 	c.kill(lost)
-	out := time.Now().Add(3 * time.Minute) // as a rule it takes one
-	for nodes, _ := c.members(p); ; nodes, _ = c.members(p) {
-		if _, there := nodes[id]; !there {
-			break
-		}
-		if time.Now().After(out) {
-			t.Fatalf("%s is still in the map", id)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
+	c.removed(lost)
 	for _, name := range its {
 		if a := call(t, http.MethodGet, objectURL(p, "b", name), ""); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
 			t.Fatalf("%s: %d %s", name, a.status, a.body)

@@ -153,7 +153,7 @@ func (j *job) Run(ctx context.Context, x *xact.Xaction) error {
 // watch ends the job when the placement changes: a message may wait for a
 // target that does not take part any more.
 func (j *job) watch(ctx context.Context, end context.CancelCauseFunc) {
-	for sleep(ctx, 2*j.mover.timing.pause) == nil {
+	for xact.Pause(ctx, 2*j.mover.timing.pause) == nil {
 		if err := j.check(); err != nil {
 			end(err)
 			return
@@ -180,7 +180,7 @@ func (j *job) agree(ctx context.Context) error {
 		if waits == 0 {
 			return j.check()
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := xact.Pause(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -222,14 +222,3 @@ func (j *job) owns(smap *meta.Smap) func(unameDigest uint64) bool {
 
 // flow carries what a rebalance sends.
 func flow(id string) string { return "rebalance." + id }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

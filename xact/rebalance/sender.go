@@ -121,7 +121,7 @@ func (s *sender) sendAll(ctx context.Context) error {
 		if waited >= patience {
 			return s.giveUp(stuck)
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := xact.Pause(ctx, pause); err != nil {
 			return err
 		}
 		waited += pause

@@ -128,7 +128,7 @@ func (j *job) arrange(ctx context.Context, x *xact.Xaction, set *fs.Set) error {
 		j.again.Add(int64(failed.count))
 		x.Env().Logger.Info("names that are busy, or cannot be moved, are tried again",
 			"job", x.String(), "pass", pass, "count", failed.count, "names", strings.Join(failed.names, ", "), "first", failed.first)
-		if err := pause(ctx, passPause<<pass); err != nil {
+		if err := xact.Pause(ctx, passPause<<pass); err != nil {
 			return err
 		}
 	}
@@ -298,15 +298,4 @@ func (j *job) giveBack(env *xact.Env) error {
 		errs = append(errs, j.returns(context.Background(), mp.Path))
 	}
 	return errors.Join(errs...)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
