@@ -131,7 +131,7 @@ func (p *Promotion) Promote(ctx context.Context, jobID string, each func(size in
 			for f := range queue {
 				key := core.Key{Bck: p.Bck, Props: p.Props, Name: objectName(prefix, src.dir, f)}
 				size, done, sent, err := p.one(inner, jobID, src, f, key)
-				if inner.Err() != nil {
+				if err != nil && inner.Err() != nil {
 					return inner.Err()
 				}
 				if done || err != nil {
