@@ -20,8 +20,9 @@ import (
 // HealthPolicy says when a mountpath is checked by itself. The first failed
 // operation starts a check. For four minutes after one it takes Errors failures
 // within Period to start the next: what a healthy disk shows once in a while
-// must not keep it busy. The checks of one mountpath never overlap and begin at
-// least Period apart.
+// must not keep it busy. A directory that is gone is no such thing: that is looked
+// into at once. The checks of one mountpath never overlap, and begin at least Period
+// apart, or goneInterval for a directory that is gone.
 type HealthPolicy struct {
 	Enabled bool
 	CheckOptions
@@ -43,12 +44,17 @@ func (c *checkState) begin(now time.Time) { c.running, c.due, c.began, c.errors 
 
 func (c *checkState) end() { c.running, c.due, c.errors = false, false, 0 }
 
-// failed counts a failed operation and tells whether a check is due.
-func (c *checkState) failed(now time.Time, p *HealthPolicy) bool {
+// goneInterval is the least time between checks of a mountpath whose directory is
+// gone: less than Options.LookInterval, so that it is out of use within ten seconds.
+const goneInterval = 4 * time.Second
+
+// failed counts a failed operation and tells whether a check is due. gone: what
+// failed is a look at the directory.
+func (c *checkState) failed(now time.Time, p *HealthPolicy, gone bool) bool {
 	if c.running || c.due {
 		return false
 	}
-	if c.began.IsZero() || now.Sub(c.began) >= checkInterval {
+	if c.began.IsZero() || now.Sub(c.began) >= checkInterval || gone && now.Sub(c.began) >= goneInterval {
 		c.due = true
 		return true
 	}
@@ -92,7 +98,7 @@ func (m *Manager) raise(e Event) {
 	for _, mp := range m.Available().All() {
 		// A round of flushes is that of all mountpaths of the filesystem.
 		if mp.Path == e.Mountpath || e.Kind == EventFlushFailed && mp.filesystem.root == e.Mountpath {
-			due = m.checkOf(mp.Path).failed(now, &policy) || due
+			due = m.checkOf(mp.Path).failed(now, &policy, errors.Is(e.Err, errRootGone)) || due
 		}
 	}
 	m.mu.Unlock()

@@ -233,3 +233,21 @@ func TestUnmountedDirectoryIsDisabled(t *testing.T) {
 		})
 	}
 }
+
+// TestUnmountedAfterACheck: that a disk was found healthy a moment ago, after a
+// single error, does not put off what happens when its directory goes.
+func TestUnmountedAfterACheck(t *testing.T) {
+	t.Parallel()
+	d, now := newDisks(t, 2), newClock()
+	opts := d.watched(now)
+	opts.LookInterval = time.Millisecond
+	m := openWithBucket(t, opts)
+	mp := m.Available().ByPath(d.paths[0])
+	_ = mp.IOError("read", unix.EIO)
+	eventually(t, "it was checked", func() bool { return d.checks(mp.Path) == 1 && !m.Checking(mp.Path) })
+	wantLists(t, m, d.paths, nil, nil)
+	now.add(5 * time.Second)
+	d.move(d.paths[0], d.paths[0]+".away")
+	eventually(t, "it is disabled", func() bool { return m.Available().ByPath(d.paths[0]) == nil })
+	wantLists(t, m, d.paths[1:], nil, d.paths[:1])
+}
