@@ -227,10 +227,8 @@ func (j *job) name(ctx context.Context, x *xact.Xaction, set *fs.Set, key core.K
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case apierr.StatusOf(err) == apierr.StatusInsufficientStorage:
-		return err // it would go on failing
 	}
-	failed.add(&key, err)
+	failed.add(&key, err) // one mountpath that is full does not keep names from the others
 	return nil
 }
 

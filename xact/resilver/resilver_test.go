@@ -10,8 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
+	"github.com/aistore-go/aistore/fs/faultfs"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/resilver"
 	"github.com/aistore-go/aistore/xact/xacttest"
@@ -240,4 +244,54 @@ func TestWhatCannotBeMovedStays(t *testing.T) {
 	if set := r.Disks.Available(); len(set.Leaving) != 0 {
 		t.Errorf("%+v", set)
 	}
+}
+
+// TestAFullMountpath: what belongs to a mountpath that is full stays where it is and is
+// named; all else is brought to where it belongs.
+func TestAFullMountpath(t *testing.T) {
+	t.Parallel()
+	const objects = 60
+	system := faultfs.New(fs.Unix())
+	r := newRig(t, xacttest.Options{Mountpaths: 1, System: system})
+	r.fill(objects)
+	old := r.Disks.Available().Paths[0].Path
+	full, free := r.attach("full"), r.attach("free")
+	// What was written before shows on which mountpath each name belongs.
+	belongs := func(path string) (names []string) {
+		for i := range objects {
+			name := fmt.Sprintf("d/%d", i)
+			if r.Disks.Available().Owner(hrw.Digest(r.Bck.Uname(name))).Path == path {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	if len(belongs(full)) == 0 || len(belongs(free)) == 0 {
+		t.Fatal("nothing is to be moved")
+	}
+	system.Inject(faultfs.Fault{Op: faultfs.OpWrite, Path: full + "/@", Err: unix.ENOSPC, Times: -1})
+	snap := r.Run(r.spec())
+	if !snap.Aborted || !strings.Contains(snap.Error, fmt.Sprintf("%d objects cannot be moved", len(belongs(full)))) {
+		t.Errorf("%+v", snap)
+	}
+	if !resilver.Due(r.Disks.Available()) {
+		t.Error("there is nothing more to be done")
+	}
+	lies := func(path string, names []string) {
+		t.Helper()
+		for _, name := range names {
+			if all, err := r.Store.Belongings(t.Context(), r.Key(name)); err != nil || len(all) != 1 || !strings.HasPrefix(all[0].Path, path+"/") {
+				t.Errorf("%s: %+v, %v", name, all, err)
+			}
+		}
+	}
+	lies(free, belongs(free))
+	lies(old, belongs(full))
+	r.check(objects, 1)
+	system.Heal()
+	if snap := r.Run(r.spec()); snap.Aborted || snap.Error != "" {
+		t.Errorf("%+v", snap)
+	}
+	lies(full, belongs(full))
+	r.check(objects, 1)
 }
