@@ -171,6 +171,40 @@ func TestMountpathLeavesWhenItsObjectsHaveMoved(t *testing.T) {
 	}
 }
 
+// TestResilverIsTriedAgain: a mountpath that could not leave, because of an object that
+// could not be moved, leaves by itself when that is not in the way any more.
+func TestResilverIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Mountpaths: 2})
+	expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(`{"action":"create-bck"}`))
+	target := c.Targets[0]
+	damaged := ""
+	for i := 0; damaged == ""; i++ {
+		name := fmt.Sprintf("o%02d", i)
+		expect(t, 200, follower, "PUT", object(c.Proxies[0], name), strings.NewReader("content"))
+		if _, err := os.Stat(target.Paths[0] + "/@ais/b/%ob/" + name); err == nil {
+			damaged = name
+		}
+	}
+	if err := os.WriteFile(target.Paths[0]+"/@ais/b/%ob/"+damaged, []byte("CONTENT"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	mountpath(t, c, 200, "detach-mp", target.Paths[0], "")
+	failed := func(text string) bool { return strings.Contains(text, damaged) && strings.Contains(text, "cannot be moved") }
+	eventually(t, "the resilver has failed", func() bool {
+		_, text := expect(t, 200, follower, "GET", c.Proxies[0].URL()+"/v1/cluster?what=qryxstats", strings.NewReader(`{"kind":"resilver"}`))
+		return failed(text)
+	})
+	if l := target.Disks.Lists(); len(l.WaitingDD) != 1 {
+		t.Fatalf("%+v", l)
+	}
+	expect(t, 200, follower, "DELETE", object(c.Proxies[0], damaged), nil)
+	eventually(t, "the mountpath has left", func() bool {
+		l := target.Disks.Lists()
+		return len(l.Available) == 1 && len(l.WaitingDD) == 0 && !target.Disks.Available().Unarranged
+	})
+}
+
 // TestRefusedCopies: a bucket that is to have more copies than a target has
 // mountpaths is not made, whoever says so; and one change does not start two jobs on all
 // objects.

@@ -44,7 +44,12 @@ func (t *Target) newJobs(more []xact.Registration) *xact.Registry {
 	t.jobEnv = env
 	return xact.NewRegistry(xact.Options{
 		Env: env, Registrations: slices.Concat(registrations(t), t.movers(), testJobs(), more),
-		OnEnd: func(x *xact.Xaction) { t.node.JobEnded(x.Snap()) },
+		OnEnd: func(x *xact.Xaction) {
+			t.node.JobEnded(x.Snap())
+			if x.Kind().Name == xact.KindResilver {
+				t.resilverEnded(x)
+			}
+		},
 		JobID: func(ctx context.Context, kind string, bck wire.Bck, over string) (string, error) {
 			ctx, cancel := context.WithTimeout(ctx, jobIDTime)
 			defer cancel()

@@ -35,6 +35,7 @@ type Target struct {
 	copies  *mirror.Worker // nil before keepCopies
 
 	resilverNeeded chan struct{} // one token: see watchResilver
+	resilverRetry  resilverRetry
 
 	ec      *ec.Engine
 	known   *allKnown
