@@ -190,7 +190,9 @@ func TestResilverIsTriedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	mountpath(t, c, 200, "detach-mp", target.Paths[0], "")
-	failed := func(text string) bool { return strings.Contains(text, damaged) && strings.Contains(text, "cannot be moved") }
+	failed := func(text string) bool {
+		return strings.Contains(text, damaged) && strings.Contains(text, "cannot be moved")
+	}
 	eventually(t, "the resilver has failed", func() bool {
 		_, text := expect(t, 200, follower, "GET", c.Proxies[0].URL()+"/v1/cluster?what=qryxstats", strings.NewReader(`{"kind":"resilver"}`))
 		return failed(text)
