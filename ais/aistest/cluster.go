@@ -41,6 +41,9 @@ type Options struct {
 	Disks      func(*fs.Options) // changes the options of the targets' mountpaths; may be nil
 	Jobs       []xact.Registration
 	Promote    string // below which files may be promoted; "": nowhere
+	// Moving: the primary does what follows from changes of the map, as a real one
+	// does: rebalances, and operations on nodes.
+	Moving bool
 }
 
 // Cluster is a running cluster. It ends with the test.
@@ -184,17 +187,20 @@ func startProxy(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster, 
 	n.SetControl(n.control)
 	role := proxy.New(n.Node, n.control, o.Logger)
 	role.Register()
-	n.runJobs(tb, role.Jobs())
+	if n.Jobs = role.Jobs(); o.Moving {
+		tb.Cleanup(role.RunMembership())
+	} else {
+		n.runJobs(tb)
+	}
 	n.MarkStarted()
 	return n
 }
 
 // runJobs watches jobs until the test ends, while the node is the primary.
-func (n *Node) runJobs(tb testing.TB, engine *jobs.Engine) {
-	n.Jobs = engine
+func (n *Node) runJobs(tb testing.TB) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { engine.Run(ctx) })
+	running.Go(func() { n.Jobs.Run(ctx) })
 	tb.Cleanup(func() {
 		cancel()
 		running.Wait()

@@ -23,6 +23,8 @@ type Record struct {
 	// be, and why. The primary goes on trying.
 	Left  string `json:"left,omitempty"`
 	Error string `json:"err,omitempty"`
+	// Settled: the placement was settled with the end of this job, or before.
+	Settled bool `json:"settled,omitempty"`
 	// Over are targets that ended the job a while ago, and with what.
 	Over map[string]Outcome `json:"over,omitempty"`
 }
@@ -93,16 +95,18 @@ func All(v *meta.View) []*Record {
 	return all
 }
 
-// put is the change that writes a record, and drops those that are too old.
+// put is the change that writes a record, and drops those that are too old, but
+// not that of the latest rebalance: whether another one has to begin follows from it.
 func put(v *meta.View, r *Record, now time.Time) (meta.Change, error) {
 	data, err := json.Marshal(r)
 	if err != nil {
 		return meta.Change{}, err
 	}
 	patch := &meta.TablePatch{Put: map[string]json.RawMessage{r.Spec.ID: data}}
+	latest := meta.RebalanceID(v.RMD.Ver())
 	ended := 0
 	for _, old := range All(v) { // the newest first
-		if old.Running() || old.Left != "" {
+		if old.Running() || old.Left != "" || old.Spec.ID == latest {
 			continue
 		}
 		if ended++; ended >= maxRecords || now.Sub(time.Unix(0, old.Ended)) > keepRecords {

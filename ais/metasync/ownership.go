@@ -117,10 +117,14 @@ func activation(v *meta.View, p *meta.PendingMap, settle bool) ([]meta.Change, e
 		return change.To
 	}
 	moves := meta.MovesOwnership(v.Smap, &p.Patch)
+	settle = settle && v.BMD.Len() == 0
 	if moves {
-		add(meta.KindPlacement, &meta.PlacementPatch{Targets: p.Targets, Settle: settle && v.BMD.Len() == 0})
+		add(meta.KindPlacement, &meta.PlacementPatch{Targets: p.Targets, Settle: settle})
 	}
-	if p.Rebalance {
+	// What was true when the change began may not be so now: the first bucket was
+	// created, or rebalances were allowed.
+	joins := p.Action == actionJoin && moves && !settle && v.Config.Rebalance.Enabled && v.Smap.CountTargets() > 0
+	if p.Rebalance || joins {
 		version := add(meta.KindRMD, &meta.RMDPatch{TargetIDs: newTargets(v.Smap, p)})
 		if op := v.Operations.Now(); op != nil && op.ID == p.Operation {
 			next := *op

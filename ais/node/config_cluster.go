@@ -110,8 +110,12 @@ func configChange(view *meta.View, change func(*config.Cluster) (*config.Cluster
 		return nil, err
 	}
 	next.Touch(time.Now())
+	changes, err := rebalanceWhenEnabled(view, next.Rebalance.Enabled)
+	if err != nil {
+		return nil, err
+	}
 	c, err := meta.NewChange(view, meta.KindConfig, next)
-	return []meta.Change{c}, err
+	return append(changes, c), err
 }
 
 // setNodeConfig overrides keys on this node, as an action message says.

@@ -132,7 +132,9 @@ func (n *Node) jobSpec(kind xact.Kind, args *jobArgs, name string) (*xact.Spec, 
 		if args.Flags&xact.FlagCleanup != 0 {
 			spec.Control += ":cleanup" // by which clients tell it from one that moves
 		}
-		return spec, rebalance.Next, nil
+		return spec, func(v *meta.View, spec *xact.Spec) ([]meta.Change, error) {
+			return rebalance.Next(v, spec, RebalanceOwed(v))
+		}, nil
 	}
 	return spec, nil, nil
 }

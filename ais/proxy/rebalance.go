@@ -10,6 +10,7 @@ import (
 
 	"github.com/aistore-go/aistore/ais/jobs"
 	"github.com/aistore-go/aistore/ais/membership"
+	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
@@ -90,22 +91,23 @@ func (r *rebalances) look(ctx context.Context) time.Duration {
 	}
 	var err error
 	switch record := jobs.Find(v, meta.RebalanceID(number)); {
-	case record == nil && v.Config.Rebalance.Enabled:
+	case record != nil && record.Running(), !v.Config.Rebalance.Enabled, !node.RebalanceOwed(v):
+	case v.RMD.Partial:
+		err = r.again(ctx, meta.RebalanceID(number))
+	case record == nil:
 		err = r.begin(ctx, number, "")
-	case record == nil || record.Running():
-	case r.isStopped(record):
 	case record.Cause == "" && record.Error == "":
-		r.succeeded()
 		// The arguments are dropped with the end: whether it moved everything,
 		// for the present placement, only another one can tell.
-		if holdersIn(v, record) && v.Config.Rebalance.Enabled && r.repair(ctx, v) {
-			err = r.again(ctx, record)
+		if holdersIn(v, record) && r.repair(ctx, v) {
+			err = r.again(ctx, record.Spec.ID)
 		}
-	case v.Config.Rebalance.Enabled:
+	default:
 		if wait := r.backOff(record); wait > 0 {
 			return wait
 		}
-		err = r.again(ctx, record)
+		err = r.again(ctx, record.Spec.ID)
+		r.failures(func(n int) int { return n + 1 })
 	}
 	if err != nil && ctx.Err() == nil {
 		r.p.logger.Warn("the rebalance cannot be started yet", "rebalance", meta.RebalanceID(number), "err", err)
@@ -130,22 +132,26 @@ func (r *rebalances) begin(ctx context.Context, number int64, why string) error 
 	return err
 }
 
-// again starts another rebalance for one that has failed.
-func (r *rebalances) again(ctx context.Context, failed *jobs.Record) error {
+// again starts another rebalance of everything after one that was not it, or that
+// has left something.
+func (r *rebalances) again(ctx context.Context, after string) error {
 	ctx, cancel := context.WithTimeout(meta.WithCommandID(ctx, ""), rebalanceStart)
 	defer cancel()
-	spec := &xact.Spec{Kind: xact.KindRebalance, Control: "after " + failed.Spec.ID}
-	_, err := r.p.jobs.Start(ctx, spec, rebalance.Next)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.failed++
+	spec := &xact.Spec{Kind: xact.KindRebalance, Control: "after " + after}
+	_, err := r.p.jobs.Start(ctx, spec, func(v *meta.View, spec *xact.Spec) ([]meta.Change, error) {
+		if meta.RebalanceID(v.RMD.Ver()) != after {
+			return nil, apierr.Unavailable(time.Second, "a later rebalance has been asked for")
+		}
+		return rebalance.Next(v, spec, true)
+	})
 	return err
 }
 
-func (r *rebalances) succeeded() {
+// failures changes how many rebalances have failed in a row.
+func (r *rebalances) failures(change func(int) int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.failed = 0
+	r.failed = change(r.failed)
 }
 
 // backOff is how long to wait until a rebalance that has failed is tried again.
@@ -157,12 +163,6 @@ func (r *rebalances) backOff(record *jobs.Record) time.Duration {
 	defer r.mu.Unlock()
 	pause := min(leastBackOff<<min(r.failed, 10), mostBackOff)
 	return pause - time.Since(time.Unix(0, record.Ended))
-}
-
-// isStopped tells a rebalance that an operator has stopped: the next event that
-// needs one starts one.
-func (r *rebalances) isStopped(record *jobs.Record) bool {
-	return record.Cause == xact.ErrUserAbort.Error()
 }
 
 // isReplaced tells a rebalance that ended because the targets have changed, or
@@ -208,9 +208,14 @@ func (r *rebalances) due(v *meta.View) bool {
 func (r *rebalances) ended(v *meta.View, record *jobs.Record) ([]meta.Change, error) {
 	defer r.notify()
 	defer r.p.membership.Notify()
-	if record.Cause != "" || record.Error != "" || !confirmed(v, record) || r.owesRepair(v) {
+	if record.Cause != "" || record.Error != "" {
 		return nil, nil
 	}
+	r.failures(func(int) int { return 0 })
+	if record.Settled = v.Placement.Settled(); record.Settled || !confirmed(v, record) || r.owesRepair(v) {
+		return nil, nil
+	}
+	record.Settled = true
 	return settle(v)
 }
 

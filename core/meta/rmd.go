@@ -11,11 +11,19 @@ type RMD struct {
 	ClusterID string   `json:"cluster_id"`
 	TargetIDs []string `json:"target_ids,omitempty"` // that made the rebalance necessary
 	Version   int64    `json:"version"`              // a number, unlike other versions (a wire fact)
+	// Partial: the number is that of a rebalance of a part of the names, or of a
+	// cleanup, which never counts as one that moves everything.
+	Partial bool `json:"partial,omitempty"`
+	// Due, of a partial one: when it began, one that moves everything was owed, so
+	// that it follows.
+	Due bool `json:"due,omitempty"`
 }
 
 // RMDPatch asks for the next rebalance.
 type RMDPatch struct {
 	TargetIDs []string `json:"target_ids,omitempty"`
+	Partial   bool     `json:"partial,omitempty"`
+	Due       bool     `json:"due,omitempty"`
 }
 
 // Kind is KindRMD.
@@ -40,5 +48,5 @@ func applyRMD(v *View, patch []byte, version int64) (*RMD, error) {
 	if err := decodePatch(patch, p); err != nil {
 		return nil, err
 	}
-	return &RMD{ClusterID: v.UUID, TargetIDs: p.TargetIDs, Version: version}, nil
+	return &RMD{ClusterID: v.UUID, TargetIDs: p.TargetIDs, Version: version, Partial: p.Partial, Due: p.Due}, nil
 }

@@ -27,6 +27,11 @@ type Args struct {
 // here.
 func (a *Args) cleanup() bool { return a.Flags&xact.FlagCleanup != 0 }
 
+// partial tells that names may stay which have to move.
+func (a *Args) partial(spec *xact.Spec) bool {
+	return spec.Bck.Name != "" || len(a.Buckets) > 0 || a.cleanup()
+}
+
 // ArgsOf reads the arguments of a rebalance. Errors are 400.
 func ArgsOf(spec *xact.Spec) (*Args, error) {
 	a := &Args{}
@@ -54,12 +59,18 @@ func Number(spec *xact.Spec, v *meta.View, rebalance int64) error {
 }
 
 // Next makes a rebalance the one with the next number. It returns the change of
-// the RMD that goes with it.
-func Next(v *meta.View, spec *xact.Spec) ([]meta.Change, error) {
+// the RMD that goes with it. due: one that moves everything is owed, and follows
+// if this one does not.
+func Next(v *meta.View, spec *xact.Spec, due bool) ([]meta.Change, error) {
 	if err := Number(spec, v, v.RMD.Ver()+1); err != nil {
 		return nil, err
 	}
-	change, err := meta.NewChange(v, meta.KindRMD, &meta.RMDPatch{})
+	a, err := ArgsOf(spec)
+	if err != nil {
+		return nil, err
+	}
+	partial := a.partial(spec)
+	change, err := meta.NewChange(v, meta.KindRMD, &meta.RMDPatch{Partial: partial, Due: partial && due})
 	return []meta.Change{change}, err
 }
 
@@ -67,7 +78,7 @@ func Next(v *meta.View, spec *xact.Spec) ([]meta.Change, error) {
 // the targets that took part is where a placement has it.
 func Settles(spec *xact.Spec, placement int64) bool {
 	a, err := ArgsOf(spec)
-	return err == nil && spec.Bck.Name == "" && len(a.Buckets) == 0 && !a.cleanup() && a.Placement == placement
+	return err == nil && !a.partial(spec) && a.Placement == placement
 }
 
 // Mover is what a target has for rebalances: its streams, and how far it is
