@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
 )
 
 // Messages of operations on many objects, for callers.
@@ -64,6 +65,38 @@ func (c *Client) RenameBucket(ctx context.Context, from, to wire.Bck) (jobID str
 // some target has mountpaths, or the job runs on the bucket already; 507 no room for more.
 func (c *Client) MakeNCopies(ctx context.Context, b wire.Bck, copies int) (jobID string, err error) {
 	return c.bucketAction(ctx, http.MethodPost, b, wire.ActMakeNCopies, copies)
+}
+
+// EncodeBucket starts the job that makes the slices of a bucket's objects, and returns its
+// id; from then on new objects have slices, too. set has the numbers of slices, and may be
+// nil if the bucket is encoded already. With repair every slice is read, and what is missing or
+// damaged is made again. Errors: 400 other numbers than the bucket has, too few targets, or
+// the job runs on the bucket already; 507 no room.
+func (c *Client) EncodeBucket(ctx context.Context, b wire.Bck, set *meta.ECToSet, repair bool) (jobID string, err error) {
+	if set == nil {
+		set = &meta.ECToSet{}
+	}
+	value, err := json.Marshal(set)
+	if err != nil {
+		return "", err
+	}
+	name := ""
+	if repair {
+		name = "recover"
+	}
+	body, err := action(wire.ActECEncode, name, string(value)) // a text with JSON in it
+	if err != nil {
+		return "", err
+	}
+	req, err := bucketRequest(http.MethodPost, b, body)
+	if err != nil {
+		return "", err
+	}
+	answer, err := c.call(ctx, req)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(string(answer.body)), nil
 }
 
 func (c *Client) bucketToBucket(ctx context.Context, from, to wire.Bck, name string, value any) (string, error) {

@@ -367,24 +367,3 @@ func (w *jobWait) untilNone(ctx context.Context) (done bool, err error) {
 	w.pause = w.o.Poll
 	return w.seen && w.inARow >= nothingPolls || !w.seen && time.Since(w.first) >= w.o.Unseen, nil
 }
-
-// RemoveServiceJob removes a job that has ended from the list of a service:
-// "download" or "dsort". One that runs is refused, one that is not known a
-// 404.
-func (c *Client) RemoveServiceJob(ctx context.Context, service, id string) error {
-	req := &request{method: http.MethodDelete, repeatable: true}
-	switch service {
-	case "download":
-		body, err := json.Marshal(map[string]string{"id": id})
-		if err != nil {
-			return err
-		}
-		req.path, req.body = wire.PathDownload+"/remove", body
-	case "dsort":
-		req.path, req.query = wire.PathSort, url.Values{wire.QueryUUID: {id}}.Encode()
-	default:
-		return fmt.Errorf("jobs of %q cannot be removed (expected download or dsort)", service)
-	}
-	_, err := c.call(ctx, req)
-	return err
-}

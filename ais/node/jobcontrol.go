@@ -82,8 +82,11 @@ func (n *Node) startJob(w http.ResponseWriter, r *http.Request, msg *ActMsg) err
 		}
 	}
 	engine := n.jobs.Load()
-	if engine == nil || kind.Start == xact.StartNever {
-		return apierr.NotImplemented("job %q is not built yet", kind.Name)
+	if kind.Start == xact.StartNever {
+		return errNeverStarted(kind)
+	}
+	if engine == nil {
+		return errJobNotBuilt(kind)
 	}
 	spec, with, err := n.jobSpec(kind, args, msg.Name)
 	if err != nil {
@@ -94,6 +97,21 @@ func (n *Node) startJob(w http.ResponseWriter, r *http.Request, msg *ActMsg) err
 		return err
 	}
 	return WriteText(w, r, id)
+}
+
+// errNeverStarted is the 501 of a kind that the generic call does not start.
+func errNeverStarted(kind xact.Kind) error {
+	switch kind.Name {
+	case xact.KindCopyBck, xact.KindMoveBck, xact.KindSummary, wire.ActCopyListRange, wire.ActPromote:
+		return apierr.NotImplemented("cannot start %q by this action: it has an action of its own on the bucket", kind.Name)
+	case "election", "ec-put", "ec-get", "ec-resp", "list":
+		return apierr.NotImplemented("cannot start %q: it begins by itself", kind.Name)
+	}
+	return errJobNotBuilt(kind)
+}
+
+func errJobNotBuilt(kind xact.Kind) error {
+	return apierr.NotImplemented("job %q is not built yet", kind.Name)
 }
 
 // jobSpec is what a job is to do that the generic call starts.

@@ -105,14 +105,15 @@ func (n *Node) oneJobStatus(w http.ResponseWriter, r *http.Request, sel *jobSele
 	if sel.ID == "" && sel.Kind == "" {
 		return apierr.BadRequest("%s=%s: neither id nor kind of the job is given", wire.QueryWhat, wire.WhatStatus)
 	}
-	kind := sel.Kind
-	if k, ok := xact.FindKind(kind); ok {
-		kind = k.Name
+	known, ok := xact.FindKind(sel.Kind)
+	if sel.Kind != "" && !ok {
+		return apierr.BadRequest("invalid xaction (job) kind %.64q", sel.Kind)
 	}
+	kind := known.Name
 	for _, job := range n.knownJobs(&jobSelector{ID: sel.ID, Bck: sel.Bck, Active: sel.Active}) {
 		switch {
 		case kind != "" && kind != job.Kind && sel.ID != "":
-			return apierr.BadRequest("kind mismatch: job %q is of kind %q, not %.64q", job.UUID, job.Kind, sel.Kind)
+			return apierr.BadRequest("kind mismatch: job %q is of kind %q, not %q", job.UUID, job.Kind, kind)
 		case kind == "" || kind == job.Kind:
 			return WriteJSON(w, r, &job)
 		}

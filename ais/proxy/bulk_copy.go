@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/aistore-go/aistore/ais/jobs"
@@ -28,6 +29,9 @@ func (p *Proxy) copyBucket(w http.ResponseWriter, r *http.Request, from wire.Bck
 		return err
 	}
 	if err := tcb.Check(from, to, &args.CopyBucketMsg, nil); err != nil {
+		return err
+	}
+	if err := checkCopied(q); err != nil {
 		return err
 	}
 	return p.startCopy(w, r, body, &xact.Spec{Kind: msg.Action, Bck: to, Source: from, To: to, Force: args.Force}, args)
@@ -57,6 +61,16 @@ func (p *Proxy) copyObjects(w http.ResponseWriter, r *http.Request, from wire.Bc
 	return p.startCopy(w, r, body, &xact.Spec{
 		ID: "tco-" + meta.NewJobID(), Kind: msg.Action, Bck: from, Source: from, To: to, Force: args.Force,
 	}, args)
+}
+
+// checkCopied refuses a copy of what is outside of the cluster alone. All other
+// objects of a bucket without a backend are in it; what is no number counts as 0.
+func checkCopied(q *query.Values) error {
+	const outside = 4
+	if n, err := strconv.Atoi(q.Get(wire.QueryPresence)); err == nil && n == outside {
+		return apierr.NotImplemented("copying what is only outside of the cluster (%s=%d) is not built yet", wire.QueryPresence, n)
+	}
+	return nil
 }
 
 // bucketTo is the destination of a request for a whole bucket.

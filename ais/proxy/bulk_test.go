@@ -242,6 +242,11 @@ func TestCopyObjects(t *testing.T) {
 	if o := b.wait(same); o.LocalObjects != 1 || same == id {
 		t.Errorf("%+v %s", o, same)
 	}
+	// In the same bucket, with the same names: there is nothing to do.
+	same = b.start("POST", "/buckets/src", "copy-listrange", `{"objnames":["o-00"],"synchronize":true,"tobck":{"name":"src"}}`)
+	if o := b.wait(same); o.LocalObjects != 1 || o.err != "" {
+		t.Errorf("%+v %s", o, same)
+	}
 	// An idle job can be stopped, and then another one begins.
 	expect(t, 200, follower, "PUT", b.base+"/cluster", `{"action":"stop","value":{"ID":"`+id+`"}}`)
 	if o := b.wait(id); !o.aborted || o.snaps[0].AbortError == "" {
@@ -409,6 +414,7 @@ func TestBadBulkRequests(t *testing.T) {
 		{"prefetch by the wrong type", "POST", "/b", `{"action":"prefetch-listrange","value":{"blob-num-workers":"x"}}`, 400, "blob-num-workers"},
 		{"onto itself", "POST", "/b" + uname("b"), `{"action":"copy-bck"}`, 400, "onto itself"},
 		{"onto itself with prepend", "POST", "/b" + uname("b"), `{"action":"copy-bck","value":{"prepend":"x/"}}`, 400, "onto itself"},
+		{"only what is outside", "POST", "/b" + uname("c") + "&presence=4", `{"action":"copy-bck"}`, 501, "presence"},
 		{"no destination", "POST", "/b", `{"action":"copy-bck"}`, 400, "bck_to"},
 		{"bad destination", "POST", "/b?bck_to=x", `{"action":"copy-bck"}`, 400, "bucket name is missing"},
 		{"sync and prepend", "POST", "/b" + uname("c"), `{"action":"copy-bck","value":{"synchronize":true,"prepend":"x"}}`, 400, "prepend"},

@@ -35,6 +35,8 @@ func Check(from, to wire.Bck, msg *wire.CopyBucketMsg, list *wire.ListRange) err
 		return apierr.BadRequest(`"id", "pipeline" and "request_timeout" belong to transformations, and not to a copy`)
 	case from != to || msg.DryRun:
 		return nil
+	case names.Same() && list != nil && msg.Synchronize:
+		return nil // every object is as it is at the source already
 	case names.Same(), list == nil:
 		return apierr.BadRequest("cannot copy bucket %s onto itself", from)
 	case !selected.ByName() && names.within(selected.Prefix()):

@@ -36,7 +36,8 @@ type fakeCluster struct {
 	dir      string   // configuration of the tool
 	changes  []string // of mountpaths, with their queries
 	setAside []wire.SetAside
-	absent   []string // targets that may be declared lost
+	absent   []string                                          // targets that may be declared lost
+	service  func(w http.ResponseWriter, r *http.Request) bool // true: answered
 }
 
 func newFakeCluster(t *testing.T) *fakeCluster {
@@ -102,6 +103,9 @@ func (f *fakeCluster) serve(w http.ResponseWriter, r *http.Request) {
 	if f.starting > 0 {
 		f.starting--
 		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	if f.service != nil && f.service(w, r) {
 		return
 	}
 	pieces := strings.SplitN(strings.TrimLeft(r.URL.Path, "/"), "/", 4)

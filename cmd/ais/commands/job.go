@@ -217,7 +217,10 @@ func (a *App) jobStartCommand() *cli.Command {
 			return &api.JobArgs{Kind: kind, Bck: &b[0]}, "", nil
 		})
 	}
-	cmd.Commands = append(cmd.Commands, a.startMirrorCommand())
+	copying, renaming := a.bucketCopyCommand(), a.bucketMoveCommand()
+	copying.Name, copying.Aliases = wire.ActCopyBucket, []string{jobTitle(wire.ActCopyBucket)}
+	renaming.Name, renaming.Aliases = wire.ActMoveBucket, []string{jobTitle(wire.ActMoveBucket)}
+	cmd.Commands = append(cmd.Commands, a.startMirrorCommand(), a.startEncodeCommand(), copying, renaming)
 	return cmd
 }
 
@@ -386,25 +389,4 @@ func (a *App) stopOne(ctx context.Context, client *api.Client, args *api.JobArgs
 		return err
 	}
 	return a.done("Stopped %s[%s].", jobTitle(args.Kind), args.ID)
-}
-
-func (a *App) jobRemoveCommand() *cli.Command {
-	return &cli.Command{
-		Name: "rm", Usage: "remove jobs that have ended from the list of a service", ArgsUsage: "download|dsort JOB_ID",
-		Description: examples("ais job rm download dnl-AbC123xyz"),
-		Action: func(ctx context.Context, cmd *cli.Command) error {
-			if cmd.NArg() != 2 {
-				return misuse(cmd, "expected the service (download or dsort) and the job's id")
-			}
-			client, err := a.cluster()
-			if err != nil {
-				return err
-			}
-			service, id := cmd.Args().Get(0), cmd.Args().Get(1)
-			if err := client.RemoveServiceJob(ctx, service, id); err != nil {
-				return err
-			}
-			return a.done("Removed %s job %s.", service, id)
-		},
-	}
 }
