@@ -137,9 +137,14 @@ var ErrPlacement = errors.New("the targets of the cluster have changed: another 
 
 // Run implements xact.Job: it receives, sends, and returns when all targets
 // have sent everything.
-func (j *job) Run(ctx context.Context, x *xact.Xaction) error {
+func (j *job) Run(ctx context.Context, x *xact.Xaction) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	defer func() {
+		if errors.Is(err, context.Canceled) {
+			err = context.Cause(ctx) // what the watch has found
+		}
+		cancel(nil)
+	}()
 	go j.watch(ctx, cancel)
 	stop, err := j.mover.streams.Receive(flow(j.spec.ID), (&receiver{env: j.env, x: x}).receive)
 	if err != nil {

@@ -150,9 +150,8 @@ func (s *sender) once(ctx context.Context) error {
 	s.left.Store(0)
 	s.stuck.Store(nil)
 	smap := s.job.env.View().Smap
-	slots := make(chan struct{}, inFlight)
-	var all sync.WaitGroup
-	defer all.Wait()
+	movers := crew{move: func(key core.Key) { s.name(ctx, smap, key) }, names: make(chan core.Key)}
+	defer movers.wait()
 	pace := s.x.NewPace()
 	for _, bucket := range s.job.buckets() {
 		err := s.job.env.Store.Misplaced(ctx, bucket.Bck, bucket.Props, core.MisplacedOptions{
@@ -161,18 +160,9 @@ func (s *sender) once(ctx context.Context) error {
 			if err := pace.Wait(ctx); err != nil {
 				return err
 			}
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
 			s.seen.Add(1)
 			key := core.Key{Bck: bucket.Bck, Props: bucket.Props, Name: name}
-			all.Go(func() {
-				defer func() { <-slots }()
-				s.name(ctx, smap, key)
-			})
-			return nil
+			return movers.give(ctx, key)
 		})
 		if apierr.IsNotFound(err) {
 			continue // destroyed meanwhile
@@ -182,6 +172,45 @@ func (s *sender) once(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// crew moves names, inFlight at a time, on goroutines that keep the stacks that
+// they have grown for the names after.
+type crew struct {
+	move   func(core.Key)
+	names  chan core.Key
+	size   int
+	active sync.WaitGroup
+}
+
+// give gives a name to who is idle, or waits for somebody.
+func (c *crew) give(ctx context.Context, key core.Key) error {
+	select {
+	case c.names <- key:
+		return nil
+	default:
+	}
+	if c.size < inFlight {
+		c.size++
+		c.active.Go(func() {
+			for more := true; more; key, more = <-c.names {
+				c.move(key)
+			}
+		})
+		return nil
+	}
+	select {
+	case c.names <- key:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// wait returns when all that was given has been moved, or could not be.
+func (c *crew) wait() {
+	close(c.names)
+	c.active.Wait()
 }
 
 // name moves one name.
