@@ -177,10 +177,32 @@ func (p *Promotion) one(ctx context.Context, jobID string, src *source, f *file,
 	if err != nil || !p.Args.DeleteSource {
 		return size, done, sent, err
 	}
-	if err := src.root.Remove(f.rel); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := src.remove(f.rel, info); err != nil {
 		return size, done, sent, apierr.Wrap(err, apierr.StatusInternalServerError, "", "%s is stored, and its source %q cannot be removed: %v", key.Cname(), f.name, err)
 	}
 	return size, done, sent, nil
+}
+
+// errSourceChanged: what is there is not what was read.
+var errSourceChanged = errors.New("it has changed since it was read")
+
+// remove removes a file that was read when it was as info tells. One that somebody has
+// written to since, or put in its place, stays: nobody else has what is in it.
+func (s *source) remove(rel string, was fs.FileInfo) error {
+	now, err := s.root.Lstat(rel)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(was, now) || now.Size() != was.Size() || !now.ModTime().Equal(was.ModTime()) {
+		return errSourceChanged
+	}
+	if err := s.root.Remove(rel); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // open opens a regular file; a link is not followed, a pipe not waited for.

@@ -244,6 +244,40 @@ func TestPromoteErrors(t *testing.T) {
 	}
 }
 
+// TestSourcesThatChange: a file that is written to, or replaced, while it is promoted is not
+// removed: what is in it now is nowhere else.
+func TestSourcesThatChange(t *testing.T) {
+	t.Parallel()
+	p := newPromotion(t)
+	p.file("d/grows", "d/replaced", "d/rewritten", "d/same")
+	p.cluster.fail = func(_ context.Context, name string) error {
+		path := filepath.Join(p.root, "d", name)
+		switch name {
+		case "grows":
+			f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+			if err == nil {
+				_, err = f.WriteString(" and grows")
+				err = errors.Join(err, f.Close())
+			}
+			return err
+		case "replaced":
+			return errors.Join(os.WriteFile(path+".new", []byte("d/replaced"), 0o600), os.Rename(path+".new", path))
+		case "rewritten":
+			return errors.Join(os.WriteFile(path, []byte("D/REWRITTEN"), 0o600), os.Chtimes(path, time.Time{}, time.Now().Add(time.Second)))
+		}
+		return nil
+	}
+	s := p.Run(p.spec(`{"src":"ROOT/d","dls":true}`))
+	for _, name := range []string{"grows", "replaced", "rewritten"} {
+		if !strings.Contains(s.Error, name+`" cannot be removed: it has changed since it was read`) {
+			t.Errorf("%s is not among the errors: %s", name, s.Error)
+		}
+	}
+	if left := p.left(); !slices.Equal(left, []string{"d/grows", "d/replaced", "d/rewritten"}) {
+		t.Errorf("%q", left)
+	}
+}
+
 // TestPromoteIsStopped: sources whose objects are not there stay.
 func TestPromoteIsStopped(t *testing.T) {
 	t.Parallel()
