@@ -321,7 +321,7 @@ func (c *testCluster) settle() {
 		if c.down[id] || c.removed[id] {
 			continue
 		}
-		if t.engine.pass(context.Background(), nil) {
+		if left, err := t.engine.pass(context.Background(), nil, nil); left > 0 || err != nil {
 			names, _ := t.engine.Troubles.All()
 			c.tb.Fatalf("%s: objects are not protected: %v", id, names)
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
@@ -229,6 +230,48 @@ func TestNeverAnOlderGeneration(t *testing.T) {
 	}
 }
 
+// TestOverwrittenWhileNoHolderAnswers: that nobody who holds a generation can be told of the
+// next one is remembered by all others, as long as they may come back with it.
+func TestOverwrittenWhileNoHolderAnswers(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for _, size := range []int{500, 50_000} {
+		c := newCluster(t, 7, 2, 2, nil)
+		c.put("o", randomContent(1, size))
+		c.settle()
+		order := c.order("o")
+		holders := order[1:3]
+		if size > 1000 {
+			holders = order[1:5]
+		}
+		for _, id := range holders {
+			c.set(c.down, id, true)
+		}
+		c.put("o", randomContent(2, size)) // acknowledged, and not protected yet
+		for _, id := range holders {
+			c.set(c.down, id, false)
+		}
+		c.set(c.down, order[0], true)
+		for _, id := range order[1:] {
+			if _, err := c.targets[id].engine.Open(ctx, c.key("o")); statusOf(err) != 503 {
+				t.Errorf("%d bytes: %s: %v", size, id, err)
+			}
+		}
+		c.set(c.removed, order[0], true)
+		if got, _, err := c.owner("o").get("o"); statusOf(err) != 503 {
+			t.Errorf("the owner is gone for ever: %d bytes, %v", len(got), err)
+		}
+		c.set(c.removed, order[0], false)
+		c.set(c.down, order[0], false)
+		c.settle()
+		c.recoverAll()
+		c.mustBeWhole("o")
+		if got, _, err := c.owner("o").get("o"); err != nil || !bytes.Equal(got, randomContent(2, size)) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	}
+}
+
 // TestMessagesOfANewName: who writes a name that is nowhere tells nobody, if that is
 // known; slices are staged and committed, and that is all. Every other write tells everybody,
 // also of a name that a target out of reach may still hold something of.
@@ -356,7 +399,7 @@ func TestHoldersFail(t *testing.T) {
 	}
 	attrs := c.put("o", randomContent(1, 50_000))
 	owner := c.owner("o")
-	if !owner.engine.pass(context.Background(), nil) {
+	if left, err := owner.engine.pass(context.Background(), nil, nil); left != 1 || err != nil {
 		t.Error("the object counts as protected")
 	}
 	if n := owner.store.PendingStats(core.WorkSlices).Count; n != 1 {
@@ -378,6 +421,51 @@ func TestHoldersFail(t *testing.T) {
 	}
 	if _, err := owner.engine.ProtectObject(context.Background(), c.key("o"), AskAll); statusOf(err) != 503 || !strings.Contains(err.Error(), "2 of 2+2 slices") {
 		t.Errorf("three targets for 2+2: %v", err)
+	}
+}
+
+// TestFailuresAreTriedWithPauses: objects that cannot be protected are tried again after
+// growing pauses, however many others are written meanwhile.
+func TestFailuresAreTriedWithPauses(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, 1, 1, nil) // there is nobody to hold anything
+	engine := c.targets["t1"].engine
+	var mu sync.Mutex
+	tries := map[string]int{}
+	ctx, stop := context.WithCancel(context.Background())
+	var worker sync.WaitGroup
+	defer worker.Wait()
+	defer stop()
+	worker.Go(func() {
+		engine.Work(ctx, func(key core.Key) func(Outcome, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			tries[key.Name]++
+			return func(Outcome, error) {}
+		})
+	})
+	began := time.Now()
+	for i := range 60 {
+		name := fmt.Sprintf("o%02d", i)
+		c.put(name, []byte("content"))
+		for deadline := time.Now().Add(time.Minute); ; {
+			mu.Lock()
+			n := tries[name]
+			mu.Unlock()
+			if n > 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("nobody has tried %s", name)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	// After 1, 2, 4, 8, 16, and then each 30 seconds.
+	if most := 6 + int(time.Since(began)/maxPause); tries["o00"] > most {
+		t.Errorf("the first was tried %d times within %v", tries["o00"], time.Since(began))
 	}
 }
 
@@ -518,7 +606,7 @@ func concurrentWritersAndRepair(t *testing.T, known bool) {
 					return
 				default:
 				}
-				_ = target.engine.pass(ctx, nil) // what changes meanwhile is tried again
+				_, _ = target.engine.pass(ctx, nil, nil) // what changes meanwhile is tried again
 				_ = target.engine.RecoverHeld(ctx, c.entry, func(int64, []error) {})
 			}
 		})

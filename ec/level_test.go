@@ -73,7 +73,7 @@ func TestLevels(t *testing.T) {
 	c.wantBelow("four targets", all, big)
 	for id, target := range c.targets {
 		if !c.removed[id] {
-			target.engine.pass(ctx, nil) // it fails, and drops what is mended
+			_, _ = target.engine.pass(ctx, nil, nil) // it fails, and drops what is mended
 		}
 	}
 	for _, o := range all {

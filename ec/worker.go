@@ -25,23 +25,23 @@ const (
 type Observer func(key core.Key) (done func(out Outcome, err error))
 
 // Work protects what the pending set names until ctx ends. What fails is tried
-// again, with growing pauses, for as long as it is owed.
+// again, after growing pauses, for as long as it is owed.
 func (e *Engine) Work(ctx context.Context, observe Observer) {
 	signal := e.store.PendingSignal(core.WorkSlices)
-	pause := firstPause
+	retries := core.NewRetries(firstPause, maxPause)
 	for ctx.Err() == nil {
-		failed := e.pass(ctx, observe)
-		if !failed {
-			pause = firstPause
-			select {
-			case <-signal:
-			case <-time.After(maxPause): // an index may have come, with what its names owe
-			case <-ctx.Done():
-			}
-			continue
+		began := time.Now()
+		left, err := e.pass(ctx, observe, retries)
+		wait := retries.Next(time.Now()) // an index may come, too, with what its names owe
+		if err != nil {
+			e.logger.Warn("the set of objects without slices cannot be read", "err", err)
+			wait = firstPause
 		}
-		timer := time.NewTimer(pause)
-		pause = min(2*pause, maxPause)
+		if err != nil || left > pendingBatch {
+			// To go through so many in vain for each new name would take a processor.
+			pause(ctx, min(time.Since(began), firstPause))
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-signal:
 		case <-timer.C:
@@ -51,22 +51,39 @@ func (e *Engine) Work(ctx context.Context, observe Observer) {
 	}
 }
 
-// pass goes through the pending set once.
-func (e *Engine) pass(ctx context.Context, observe Observer) (failed bool) {
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// pass goes through the pending set once. left is how many names have failed, now or a
+// moment ago.
+func (e *Engine) pass(ctx context.Context, observe Observer, retries *core.Retries) (left int64, err error) {
 	var at core.PendingCursor
-	var bad atomic.Bool
+	var failed atomic.Int64
 	for ctx.Err() == nil && !at.AtEnd() {
 		batch, next, err := e.store.Pending(ctx, core.WorkSlices, at, pendingBatch)
 		if err != nil {
-			e.logger.Warn("the set of objects without slices cannot be read", "err", err)
-			return true
+			return failed.Load(), err
 		}
 		var group errgroup.Group
 		group.SetLimit(workers)
 		for i := range batch {
+			p := &batch[i]
+			if !retries.Due(p, time.Now()) {
+				failed.Add(1)
+				continue
+			}
 			group.Go(func() error {
-				if !e.discharge(ctx, &batch[i], observe) {
-					bad.Store(true)
+				if e.discharge(ctx, p, observe) {
+					retries.Done(p)
+				} else {
+					retries.Failed(p, time.Now())
+					failed.Add(1)
 				}
 				return nil
 			})
@@ -74,7 +91,7 @@ func (e *Engine) pass(ctx context.Context, observe Observer) (failed bool) {
 		_ = group.Wait() // always nil
 		at = next
 	}
-	return bad.Load()
+	return failed.Load(), nil
 }
 
 // discharge does what one name owes; false: it still owes it.

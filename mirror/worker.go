@@ -56,13 +56,14 @@ type Options struct {
 type Worker struct {
 	options Options
 	log     *slog.Logger
+	retries *core.Retries
 	stop    context.CancelFunc
 	done    chan struct{}
 }
 
 // Start starts the work; Close ends it.
 func Start(o Options) *Worker {
-	w := &Worker{options: o, log: o.Logger, done: make(chan struct{})}
+	w := &Worker{options: o, log: o.Logger, retries: core.NewRetries(firstRetry, lastRetry), done: make(chan struct{})}
 	if w.log == nil {
 		w.log = slog.Default()
 	}
@@ -82,13 +83,18 @@ func (w *Worker) run(ctx context.Context) {
 	defer close(w.done)
 	retry := firstRetry
 	for ctx.Err() == nil {
-		failed := w.pass(ctx)
-		wait := lookAgain
-		if failed {
+		began := time.Now()
+		p := w.pass(ctx)
+		wait := min(lookAgain, w.retries.Next(time.Now()))
+		if p.failed { // as a whole, or the bucket's job cannot begin
 			wait = retry
 			retry = min(2*retry, lastRetry)
 		} else {
 			retry = firstRetry
+		}
+		if p.left > batchSize {
+			// To go through so many in vain for each new name would take a processor.
+			pause(ctx, min(time.Since(began), time.Second))
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -100,24 +106,33 @@ func (w *Worker) run(ctx context.Context) {
 	}
 }
 
-// pass goes once through the pending set; failed tells that something is to be
-// tried again.
-func (w *Worker) pass(ctx context.Context) (failed bool) {
-	if w.options.Store.PendingStats(core.WorkCopies).Count == 0 {
-		return false
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
+}
+
+// pass goes once through the pending set.
+func (w *Worker) pass(ctx context.Context) *pass {
 	p := &pass{w: w, tasks: map[wire.Bck]Task{}}
+	if w.options.Store.PendingStats(core.WorkCopies).Count == 0 {
+		return p
+	}
 	defer p.end()
 	for at := (core.PendingCursor{}); !at.AtEnd() && ctx.Err() == nil; {
 		batch, next, err := w.options.Store.Pending(ctx, core.WorkCopies, at, batchSize)
 		if err != nil {
 			w.log.Warn("the names that owe copies cannot be read", "err", err)
-			return true
+			p.failed = true
+			return p
 		}
 		p.do(ctx, batch)
 		at = next
 	}
-	return p.failed
+	return p
 }
 
 // pass is one pass through the pending set.
@@ -126,7 +141,8 @@ type pass struct {
 	tasks map[wire.Bck]Task // nil: of a bucket that is left for later
 
 	mu     sync.Mutex
-	failed bool
+	failed bool // something is to be tried again that is not the fault of a single name
+	left   int  // names that have failed, now or a moment ago
 }
 
 func (p *pass) end() {
@@ -157,6 +173,10 @@ func (p *pass) do(ctx context.Context, batch []core.Pending) {
 	var group errgroup.Group
 	group.SetLimit(perMountpath * max(1, p.w.options.Mountpaths()))
 	for i := range batch {
+		if !p.w.retries.Due(&batch[i], time.Now()) {
+			p.leave()
+			continue
+		}
 		task := p.task(ctx, batch[i].Bck)
 		if task == nil {
 			continue
@@ -177,6 +197,12 @@ func (p *pass) fail() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failed = true
+}
+
+func (p *pass) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left++
 }
 
 // one makes the copies of one name.
@@ -201,8 +227,11 @@ func (p *pass) one(ctx context.Context, task Task, name *core.Pending) {
 		return
 	}
 	task.Did(name, &did, err)
-	if err != nil {
-		p.w.log.Warn("copies of an object cannot be made yet", "object", name.Cname(), "err", err)
-		p.fail()
+	if err == nil {
+		p.w.retries.Done(name)
+		return
 	}
+	p.w.log.Warn("copies of an object cannot be made yet", "object", name.Cname(), "err", err)
+	p.w.retries.Failed(name, time.Now())
+	p.leave()
 }
