@@ -37,8 +37,9 @@ func (e *Engine) Replaced(ctx context.Context, key core.Key, stamp core.Stamp, d
 	if err != nil {
 		return had, newer, err
 	}
-	if unknown > 0 && (had || deleted) {
-		// For those that could not be told, a mark is left with all others.
+	if unknown > 0 && (had || deleted || known) {
+		// For those that could not be told, a mark is left with all others: they may be all
+		// that hold what was replaced.
 		var more bool
 		if more, newer, _, err = e.tell(ctx, key, stamp, state, true); err != nil {
 			return had, newer, err
