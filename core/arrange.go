@@ -25,11 +25,14 @@ type Arranged struct {
 	Wanted    int  // how many there are to be
 	Deleted   bool // what is there is a tombstone or a delete marker
 	Broken    bool // a chunk of the object is lost, in all its copies
+
+	Versions      int // noncurrent ones
+	ShortVersions int // of which there are fewer files than the properties ask for
 }
 
-// Short is how many copies there are too few: the node has too few mountpaths, or
-// a chunk of the object is lost.
-func (a *Arranged) Short() int { return max(0, a.Wanted-a.Instances) }
+// Short is how many copies of the object, and versions with too few copies, there are:
+// the node has too few mountpaths, or a chunk is lost.
+func (a *Arranged) Short() int { return max(0, a.Wanted-a.Instances) + a.ShortVersions }
 
 // Arrange brings everything that a name has on this target to the mountpaths to
 // which it belongs: the object, its noncurrent versions, its chunks and
@@ -59,6 +62,7 @@ func (s *Store) arrange(ctx context.Context, key Key, all bool) (a Arranged, err
 		return a, err
 	}
 	for range maxArrangements {
+		a.Versions, a.ShortVersions = 0, 0
 		o, err := s.resolve(key)
 		if err != nil {
 			return a, err
@@ -96,7 +100,16 @@ type arrangement struct {
 // it does not belong.
 func (r *arrangement) mayBeElsewhere() bool {
 	set := r.set
-	return set.Unsettled || set.Unarranged || len(set.Leaving) > 0 || r.chunked || r.dirs.mayHoldVersions(r.Bck)
+	return set.Unsettled || set.Unarranged || len(set.Leaving) > 0 || r.chunked || r.mayHaveVersions()
+}
+
+// mayHaveVersions tells that some mountpath may hold noncurrent versions of the
+// bucket.
+func (r *arrangement) mayHaveVersions() bool {
+	return slices.ContainsFunc(r.set.All(), func(mp *fsys.Mountpath) bool {
+		at := r.on(mp)
+		return at.dirs.mayHoldVersions(r.Bck)
+	})
 }
 
 func (r *arrangement) fail(err error) error {

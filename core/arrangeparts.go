@@ -2,7 +2,6 @@ package core
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +13,7 @@ import (
 // its place: noncurrent versions, manifests, chunks, and the parts of uploads.
 func (r *arrangement) rest(ctx context.Context) error {
 	s := r.s
-	if len(r.set.All()) == 1 {
+	if len(r.set.All()) == 1 && !r.Props.Mirror.Enabled {
 		return nil
 	}
 	if err := s.lock(ctx, &r.object, false); err != nil {
@@ -22,11 +21,18 @@ func (r *arrangement) rest(ctx context.Context) error {
 	}
 	current, err := s.here(&r.object)
 	var all []Belonging
+	var former []noncurrent
 	if err == nil {
 		all, err = s.belongings(&r.object)
 	}
+	if err == nil && hasVersions(all) {
+		former, err = s.formerOf(&r.object, current.newest(), true)
+	}
 	s.unlock(&r.object, false)
 	if err != nil {
+		return err
+	}
+	if err := r.versions(ctx, former, all); err != nil {
 		return err
 	}
 	for i := range all {
@@ -35,13 +41,11 @@ func (r *arrangement) rest(ctx context.Context) error {
 		if b.Kind == BelongsChunk {
 			home = chunkOwner(r.set, &r.object, b.Upload, b.Number)
 		}
-		if b.Mountpath == home || r.staysAsCopy(&current, b) {
+		if b.Mountpath == home || r.staysAsCopy(&current, former, b) {
 			continue
 		}
 		var err error
 		switch b.Kind {
-		case BelongsVersion:
-			err = r.moveVersion(ctx, b)
 		case BelongsManifest:
 			err = r.moveManifest(ctx, b, manifestPath(r.mp, &r.object, b.Upload))
 		case BelongsUpload:
@@ -58,103 +62,6 @@ func (r *arrangement) rest(ctx context.Context) error {
 		}
 	}
 	return r.slices(ctx)
-}
-
-// moveVersion moves a noncurrent version.
-func (r *arrangement) moveVersion(ctx context.Context, b *Belonging) error {
-	s := r.s
-	if b.Damage != nil {
-		return r.setOtherAside(ctx, b)
-	}
-	v := noncurrent{at: r.on(b.Mountpath), path: b.Path}
-	var src source
-	err := r.shared(ctx, b.Mountpath, func() error {
-		found, err := s.loadVersion(&v, b.Stamp)
-		if err == nil && (!found || v.damage != nil) {
-			err = errMoving
-		}
-		if err == nil {
-			src, err = s.openSource(b.Mountpath, b.Path, &v.rec)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = src.file.Close() }() // was only read
-	if v.rec.kind == KindChunked {
-		if err := s.carryManifest(ctx, &v.at, &r.object, v.rec.chunks.upload); err != nil {
-			return err
-		}
-		s.generations.hold(v.rec.chunks.upload)
-		defer s.generations.release(v.rec.chunks.upload)
-	}
-	rec := v.rec
-	w, err := s.transplant(ctx, &r.object, &src, &rec, true)
-	defer w.discard()
-	if err != nil {
-		return err
-	}
-	err = r.locked(ctx, func(*existing) error {
-		there := noncurrent{at: v.at, path: b.Path}
-		if err := s.acquire(ctx, b.Mountpath); err != nil {
-			return err
-		}
-		defer b.Mountpath.Release()
-		if found, err := s.loadVersion(&there, b.Stamp); err != nil || !found || there.rec.written() != v.rec.written() {
-			return errors.Join(errMoving, err)
-		}
-		ctx := context.WithoutCancel(ctx)
-		if err := w.plantVersion(ctx, &rec); err != nil {
-			return err
-		}
-		if err := s.unlinkVersion(ctx, &v.at, b.Path, b.Stamp, true); err != nil {
-			return err
-		}
-		if v.rec.sidecar {
-			s.unlinkGarbage(&v.at, sidecarPath(b.Mountpath, &v.at, v.rec.written()))
-		}
-		return nil
-	})
-	if err == nil {
-		r.did.Moved++
-		r.did.Bytes += src.info.Size
-	}
-	return err
-}
-
-// plantVersion gives a transplanted file the name of a noncurrent version. The
-// exclusive lock and a slot of the mountpath are held.
-func (w *write) plantVersion(ctx context.Context, rec *record) error {
-	if err := w.enter(); err != nil {
-		return err
-	}
-	defer w.bucket.gate.RUnlock()
-	if !w.noted.holds(&w.object) {
-		w.noted.cancel()
-		var err error
-		if w.noted, err = w.s.note(ctx, &w.object, true); err != nil {
-			return err
-		}
-	}
-	noted := &w.noted
-	noted.versions = true
-	defer noted.settle()
-	dir := w.versionsDir()
-	if err := w.s.nameVersions(ctx, &w.object, dir, true); err != nil {
-		return err
-	}
-	w.dirs.versions.Store(holdsSome)
-	if err := w.s.renameInto(w.mp, w.work, w.versionPath(rec.stamp)); err != nil {
-		return err
-	}
-	w.named()
-	if err := w.mp.Filesystem().Flush(ctx, fs.FlushRequest{Dirs: []string{dir}}); err != nil {
-		return err
-	}
-	noted.setVersion(rec)
-	noted.look() // the current generation is as it was
-	return nil
 }
 
 // dropVersionsName removes the file that names a directory in which no version is

@@ -206,8 +206,20 @@ func (r *arrangement) copyChunkTo(ctx context.Context, mp *fs.Mountpath, main *o
 }
 
 // staysAsCopy tells that a chunk or a manifest belongs where it lies, as a copy, with
-// the current generation of its name.
-func (r *arrangement) staysAsCopy(current *existing, b *Belonging) bool {
+// the current generation of its name or a noncurrent version.
+func (r *arrangement) staysAsCopy(current *existing, former []noncurrent, b *Belonging) bool {
+	if b.Kind != BelongsManifest && b.Kind != BelongsChunk {
+		return false
+	}
+	for i := range former {
+		if v := &former[i]; v.damage == nil && v.rec.kind == KindChunked && v.rec.chunks.upload == b.Upload {
+			homes := r.homes()
+			if b.Kind == BelongsManifest {
+				return slices.Contains(homes, b.Mountpath)
+			}
+			return slices.Contains(chunkHomes(r.set, &r.object, b.Upload, b.Number, 1+len(homes)), b.Mountpath)
+		}
+	}
 	rec := &current.rec
 	if !current.found || len(rec.copies) == 0 || rec.kind != KindChunked || rec.chunks.upload != b.Upload {
 		return false
@@ -225,17 +237,17 @@ func (r *arrangement) staysAsCopy(current *existing, b *Belonging) bool {
 // size of the first chunk.
 func (s *Store) firstElsewhere(o *object, c *candidate, size int64) bool {
 	for _, mp := range s.options.FS.Available().All() {
-		if mp == c.mp || len(c.rec.copies) == 0 {
+		if mp == c.mp || !o.mayBeCopied(&c.rec) {
 			continue
 		}
 		is := false
 		err := s.withSlot(mp, nil, func() error {
 			at := o.on(mp)
-			e, err := s.here(&at)
-			if err != nil || !e.found || e.rec.written() != c.rec.written() {
+			path, err := s.fileWith(&at, &c.rec)
+			if err != nil || path == "" {
 				return err
 			}
-			info, err := s.system.Stat(e.path)
+			info, err := s.system.Stat(path)
 			is = err == nil && info.Size == size
 			return err
 		})

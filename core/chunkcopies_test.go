@@ -244,8 +244,8 @@ func TestLostMountpathOfChunks(t *testing.T) {
 	}
 }
 
-// TestVersionsKeepTheirChunks: the copies of what becomes a noncurrent version go,
-// its chunks stay; and it is mirrored again once it is the object.
+// TestVersionsKeepTheirChunks: what becomes a noncurrent version stays as it is,
+// and it is mirrored once it is the object again.
 func TestVersionsKeepTheirChunks(t *testing.T) {
 	t.Parallel()
 	r := chunkedMirror(t, 3, 2, nil)

@@ -316,7 +316,7 @@ func (s *Store) openContent(ctx context.Context, o *object, c *candidate, valida
 	at := o.on(c.mp)
 	m, err := s.loadManifest(&at, &c.rec, c.path)
 	if err == nil {
-		c.content = &chunkedContent{s: s, o: at, manifest: m, first: c.info, copied: len(c.rec.copies) > 0}
+		c.content = &chunkedContent{s: s, o: at, manifest: m, first: c.info, copied: o.mayBeCopied(&c.rec)}
 		if size := m.chunks[0].size; c.info.Size != size && s.firstElsewhere(&at, c, size) {
 			return c.content.truncated(0, c.info.Size), nil
 		}

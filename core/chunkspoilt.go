@@ -31,7 +31,7 @@ type spoilt struct {
 // spoiltChunks looks for such files of all chunks of a generation that has copies;
 // with content it reads them. The generation is held. Errors are those of disks.
 func (s *Store) spoiltChunks(ctx context.Context, o *object, rec *record, m *manifest, content bool) (all []spoilt, err error) {
-	if len(rec.copies) == 0 {
+	if !o.mayBeCopied(rec) {
 		return nil, nil
 	}
 	for i := range m.chunks {
@@ -53,11 +53,11 @@ func (s *Store) spoiltFiles(ctx context.Context, o *object, rec *record, m *mani
 		err := s.withSlot(mp, nil, func() error {
 			if x.first {
 				at := o.on(mp)
-				e, err := s.here(&at)
-				if err != nil || !e.found || e.rec.written() != rec.written() {
+				path, err := s.fileWith(&at, rec)
+				if err != nil || path == "" {
 					return err
 				}
-				x.path = e.path
+				x.path = path
 			}
 			info, err := s.system.Stat(x.path)
 			x.info = info

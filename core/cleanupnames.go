@@ -289,7 +289,7 @@ func (c *cleanup) misplaced(o, at *object) error {
 		c.counts.KeepMisplaced.Add(1)
 		return nil
 	}
-	home.others = []other{{*at, there}}
+	home.others = []other{{at: *at, existing: there}}
 	home.keepChunks(&home.rec)
 	counter := &c.counts.MisplacedLocal
 	if same && there.rec.isReplica(at.mp.ID) {

@@ -100,7 +100,7 @@ func (s *Store) deleteLocked(ctx context.Context, o *object, only Stamp) error {
 		return s.replaceByMarker(context.WithoutCancel(ctx), o, &now)
 	}
 	if holder, at := now.newestHolder(o); holder != nil {
-		if err := s.dropSecondName(ctx, at, holder.rec.stamp, o.Props.SyncWrites()); err != nil {
+		if err := s.dropSecondName(ctx, o, at, holder.rec.stamp, o.Props.SyncWrites()); err != nil {
 			return err
 		}
 	}

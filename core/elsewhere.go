@@ -102,6 +102,9 @@ func (s *Store) lockThere(ctx context.Context, at *object) error {
 type other struct {
 	at object
 	existing
+	// becomes: a copy of what has become a noncurrent version, and stays as a copy
+	// of that (versioncopies.go).
+	becomes bool
 }
 
 // others looks at all mountpaths but the place of a name.
@@ -109,7 +112,7 @@ func (s *Store) others(o *object) (found []other, err error) {
 	err = s.elsewhere(context.Background(), o, func(at *object) error {
 		e, err := s.here(at)
 		if err == nil && (e.found || e.damaged != "") {
-			found = append(found, other{*at, e})
+			found = append(found, other{at: *at, existing: e})
 		}
 		return err
 	})
@@ -174,6 +177,7 @@ func (s *Store) removeElsewhere(ctx context.Context, o *object, stamp Stamp, now
 	s.indexing.moving.RLock()
 	defer s.indexing.moving.RUnlock()
 	s.indexing.moves.Add(1)
+	s.keepCopies(now)
 	for i := range now.others {
 		other := &now.others[i]
 		// A copy would be the object once more if the disk of the new one were lost.
@@ -209,6 +213,13 @@ func (s *Store) removeOther(ctx context.Context, o *other, durable bool) error {
 		}
 	}
 	var dirs []string
+	if o.becomes {
+		if err := s.link(ctx, &o.at, &o.existing, &noted, durable); err != nil {
+			s.log.Warn("a copy of a noncurrent version has to be made again", "object", o.at.Cname(), "mountpath", o.at.mp.Path, "err", err)
+		} else {
+			o.kept = true
+		}
+	}
 	for _, path := range [...]string{o.older, o.path} {
 		if path == "" {
 			continue
@@ -227,7 +238,11 @@ func (s *Store) removeOther(ctx context.Context, o *other, durable bool) error {
 			return o.at.mp.IOError("remove "+o.at.Cname(), err)
 		}
 	}
-	noted.gone()
+	if noted.versions {
+		noted.look() // nobody knows what became of the copy
+	} else {
+		noted.gone()
+	}
 	s.removeSidecars(&o.at, &o.existing)
 	return nil
 }

@@ -348,6 +348,9 @@ func (w *write) placeVersion(ctx context.Context, rec *record) error {
 	}
 	noted.setVersion(rec)
 	noted.keep()
+	if w.Props.Mirror.Enabled {
+		w.s.oweCopies(&w.object, rec.stamp)
+	}
 	if rec.flags&flagVersioned == 0 {
 		w.removeNulls(ctx, rec)
 	}

@@ -34,6 +34,7 @@ type Departure struct {
 	o       object
 	parcels []*Parcel // noncurrent versions, the oldest first, then the current generation
 	open    bool
+	bid     uint64 // the bucket for which it is described; 0: its own
 }
 
 // Parcel is one generation as it is sent. Open may be called again and again
@@ -62,6 +63,16 @@ type Parcel struct {
 // Errors: 400 bad name; 404 no such bucket; 500 BAD DATA CHECKSUM, I/O; 503 a
 // mountpath is busy.
 func (s *Store) Depart(ctx context.Context, key Key) (*Departure, error) {
+	return s.depart(ctx, key, 0)
+}
+
+// DepartTo is Depart for another bucket, which has the names of this one: what it has
+// described Arrive stores there. The name stays here: Remove fails.
+func (s *Store) DepartTo(ctx context.Context, key Key, bid uint64) (*Departure, error) {
+	return s.depart(ctx, key, bid)
+}
+
+func (s *Store) depart(ctx context.Context, key Key, bid uint64) (*Departure, error) {
 	o, err := s.resolve(key)
 	if err != nil {
 		return nil, err
@@ -69,7 +80,7 @@ func (s *Store) Depart(ctx context.Context, key Key) (*Departure, error) {
 	if err := s.departures.enter(ctx, o.digest); err != nil {
 		return nil, err
 	}
-	d := &Departure{s: s, o: o, open: true}
+	d := &Departure{s: s, o: o, open: true, bid: bid}
 	if err := d.take(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -180,6 +191,9 @@ func (d *Departure) parcelOf(c *candidate) (*Parcel, error) {
 // parcel makes a parcel of a description.
 func (d *Departure) parcel(m *moveHead) *Parcel {
 	m.trailer = m.content() && m.rec.checksum.IsNone()
+	if d.bid != 0 {
+		m.rec.bid = d.bid
+	}
 	return &Parcel{
 		d: d, Kind: m.rec.kind, Stamp: m.rec.stamp, written: m.rec.written(), trailer: m.trailer,
 		Head: m.encode(), Size: m.bodySize(), Content: m.rec.size,
@@ -362,6 +376,9 @@ func (k Key) durably() Key {
 // needs no permission of the guard, since it changes nothing for clients.
 // Errors are those of Delete.
 func (d *Departure) Remove(ctx context.Context) (removed bool, err error) {
+	if d.bid != 0 {
+		return false, apierr.New(apierr.StatusInternalServerError, "", "%s was sent to another bucket: it is not given up", d.o.Cname())
+	}
 	o, err := d.s.resolve(d.o.Key.durably())
 	if err != nil {
 		return false, err
@@ -397,7 +414,7 @@ func (d *Departure) Remove(ctx context.Context) (removed bool, err error) {
 			removed = false
 			continue
 		}
-		if err := d.s.withSlot(v.at.mp, o.mp, func() error { return d.s.removeNoncurrent(ctx, v, true) }); err != nil {
+		if err := d.s.removeNoncurrent(ctx, &o, v, true); err != nil {
 			return false, err
 		}
 	}
@@ -405,7 +422,7 @@ func (d *Departure) Remove(ctx context.Context) (removed bool, err error) {
 		return removed, nil
 	}
 	d.s.changed(&o)
-	if err := d.s.dropSecondName(ctx, at, newest.stamp, true); err != nil {
+	if err := d.s.dropSecondName(ctx, &o, at, newest.stamp, true); err != nil {
 		return false, err
 	}
 	return removed, d.s.removeAll(ctx, &o, &now)

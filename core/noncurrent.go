@@ -38,25 +38,31 @@ type noncurrent struct {
 	rec  record
 	// damage is why the record cannot be read; rec has the stamp alone then.
 	damage error
+	// on are the mountpaths with a file of it whose record can be read, that of
+	// path first. They are all only if noncurrentOf looked everywhere.
+	on []*fsys.Mountpath
 }
 
 // noncurrentOf returns the former generations of a name, the newest first,
 // without such as are garbage. current is the record of the current
 // generation, nil if there is none. The name lock must be held.
 func (s *Store) noncurrentOf(o *object, current *record) ([]noncurrent, error) {
+	return s.formerOf(o, current, o.versionsElsewhere())
+}
+
+// formerOf is noncurrentOf on all mountpaths, or on that of the name alone.
+func (s *Store) formerOf(o *object, current *record, everywhere bool) ([]noncurrent, error) {
 	all, err := s.noncurrentHere(o, current, nil)
-	if err != nil || !o.set.Unsettled {
-		return s.countNulls(all, current), err
+	if err == nil && everywhere {
+		err = s.otherVersionDirs(o, o.mp, func(at *object) error {
+			all, err = s.noncurrentHere(at, current, all)
+			return err
+		})
+		all = mergeVersions(all)
 	}
-	err = s.elsewhere(context.Background(), o, func(at *object) error {
-		all, err = s.noncurrentHere(at, current, all)
-		return err
-	})
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(all, func(a, b noncurrent) int { return b.rec.stamp.Compare(a.rec.stamp) })
-	all = slices.CompactFunc(all, func(a, b noncurrent) bool { return a.rec.stamp == b.rec.stamp })
 	return s.countNulls(all, current), nil
 }
 
@@ -133,7 +139,9 @@ func (s *Store) loadVersion(v *noncurrent, stamp Stamp) (found bool, err error) 
 			return false, err
 		}
 		v.rec, v.damage = record{stamp: stamp}, badRecord(&v.at, err)
+		return true, nil
 	}
+	v.on = []*fsys.Mountpath{v.at.mp}
 	return true, nil
 }
 
@@ -171,7 +179,7 @@ func (w *write) settleReplaced(ctx context.Context, now *existing, noted *noted)
 				return err
 			}
 		}
-		return w.s.dropSecondName(ctx, at, e.rec.stamp, w.sync)
+		return w.s.dropSecondName(ctx, &w.object, at, e.rec.stamp, w.sync)
 	}
 	if at.mp == w.mp {
 		err := w.s.link(ctx, at, e, noted, w.sync)
@@ -283,8 +291,14 @@ func (s *Store) nameVersions(ctx context.Context, at *object, dir string, durabl
 }
 
 // dropSecondName removes the name of a noncurrent version that a write which
-// failed, or a crash, has left to the current generation.
-func (s *Store) dropSecondName(ctx context.Context, at *object, stamp Stamp, durable bool) error {
+// failed, or a crash, has left to the current generation, which lies at a place; also
+// on the mountpaths of copies. A slot of the mountpath of the name is held.
+func (s *Store) dropSecondName(ctx context.Context, o, at *object, stamp Stamp, durable bool) error {
+	if o.versionsElsewhere() {
+		if err := s.removeVersionCopies(ctx, o, at.mp, stamp, durable); err != nil {
+			return err
+		}
+	}
 	if !at.dirs.mayHoldVersions(at.Bck) {
 		return nil
 	}
@@ -358,39 +372,37 @@ func (s *Store) removeHiddenNulls(ctx context.Context, o *object, newest *record
 // removeNullsBefore removes the noncurrent null versions that are older than a
 // stamp. The exclusive lock must be held.
 func (s *Store) removeNullsBefore(ctx context.Context, o *object, stamp Stamp, durable bool) error {
-	return s.eachVersionDir(o, func(at *object) error {
-		all, err := s.noncurrentHere(at, &record{stamp: stamp}, nil)
-		if err != nil {
+	all, err := s.noncurrentHere(o, &record{stamp: stamp}, nil)
+	if err == nil && o.versionsElsewhere() {
+		err = s.otherVersionDirs(o, o.mp, func(at *object) error {
+			all, err = s.noncurrentHere(at, &record{stamp: stamp}, all)
+			return err
+		})
+		all = mergeVersions(all)
+	}
+	for i := range all {
+		if v := &all[i]; err == nil && v.damage == nil && v.rec.flags&flagVersioned == 0 {
+			err = s.removeNoncurrent(ctx, o, v, durable)
+		}
+	}
+	return err
+}
+
+// removeNoncurrent removes a noncurrent version and what belongs to it, its copies
+// first: as long as one of its files is there the version is. A slot of the mountpath
+// of the name must be held.
+func (s *Store) removeNoncurrent(ctx context.Context, o *object, v *noncurrent, durable bool) error {
+	if err := s.removeVersionCopies(ctx, o, v.at.mp, v.rec.stamp, durable); err != nil {
+		return err
+	}
+	return s.withSlot(v.at.mp, o.mp, func() error {
+		if err := s.unlinkVersion(ctx, &v.at, v.path, v.rec.stamp, durable); err != nil {
 			return err
 		}
-		for i := range all {
-			if v := &all[i]; v.damage == nil && v.rec.flags&flagVersioned == 0 {
-				if err := s.removeNoncurrent(ctx, v, durable); err != nil {
-					return err
-				}
-			}
-		}
+		s.removeGeneration(&v.at, &existing{found: true, rec: v.rec, path: v.path})
+		v.at.mp.FillSpares() // there may be more space than before
 		return nil
 	})
-}
-
-// eachVersionDir calls do for every mountpath that may hold versions of a name.
-func (s *Store) eachVersionDir(o *object, do func(at *object) error) error {
-	if err := do(o); err != nil || !o.set.Unsettled {
-		return err
-	}
-	return s.elsewhere(context.Background(), o, do)
-}
-
-// removeNoncurrent removes a noncurrent version and what belongs to it. A slot
-// of its mountpath must be held.
-func (s *Store) removeNoncurrent(ctx context.Context, v *noncurrent, durable bool) error {
-	if err := s.unlinkVersion(ctx, &v.at, v.path, v.rec.stamp, durable); err != nil {
-		return err
-	}
-	s.removeGeneration(&v.at, &existing{found: true, rec: v.rec, path: v.path})
-	v.at.mp.FillSpares() // there may be more space than before
-	return nil
 }
 
 // encodeVersionsName is the content of the file that names a directory of

@@ -147,7 +147,7 @@ func (p *patch) write(ctx context.Context) (err error) {
 	}
 	defer p.bucket.gate.RUnlock()
 	// A second name that a crash left would be that of another record.
-	if err := p.s.dropSecondName(ctx, &p.object, p.old.stamp, p.sync); err != nil {
+	if err := p.s.dropSecondName(ctx, &p.object, &p.object, p.old.stamp, p.sync); err != nil {
 		return err
 	}
 	if next := p.s.stamp(p.old.written()); p.keep {

@@ -20,10 +20,11 @@ var errSourceDamaged = errors.New("the content does not have its checksum")
 
 // source is a file of a name on one mountpath, open for reading.
 type source struct {
-	mp   *fsys.Mountpath
-	file fsys.File
-	info fsys.FileInfo
-	rec  record
+	mp     *fsys.Mountpath
+	file   fsys.File
+	info   fsys.FileInfo
+	rec    record
+	former bool // a noncurrent version: what is known of accesses is not of it
 }
 
 // openSource opens a file that was found under the name lock, which is held still.
@@ -63,7 +64,9 @@ func (s *Store) transplant(ctx context.Context, at *object, src *source, rec *re
 				return err
 			}
 		}
-		rec.atime = max(rec.atime, s.access.get(w.digest, effectiveAtime(src.rec.atime, &src.info)))
+		if !src.former {
+			rec.atime = max(rec.atime, s.access.get(w.digest, effectiveAtime(src.rec.atime, &src.info)))
+		}
 		return w.attach(ctx, rec, durable)
 	})
 	if err == nil {

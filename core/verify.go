@@ -110,12 +110,19 @@ func (v *verification) run() error {
 		return err
 	}
 	v.garbage(all)
+	versions := map[Stamp]bool{}
 	for i := range all {
 		var err error
 		switch b := &all[i]; b.Kind {
 		case BelongsCopy:
 			err = v.copied(b)
 		case BelongsVersion:
+			if versions[b.Stamp] {
+				v.report.Copies++
+			} else {
+				v.report.Versions++
+			}
+			versions[b.Stamp] = true
 			err = v.version(b)
 		}
 		if err != nil {
@@ -226,7 +233,7 @@ func (v *verification) copied(b *Belonging) error {
 		return err
 	}
 	at := o.on(b.Mountpath)
-	c, err := v.openFile(&at, b.Path)
+	c, err := v.openFile(&at, b.Path, false)
 	if err != nil || c.damage == nil {
 		return err
 	}
@@ -265,8 +272,9 @@ func (v *verification) copiedChunks(at *object, c *candidate) error {
 	return nil
 }
 
-// openFile opens and verifies one file of the name, and closes it again.
-func (v *verification) openFile(at *object, path string) (c candidate, err error) {
+// openFile opens and verifies one file of the name, with the copies of its chunks if
+// asked for, and closes it again.
+func (v *verification) openFile(at *object, path string, copies bool) (c candidate, err error) {
 	if err := v.s.lockShared(v.ctx, at); err != nil {
 		if errors.Is(err, errLeft) {
 			err = nil
@@ -281,6 +289,9 @@ func (v *verification) openFile(at *object, path string) (c candidate, err error
 	v.s.unlock(at, false)
 	if err == nil {
 		err = v.inspect(at, &c)
+	}
+	if err == nil && c.damage == nil && c.content != nil && copies {
+		err = v.copiedChunks(at, &c)
 	}
 	return c, errors.Join(err, c.close(v.s))
 }
@@ -297,17 +308,16 @@ func (s *Store) lockShared(ctx context.Context, at *object) error {
 	return nil
 }
 
-// version verifies a noncurrent version. There are no copies of versions, so a
-// damaged one goes to quarantine; one in chunks stays in place, as an object
-// does.
+// version verifies a file of a noncurrent version. A damaged one goes to quarantine, and
+// is made again from another one of the version; one in chunks that cannot be mended
+// stays in place, as an object does.
 func (v *verification) version(b *Belonging) error {
-	v.report.Versions++
 	o, err := v.s.resolve(v.key)
 	if err != nil {
 		return err
 	}
 	at := o.on(b.Mountpath)
-	c, err := v.openFile(&at, b.Path)
+	c, err := v.openFile(&at, b.Path, b.Mountpath == o.mp)
 	if err != nil {
 		return err
 	}
@@ -325,15 +335,41 @@ func (v *verification) version(b *Belonging) error {
 	switch {
 	case !v.opts.Repair:
 	case c.rec.kind == KindChunked: // ranges of it may be whole
-		action = FindingLeft
+		if action, err = v.s.repairVersion(v.ctx, v.key, id); err != nil {
+			return err
+		}
 	default:
 		if err := v.s.setVersionAside(v.ctx, &at, b, c.damage); err != nil {
 			return err
 		}
 		action = FindingQuarantined
+		if v.key.Props.Mirror.Enabled {
+			if err := v.s.Owe(v.ctx, WorkCopies, v.key); err != nil {
+				return err
+			}
+		}
 	}
 	v.found(BelongsVersion, b.Path, id, c.damage, action)
 	return nil
+}
+
+// repairVersion opens a damaged version in chunks as a read with validation does, which
+// mends it from the copies of its chunks if it has some.
+func (s *Store) repairVersion(ctx context.Context, key Key, id string) (FindingAction, error) {
+	if !key.Props.Mirror.Enabled {
+		return FindingLeft, nil
+	}
+	props := *key.Props
+	props.Checksum.ValidateWarmGet = true
+	key.Props = &props
+	reader, err := s.OpenVersion(ctx, key, id)
+	switch {
+	case err == nil:
+		return FindingRepaired, reader.Close()
+	case isDamage(err), apierr.IsNotFound(err):
+		return FindingLeft, nil
+	}
+	return "", err
 }
 
 // setVersionAside moves a damaged noncurrent version to quarantine, if it is

@@ -67,9 +67,7 @@ func (s *Store) versionsOf(o *object) ([]Version, error) {
 	former, err := s.noncurrentOf(o, current)
 	for i := range former {
 		v := &former[i]
-		all = append(all, Version{
-			Name: o.Name, Attrs: v.rec.attrs(v.at.mp), Kind: v.rec.kind, Damage: v.damage, path: v.path, rec: v.rec, at: v.at,
-		})
+		all = append(all, v.version())
 	}
 	return all, err
 }
@@ -111,16 +109,30 @@ func (s *Store) OpenVersion(ctx context.Context, key Key, id string) (*Reader, e
 	if err != nil {
 		return nil, err
 	}
-	v, c, err := s.openVersion(ctx, &o, id)
+	for attempt := 0; ; attempt++ {
+		r, err := s.openVersionOnce(ctx, &o, id)
+		if attempt > o.Props.Mirror.Copies || !o.Props.Mirror.Enabled || !isDamage(err) {
+			return r, err
+		}
+		// What was damaged is out of the way; a copy may be whole.
+	}
+}
+
+func (s *Store) openVersionOnce(ctx context.Context, o *object, id string) (*Reader, error) {
+	v, c, err := s.openVersion(ctx, o, id)
 	if err != nil {
 		return nil, err
 	}
+	key := o.Key
 	if c.damage == nil && c.file != nil && c.rec.kind == KindDeleteMarker {
 		_ = c.file.Close() // it has no content
 		return nil, apierr.New(apierr.StatusMethodNotAllowed, "", "%s: version %s is a delete marker", o.Cname(), id)
 	}
 	if c.held {
 		if found, err := s.openContent(ctx, &v.at, &c, key.Props.Checksum.ValidateWarmGet); found != nil || err != nil {
+			if found != nil && err == nil && key.Props.Mirror.Enabled {
+				s.mendChunks(ctx, &v.at, &c.rec, c.manifest(), key.Props.Checksum.ValidateWarmGet)
+			}
 			_ = c.close(s) // the error is the one to report
 			return nil, errors.Join(found, err)
 		}
@@ -134,7 +146,7 @@ func (s *Store) OpenVersion(ctx context.Context, key Key, id string) (*Reader, e
 		if c.file != nil {
 			_ = c.file.Close() // of a file that is not served
 		}
-		if err := s.takeAside(ctx, &v.at, &c); err != nil {
+		if err := s.takeVersionFileAside(ctx, o, v, &c); err != nil {
 			return nil, err
 		}
 		return nil, c.damage
@@ -156,7 +168,7 @@ func (s *Store) openVersion(ctx context.Context, o *object, id string) (v *Versi
 		return nil, c, err
 	}
 	defer s.unlock(o, false)
-	if v, _, err = s.findVersion(o, id); err != nil {
+	if v, err = s.versionToRead(ctx, o, id); err != nil {
 		return nil, c, err
 	}
 	buf := s.memory.Get(recordBuffer)
@@ -259,10 +271,13 @@ func (s *Store) deleteVersionLocked(ctx context.Context, o *object, id string, e
 	case v.Current:
 		return *v, s.deleteCurrentVersion(ctx, o, all)
 	case v.Damage != nil:
+		if err := s.removeVersionCopies(ctx, o, v.at.mp, v.rec.stamp, durable); err != nil {
+			return Version{}, err
+		}
 		_, err := s.quarantine(&v.at, v.path, v.Damage)
 		return *v, err
 	}
-	return *v, s.removeNoncurrent(ctx, &noncurrent{at: v.at, path: v.path, rec: v.rec}, durable)
+	return *v, s.removeNoncurrent(ctx, o, &noncurrent{at: v.at, path: v.path, rec: v.rec}, durable)
 }
 
 // deleteCurrentVersion removes the current generation; the newest one of the
@@ -273,7 +288,7 @@ func (s *Store) deleteCurrentVersion(ctx context.Context, o *object, all []Versi
 		return err
 	}
 	holder, at := now.newestHolder(o)
-	if err := s.dropSecondName(ctx, at, holder.rec.stamp, o.Props.SyncWrites()); err != nil {
+	if err := s.dropSecondName(ctx, o, at, holder.rec.stamp, o.Props.SyncWrites()); err != nil {
 		return err
 	}
 	i := slices.IndexFunc(all, func(v Version) bool { return !v.Current && v.Damage == nil })
@@ -287,6 +302,9 @@ func (s *Store) deleteCurrentVersion(ctx context.Context, o *object, all []Versi
 	}
 	place, err := s.promote(ctx, o, &all[i])
 	if err != nil {
+		return err
+	}
+	if err := s.promoteCopies(ctx, o, &all[i]); err != nil {
 		return err
 	}
 	current := other{at: *at, existing: existing{found: true, rec: holder.rec, path: holder.path}}

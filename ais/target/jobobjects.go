@@ -102,6 +102,50 @@ func (c clusterObjects) Copy(ctx context.Context, job string, from, to core.Key,
 	return source, sent, err
 }
 
+// SendName implements rename.Cluster.
+func (c clusterObjects) SendName(ctx context.Context, from, to core.Key) (generations, size int64, sent bool, err error) {
+	t := c.t
+	if err := to.CheckWritable(); err != nil {
+		return 0, 0, false, err
+	}
+	smap := t.control.View().Smap
+	owner, err := objreq.Owner(smap, to.Bck, to.Name)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, departTime)
+	defer cancel()
+	d, err := t.store.DepartTo(waiting, from, to.Props.BID)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	sent = owner.ID != t.node.ID()
+	for _, p := range d.Parcels() {
+		if sent {
+			err = t.sendParcel(ctx, to, p, smap, owner)
+		} else {
+			err = t.storeParcel(ctx, to, p)
+		}
+		if err != nil {
+			return 0, 0, false, err
+		}
+		generations, size = generations+1, size+p.Content
+	}
+	return generations, size, sent, nil
+}
+
+// storeParcel gives another bucket of this target one generation.
+func (t *Target) storeParcel(ctx context.Context, to core.Key, p *core.Parcel) (err error) {
+	content, err := p.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, content.Close()) }()
+	_, err = t.store.Arrive(ctx, to, p.Head, content)
+	return err
+}
+
 // presentRequest asks an owner which names there are.
 type presentRequest struct {
 	Names [][]byte `json:"names"` // need not be UTF-8

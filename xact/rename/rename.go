@@ -25,6 +25,9 @@ type Cluster interface {
 	// Quiesce returns when no write is under way on this target that began
 	// before the bucket metadata in force.
 	Quiesce(ctx context.Context) error
+	// SendName gives another bucket all generations of a name that this target holds,
+	// with their stamps. sent tells that another target owns it there.
+	SendName(ctx context.Context, from, to core.Key) (generations, bytes int64, sent bool, err error)
 }
 
 // Registration makes the job known to a target. It has no arguments.
@@ -60,6 +63,7 @@ type job struct {
 	to      wire.Bck
 	toBID   uint64
 	toProps *meta.Bprops // when it runs
+	epoch   uint64       // of the placement, when it began to send versions
 }
 
 func newJob(cluster Cluster, env *xact.Env, spec *xact.Spec) (*job, error) {
@@ -93,13 +97,24 @@ func (j *job) Run(ctx context.Context, x *xact.Xaction) (err error) {
 	if err := j.cluster.Quiesce(ctx); err != nil {
 		return err
 	}
-	if err := j.refuseVersions(ctx); err != nil {
+	versioned, err := j.sendVersions(ctx, x)
+	if err != nil {
 		return err
 	}
 	if err := j.share.Each(ctx, x, j.cluster, &j.options, func(ctx context.Context, obj *selection.Object) error {
+		if versioned {
+			if is, err := j.env.Store.KeepsVersions(ctx, obj.Key); is || err != nil {
+				return err
+			}
+		}
 		return j.copy(ctx, x, obj)
 	}); err != nil {
 		return err
+	}
+	if versioned {
+		if err := j.settled(); err != nil {
+			return err
+		}
 	}
 	return j.check(ctx, x)
 }
@@ -155,26 +170,4 @@ func (j *job) check(ctx context.Context, x *xact.Xaction) error {
 		return err
 	}
 	return selection.Patiently(ctx, func() error { return look(ctx) })
-}
-
-// refuseVersions fails if the bucket holds noncurrent versions, which the new one
-// would not have.
-func (j *job) refuseVersions(ctx context.Context) error {
-	opts := core.VersionListOptions{Limit: 1000}
-	for {
-		page, err := j.env.Store.ListBucketVersions(ctx, j.options.Bck, j.options.Props, opts)
-		if err != nil {
-			return err
-		}
-		for i := range page {
-			if v := &page[i]; !v.Current || v.Kind.IsDeleted() {
-				return apierr.NotImplemented("%s has noncurrent versions of objects: renaming such a bucket is not built yet", j.options.Bck)
-			}
-		}
-		if len(page) < opts.Limit {
-			return nil
-		}
-		last := &page[len(page)-1]
-		opts.After, opts.AfterStamp = last.Name, last.Attrs.Stamp
-	}
 }

@@ -3,6 +3,8 @@ package rename
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -55,6 +57,29 @@ func (c *alone) Copy(ctx context.Context, _ string, from, to core.Key, moves boo
 	}
 	attrs, err := c.store.Copy(ctx, from, to, moves)
 	return attrs, strings.HasSuffix(from.Name, "sent"), err
+}
+
+func (c *alone) SendName(ctx context.Context, from, to core.Key) (generations, bytes int64, sent bool, err error) {
+	if err := c.called(ctx, "send", from.Name); err != nil {
+		return 0, 0, false, err
+	}
+	d, err := c.store.DepartTo(ctx, from, to.Props.BID)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	for _, p := range d.Parcels() {
+		body, err := p.Open(ctx)
+		if err == nil {
+			_, err = c.store.Arrive(ctx, to, p.Head, body)
+			err = errors.Join(err, body.Close())
+		}
+		if err != nil {
+			return 0, 0, false, err
+		}
+		generations, bytes = generations+1, bytes+p.Content
+	}
+	return generations, bytes, strings.HasSuffix(from.Name, "sent"), nil
 }
 
 func (c *alone) Present(ctx context.Context, bck wire.Bck, props *meta.Bprops, names []string) ([]bool, error) {
@@ -138,6 +163,110 @@ func TestRename(t *testing.T) {
 	}
 	if want := []string{"quiesce", "copy", "copy", "copy", "copy", "present"}; !slices.Equal(r.cluster.calls, want) {
 		t.Errorf("%q", r.cluster.calls)
+	}
+}
+
+// versions tells what there is of a name, the newest first.
+func (r *renaming) versions(t *testing.T, of core.Key) (all []string) {
+	t.Helper()
+	found, err := r.Store.ListVersions(t.Context(), of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range found {
+		v := &found[i]
+		content := "-"
+		if v.Kind != core.KindDeleteMarker {
+			reader, err := r.Store.OpenVersion(t.Context(), of, v.Attrs.VersionID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := io.ReadAll(io.NewSectionReader(reader, 0, reader.Size))
+			if err = errors.Join(err, reader.Close()); err != nil {
+				t.Fatal(err)
+			}
+			content = string(data)
+		}
+		all = append(all, fmt.Sprint(v.Attrs.VersionID(), " ", v.Current, " ", v.Attrs.Mtime, " ", v.Attrs.Custom, " ", content))
+	}
+	return all
+}
+
+// TestRenameWithVersions: the new bucket has every version under its id, whether or not
+// the name has an object now, also if a part of it was sent before.
+func TestRenameWithVersions(t *testing.T) {
+	t.Parallel()
+	r := newRenaming(t, "plain")
+	put := func(name, content string, keep core.Keep) {
+		t.Helper()
+		opts := core.PutOptions{Size: int64(len(content)), Keep: keep, Custom: []core.KV{{Key: "key", Value: fmt.Sprint("of ", len(content))}}}
+		if _, err := r.Store.Put(t.Context(), r.Key(name), strings.NewReader(content), opts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	source := r.View.BMD
+	// Nothing can be written while it is renamed: as before that.
+	names := []string{"one version", "several//", "null and others", "deleted", "z-sent"}
+	put("one version", "1", core.KeepVersion)
+	for _, name := range names[1:] {
+		put(name, "first of "+name, core.KeepNothing)
+		for i := range 3 {
+			put(name, strings.Repeat(name, 1+i*40_000), core.KeepVersion)
+		}
+	}
+	put("null and others", "null once more", core.KeepNull)
+	if _, err := r.Store.PutDeleteMarker(t.Context(), r.Key("deleted"), core.KeepVersion); err != nil {
+		t.Fatal(err)
+	}
+	if r.View.BMD != source {
+		t.Fatal("the buckets have changed")
+	}
+	to := func(name string) core.Key {
+		key := r.to
+		key.Name = name
+		return key
+	}
+	failed := false
+	r.cluster.fail = func(_ context.Context, call, name string) error {
+		r.cluster.mu.Lock()
+		defer r.cluster.mu.Unlock()
+		if call == "send" && name == "several//" && !failed {
+			failed = true
+			return apierr.Unavailable(time.Second, "in a moment")
+		}
+		return nil
+	}
+	if _, _, _, err := r.cluster.SendName(t.Context(), r.Key("null and others"), to("null and others")); err != nil {
+		t.Fatal(err)
+	}
+	s := r.Run(r.spec)
+	if s.Aborted || s.Error != "" || s.Stats.LocalObjects != 1+1+4+4+5+4 || s.Stats.OutObjects != 4 {
+		t.Errorf("%+v", s)
+	}
+	for _, name := range append(names, "plain") {
+		before, after := r.versions(t, r.Key(name)), r.versions(t, to(name))
+		if name == "plain" { // is copied, and has no id
+			before, after = before[:1], after[:1]
+		}
+		if !slices.Equal(before, after) || len(after) == 0 {
+			t.Errorf("%s: %.200q, was %.200q", name, after, before)
+		}
+	}
+	if _, err := r.Store.Head(t.Context(), to("deleted")); !apierr.IsNotFound(err) {
+		t.Errorf("deleted: %v", err)
+	}
+}
+
+// TestRenameWithVersionsDuringARebalance: names with versions wait until nothing moves.
+func TestRenameWithVersionsDuringARebalance(t *testing.T) {
+	t.Parallel()
+	r := newRenaming(t, "plain")
+	r.View.Placement = &meta.Placement{Version: 2, Sets: []meta.TargetSet{{Epoch: 1, Targets: []string{"t1", "t2"}}, {Epoch: 2, Targets: []string{"t1"}}}}
+	if _, err := r.Store.Put(t.Context(), r.Key("o"), strings.NewReader("x"), core.PutOptions{Size: 1, Keep: core.KeepVersion}); err != nil {
+		t.Fatal(err)
+	}
+	if s := r.Run(r.spec); !s.Aborted || !strings.Contains(s.AbortError, "when the rebalance has ended") {
+		t.Errorf("%+v", s)
 	}
 }
 
