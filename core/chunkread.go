@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,13 +15,23 @@ import (
 	fsys "github.com/aistore-go/aistore/fs"
 )
 
-// Segment is a piece of an object's content that lies in one file.
+// Segment is a piece of an object's content that lies in one file, or comes from
+// other targets.
 type Segment struct {
-	File      fsys.File // open for reading
+	File      fsys.File // open for reading; nil: Body
 	Mountpath *fsys.Mountpath
-	Offset    int64 // in the file, bytes
-	Length    int64 // bytes
+	Offset    int64     // in the file, bytes
+	Length    int64     // bytes
+	Body      io.Reader // of Length bytes, if it does not fail
 }
+
+// Gate is that of the calls that read from the File other than by its methods.
+func (s *Segment) Gate() fsys.Gate { return s.Mountpath.GateOf(s.File) }
+
+// Send takes a piece of content. It returns how many bytes of it were sent on;
+// fewer than the piece has if unreadable says why its file ended or could not be
+// read further, or err why nothing more can be sent.
+type Send func(Segment) (sent int64, unreadable, err error)
 
 // chunkedContent is what a Reader of a chunked object has beside the first
 // chunk.
@@ -64,22 +75,18 @@ func (r *Reader) Prepare(ctx context.Context, start, length int64) error {
 }
 
 // Segments calls send for the pieces of a range, in order. A file is open
-// during the call only; send may take its descriptor with OSFile. An error of
-// send ends it and is returned as it is.
-func (r *Reader) Segments(start, length int64, send func(Segment) error) error {
+// during the call only; send may take its descriptor with OSFile. What cannot be
+// read is sent from another place of the same content, a copy or slices; if
+// there is none the error is that of the reading (500, 503). An error of send ends
+// it and is returned as it is.
+func (r *Reader) Segments(ctx context.Context, start, length int64, send Send) error {
 	if r.chunked == nil {
-		return send(Segment{File: r.File, Mountpath: r.Mountpath, Offset: start, Length: length})
+		return r.sendPiece(ctx, 0, start, length, start, send)
 	}
 	return r.chunked.each(start, length, func(i int, off, n int64) error {
-		if i == 0 {
-			return send(Segment{File: r.File, Mountpath: r.Mountpath, Offset: off, Length: n})
-		}
-		f, mp, err := r.chunked.openChunk(i)
-		if err != nil {
-			return err
-		}
-		err = send(Segment{File: f, Mountpath: mp, Offset: off, Length: n})
-		return errors.Join(err, f.Close())
+		at := start
+		start += n
+		return r.sendPiece(ctx, i, off, n, at, send)
 	})
 }
 
@@ -98,12 +105,9 @@ func readIn(mp *fsys.Mountpath, f fsys.File, p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// ReadAt implements io.ReaderAt over the whole content. Errors beside io.EOF are
-// those of Open.
+// ReadAt implements io.ReaderAt over the whole content; what cannot be read is read
+// from another place, as by Segments. Errors beside io.EOF are those of Open.
 func (r *Reader) ReadAt(p []byte, off int64) (n int, err error) {
-	if r.chunked == nil {
-		return readIn(r.Mountpath, r.File, p, off)
-	}
 	want := len(p)
 	if off < 0 || off > r.Size {
 		return 0, io.EOF
@@ -111,22 +115,43 @@ func (r *Reader) ReadAt(p []byte, off int64) (n int, err error) {
 	if int64(len(p)) > r.Size-off {
 		p = p[:r.Size-off]
 	}
-	err = r.chunked.each(off, int64(len(p)), func(i int, at, length int64) error {
-		piece := p[n : n+int(length)]
-		m, err := r.chunked.readChunk(r.Mountpath, r.File, i, piece, at)
-		n += m
-		if m == len(piece) {
-			return nil
-		}
-		if err == nil || errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return err
-	})
+	if r.chunked == nil {
+		n, err = r.readPiece(0, p, off, off)
+	} else {
+		err = r.chunked.each(off, int64(len(p)), func(i int, at, length int64) error {
+			m, err := r.readPiece(i, p[n:n+int(length)], at, off+int64(n))
+			n += m
+			return err
+		})
+	}
 	if err == nil && n < want {
 		err = io.EOF
 	}
 	return n, err
+}
+
+// readPiece fills p from offset off of chunk i, which is offset at of the object.
+func (r *Reader) readPiece(i int, p []byte, off, at int64) (n int, err error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if !r.hasFailed(i) {
+		mp := r.Mountpath
+		if r.chunked == nil {
+			n, err = readIn(mp, r.File, p, off)
+		} else {
+			n, mp, err = r.chunked.readChunk(r.Mountpath, r.File, i, p, off)
+		}
+		if n == len(p) {
+			return n, nil
+		}
+		if err == nil || errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		err = r.unreadable(i, mp, err)
+	}
+	m, err := r.readOn(i, p[n:], off+int64(n), at+int64(n), err)
+	return n + m, err
 }
 
 // each calls do for the chunks of a range: index, offset in the chunk, length.
@@ -151,9 +176,10 @@ func (c *chunkedContent) each(start, length int64, do func(i int, off, n int64) 
 
 // readChunk reads from one chunk. The chunk that was read last stays open: a
 // copy goes through a chunk in many steps.
-func (c *chunkedContent) readChunk(home *fsys.Mountpath, first fsys.File, i int, p []byte, off int64) (int, error) {
+func (c *chunkedContent) readChunk(home *fsys.Mountpath, first fsys.File, i int, p []byte, off int64) (int, *fsys.Mountpath, error) {
 	if i == 0 {
-		return readIn(home, first, p, off)
+		n, err := readIn(home, first, p, off)
+		return n, home, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,13 +188,14 @@ func (c *chunkedContent) readChunk(home *fsys.Mountpath, first fsys.File, i int,
 			_ = c.open.Close() // was only read
 			c.open = nil
 		}
-		f, mp, err := c.openChunk(i)
+		f, mp, err := c.openChunk(i, nil)
 		if err != nil {
-			return 0, err
+			return 0, mp, err
 		}
 		c.open, c.on, c.number = f, mp, i
 	}
-	return readIn(c.on, c.open, p, off)
+	n, err := readIn(c.on, c.open, p, off)
+	return n, c.on, err
 }
 
 // check looks whether every chunk of a range is there and has its size.
@@ -185,7 +212,7 @@ func (c *chunkedContent) check(ctx context.Context, start, length int64) error {
 			}
 			return nil
 		}
-		found, err := c.find(want)
+		found, err := c.find(want, nil)
 		switch {
 		case err != nil:
 			return err
@@ -210,15 +237,15 @@ type foundChunk struct {
 	info fsys.FileInfo
 }
 
-// find looks for a chunk: where the manifest says, then on all mountpaths. One
+// find looks for a chunk: where the manifest says, then on all mountpaths but some. One
 // that has another size than the manifest says is found only if no other is there,
 // and an error of a disk counts only then.
-func (c *chunkedContent) find(want *chunk) (best foundChunk, err error) {
+func (c *chunkedContent) find(want *chunk, but []*fsys.Mountpath) (best foundChunk, err error) {
 	all := c.s.options.FS.Available().All()
 	// The second time for a chunk that is moved to where it was looked for before.
 	for _, here := range [...]bool{true, false, true} {
 		for _, mp := range all {
-			if (mp.ID == want.mp) != here {
+			if (mp.ID == want.mp) != here || slices.Contains(but, mp) {
 				continue
 			}
 			found := foundChunk{mp: mp, path: chunkPath(mp, &c.o, c.manifest.upload, want.number)}
@@ -248,10 +275,11 @@ func (c *chunkedContent) find(want *chunk) (best foundChunk, err error) {
 	return best, err
 }
 
-// openChunk opens a chunk other than the first, and tells where it lies.
-func (c *chunkedContent) openChunk(i int) (fsys.File, *fsys.Mountpath, error) {
+// openChunk opens a chunk other than the first, on another mountpath than some,
+// and tells where it lies.
+func (c *chunkedContent) openChunk(i int, but []*fsys.Mountpath) (fsys.File, *fsys.Mountpath, error) {
 	for attempt := 0; ; attempt++ {
-		found, err := c.find(&c.manifest.chunks[i])
+		found, err := c.find(&c.manifest.chunks[i], but)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -260,7 +288,7 @@ func (c *chunkedContent) openChunk(i int) (fsys.File, *fsys.Mountpath, error) {
 		}
 		age, err := found.mp.Enter()
 		if err != nil {
-			return nil, nil, err
+			return nil, found.mp, err
 		}
 		f, err := c.s.openFile(found.path)
 		found.mp.Leave(age)

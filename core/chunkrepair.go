@@ -108,7 +108,7 @@ func (s *Store) verifyChunk(ctx context.Context, c *candidate, content *chunkedC
 			return nil, err
 		}
 		piece := buf[:min(int64(len(buf)), want.size-off)]
-		n, err := content.readChunk(c.mp, c.file, i, piece, off)
+		n, _, err := content.readChunk(c.mp, c.file, i, piece, off)
 		if n < len(piece) {
 			if apierr.CodeOf(err) == wire.CodeBadChecksum {
 				return err, nil

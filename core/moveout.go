@@ -172,7 +172,7 @@ func (d *Departure) parcelOf(c *candidate) (*Parcel, error) {
 	if c.rec.kind.IsDeleted() {
 		return p, c.close(d.s)
 	}
-	r := &Reader{Attrs: attrs, File: c.file, chunked: c.content, store: d.s, digest: d.o.digest}
+	r := &Reader{Attrs: attrs, File: c.file, chunked: c.content, store: d.s, digest: d.o.digest, key: d.o.Key}
 	d.s.locks.beginSending(d.o.digest)
 	if p.Content > smallParcel {
 		p.reader = r

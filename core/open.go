@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -29,6 +30,8 @@ type Reader struct {
 	store   *Store          // nil: the name does not count as being read
 	digest  uint64
 	opened  int64 // ns; 0: not the current version
+	key     Key   // of the current version; no Props: copies and slices are not looked for
+	detours atomic.Pointer[detours]
 }
 
 // Close releases the files. A second call does nothing.
@@ -39,14 +42,18 @@ func (r *Reader) Close() error {
 	if r.store != nil {
 		r.store.locks.endSending(r.digest)
 	}
+	var err error
+	if d := r.detours.Swap(nil); d != nil {
+		err = d.close()
+	}
 	f := r.File
-	r.File, r.spare, r.store = nil, f, nil
+	r.File, r.spare, r.store, r.key = nil, f, nil, Key{}
 	if r.chunked != nil {
 		c := r.chunked
 		r.chunked = nil
-		return errors.Join(f.Close(), c.close())
+		return errors.Join(err, f.Close(), c.close())
 	}
-	return f.Close()
+	return errors.Join(err, f.Close())
 }
 
 // Touch notes that the object is read: its access time is that of the opening
@@ -92,7 +99,7 @@ func (s *Store) OpenInto(ctx context.Context, key Key, r *Reader) error {
 		return err
 	}
 	r.Attrs, r.File, r.chunked, r.store, r.digest = c.attrs(s, &o), c.file, c.content, s, o.digest
-	r.opened = s.options.Clock().UnixNano()
+	r.opened, r.key = s.options.Clock().UnixNano(), key
 	s.locks.beginSending(o.digest)
 	return nil
 }

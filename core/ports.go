@@ -39,6 +39,12 @@ type Slices interface {
 	Restore(ctx context.Context, key Key) error
 	Committed(key Key, attrs Attrs)
 
+	// Read writes a range of an object to w, from what others hold of the content
+	// that attrs tells, in the midst of a read that can go on from nothing else. No
+	// byte of another content is written. Errors: those of w; 503 the slices are not
+	// those of this content, or cannot be reached; 404, 500 as for Restore.
+	Read(ctx context.Context, key Key, attrs *Attrs, off, length int64, w io.Writer) error
+
 	// Replaced has everybody who can be reached give up the generations of a name
 	// that are older than a stamp, before the write or the delete that made it is
 	// acknowledged. known: this target held what was replaced. It is called under no

@@ -60,9 +60,9 @@ func BenchmarkGetChunked(b *testing.B) {
 		if err := reader.Prepare(context.Background(), 0, reader.Size); err != nil {
 			b.Fatal(err)
 		}
-		err = reader.Segments(0, reader.Size, func(s Segment) error {
-			_, err := s.File.ReadAt(buf[:s.Length], s.Offset)
-			return err
+		err = reader.Segments(context.Background(), 0, reader.Size, func(s Segment) (int64, error, error) {
+			n, err := s.File.ReadAt(buf[:s.Length], s.Offset)
+			return int64(n), err, nil
 		})
 		if err != nil {
 			b.Fatal(err)

@@ -2,14 +2,17 @@ package core
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/cksum"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
@@ -415,11 +418,11 @@ func TestReaderKeepsItsChunks(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got strings.Builder
-		err = reader.Segments(3, reader.Size-5, func(s Segment) error {
+		err = reader.Segments(context.Background(), 3, reader.Size-5, func(s Segment) (int64, error, error) {
 			buf := make([]byte, s.Length)
-			_, err := s.File.ReadAt(buf, s.Offset)
-			got.Write(buf)
-			return err
+			n, err := s.File.ReadAt(buf, s.Offset)
+			got.Write(buf[:n])
+			return int64(n), err, nil
 		})
 		if want := strings.Join(parts, ""); err != nil || got.String() != want[3:len(want)-2] {
 			t.Errorf("%s: another content: %v", replace.name, err)
@@ -511,5 +514,78 @@ func TestUploadOverAMountpathThatCameBack(t *testing.T) {
 	}
 	if content, _, _ := r.get("o"); content != strings.Join(parts, "") {
 		t.Errorf("%d bytes", len(content))
+	}
+}
+
+// TestUploadWithPartsOutOfUse: an upload cannot be completed while the disk of a part is out
+// of use, which is not the same as lost: it can when the disk is back, when the part
+// is uploaded again, and after a restart.
+func TestUploadWithPartsOutOfUse(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"enabled again", "restarted and enabled again", "uploaded again", "lost"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{mountpaths: 3, props: durable})
+			id := r.create("o")
+			parts := pieces(12)
+			for i, content := range parts {
+				r.part("o", id, i+1, content)
+			}
+			o, err := r.store.resolve(r.key("o"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := ""
+			var on []int // parts that lie there
+			for number := range parts {
+				for _, mp := range r.fs.Available().Paths {
+					if mp == o.mp || out != "" && mp.Path != out {
+						continue // the upload itself is with the place of the name
+					}
+					if _, err := os.Stat(chunkPath(mp, &o, id, number+1)); err == nil {
+						out, on = mp.Path, append(on, number+1)
+					}
+				}
+			}
+			if len(on) == 0 {
+				t.Fatal("all parts are with the upload")
+			}
+			if how == "lost" {
+				for _, number := range on {
+					if err := os.Remove(chunkPath(r.fs.Available().ByPath(out), &o, id, number)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := r.tryComplete("o", id, upTo(len(parts))...); statusOf(err) != 500 || !strings.Contains(err.Error(), "is lost") {
+					t.Fatalf("%v", err)
+				}
+				return
+			}
+			r.disable(out)
+			if how == "restarted and enabled again" {
+				r.restart()
+			}
+			_, err = r.tryComplete("o", id, upTo(len(parts))...)
+			var typed *apierr.Error
+			if !errors.As(err, &typed) || typed.Status != 503 || typed.RetryAfter <= 0 || !strings.Contains(typed.Message, out) {
+				t.Fatalf("%v", err)
+			}
+			if how == "uploaded again" {
+				for _, number := range on {
+					r.part("o", id, number, parts[number-1])
+				}
+			} else {
+				r.enable(out)
+			}
+			if how == "restarted and enabled again" {
+				r.restart()
+			}
+			if _, err := r.tryComplete("o", id, upTo(len(parts))...); err != nil {
+				t.Fatal(err)
+			}
+			if content, _, _ := r.get("o"); content != strings.Join(parts, "") {
+				t.Errorf("%d bytes", len(content))
+			}
+		})
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/cksum"
@@ -41,7 +43,8 @@ type CompleteOptions struct {
 // after the other, else CRC-32C.
 //
 // Errors: 404 no such upload; 400 the list is not what was uploaded ("no
-// chunks", "partial completion", a gap); and those of Put.
+// chunks", "partial completion", a gap); 503 a part may lie on a mountpath that is
+// out of use; 500 one is lost; and those of Put.
 func (s *Store) CompleteUpload(ctx context.Context, key Key, id string, opts CompleteOptions) (Attrs, error) {
 	o, err := s.resolveUpload(key)
 	if err != nil {
@@ -64,7 +67,7 @@ func (s *Store) CompleteUpload(ctx context.Context, key Key, id string, opts Com
 	}
 	parts, err := u.choose(&o, &opts)
 	if err != nil {
-		return Attrs{}, err
+		return Attrs{}, s.missingParts(&o, u, &opts, err)
 	}
 	flushing := context.WithoutCancel(ctx)
 	if err := s.secureParts(flushing, &o, u, parts); err != nil {
@@ -191,8 +194,11 @@ func (s *Store) secureParts(ctx context.Context, o *object, u *upload, parts []*
 		if err != nil {
 			return s.partError(o, p.mp, err)
 		}
+		if paths := s.outOfUse(); !there && len(paths) > 0 {
+			return partOutOfUse(o, u, p.number, paths)
+		}
 		if !there {
-			return apierr.New(apierr.StatusInternalServerError, "", "%s: part %d of multipart upload %s is lost (truncated or on a mountpath that is out of use)",
+			return apierr.New(apierr.StatusInternalServerError, "", "%s: part %d of multipart upload %s is lost: it is missing or truncated on all mountpaths; upload it again",
 				o.Cname(), p.number, p.upload)
 		}
 	}
@@ -200,6 +206,44 @@ func (s *Store) secureParts(ctx context.Context, o *object, u *upload, parts []*
 		return s.partError(o, o.mp, err)
 	}
 	return nil
+}
+
+// retryParts is when a client should come back whose parts are on a mountpath that
+// is out of use: an operator has to do something first.
+const retryParts = 30 * time.Second
+
+// outOfUse are the paths of the mountpaths that the node knows and has out of use.
+func (s *Store) outOfUse() (paths []string) {
+	for _, info := range s.options.FS.Mountpaths() {
+		if !info.InUse() {
+			paths = append(paths, info.Path)
+		}
+	}
+	return paths
+}
+
+// partOutOfUse is the 503 of a part that may lie on a mountpath that is out of use.
+func partOutOfUse(o *object, u *upload, number int, paths []string) error {
+	return apierr.Unavailable(retryParts,
+		"%s: part %d of multipart upload %s may be on a mountpath that is out of use (%s): enable or attach it and complete the upload then, or upload the part again",
+		o.Cname(), number, u.id, strings.Join(paths, ", "))
+}
+
+// missingParts is why a list of parts was refused: 503 if it names one that this
+// process has not seen, and that a mountpath out of use may hold.
+func (s *Store) missingParts(o *object, u *upload, opts *CompleteOptions, refused error) error {
+	paths := s.outOfUse()
+	if len(paths) == 0 {
+		return refused
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, p := range opts.Parts {
+		if p.Number > 0 && p.Number <= MaxParts && u.parts[p.Number] == nil {
+			return partOutOfUse(o, u, p.Number, paths)
+		}
+	}
+	return refused
 }
 
 // commitUpload writes the manifest and commits the first part as the object's

@@ -46,7 +46,7 @@ func (s *Store) openWarm(ctx context.Context, key *Key, r *Reader) bool {
 	}
 	r.Attrs = e.rec.attrs(mp)
 	r.Atime = s.access.get(digest, effectiveAtime(e.rec.atime, &info))
-	r.File, r.spare, r.store, r.digest, r.opened = f, nil, s, digest, now
+	r.File, r.spare, r.store, r.digest, r.opened, r.key = f, nil, s, digest, now, *key
 	s.locks.unlockSending(digest)
 	return true
 }

@@ -146,3 +146,16 @@ func (e *Engine) Open(ctx context.Context, key core.Key) (*Content, error) {
 func (c *Content) WriteRange(ctx context.Context, off, length int64, w io.Writer) error {
 	return unreadable(c.key, c.e.decode(ctx, c.key, c.found, off, length, w))
 }
+
+// Read implements core.Slices.
+func (e *Engine) Read(ctx context.Context, key core.Key, attrs *core.Attrs, off, length int64, w io.Writer) error {
+	found, err := e.choose(key, e.gather(ctx, key, false))
+	if err != nil {
+		return err
+	}
+	if !found.object.SameContent(attrs) {
+		return apierr.Unavailable(retryAfter, "%s: the slices are not those of what is being read", key.Cname())
+	}
+	e.logger.Warn("an object is read on from its slices", "object", key.Cname(), "offset", off)
+	return unreadable(key, e.decode(ctx, key, found, off, length, w))
+}

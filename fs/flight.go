@@ -95,6 +95,28 @@ func (mp *Mountpath) Leave(age uint32) {
 	mp.Release()
 }
 
+// Gate counts and bounds the calls that may wait for a disk, see Mountpath.Enter.
+type Gate interface {
+	Enter() (age uint32, err error)
+	Leave(age uint32)
+}
+
+// Gated is a File that has a say in the calls that read from it through its
+// descriptor, and not by its methods: those of faultfs can fail them.
+type Gated interface {
+	// GateOf is the gate before that of the mountpath.
+	GateOf(mountpath Gate) Gate
+}
+
+// GateOf is the gate of the calls, such as sendfile, that read from an open file of
+// the mountpath through its descriptor.
+func (mp *Mountpath) GateOf(f File) Gate {
+	if gated, ok := f.(Gated); ok {
+		return gated.GateOf(mp)
+	}
+	return mp
+}
+
 // take takes a slot if one is free.
 func (f *flight) take(limit int64) bool {
 	for {

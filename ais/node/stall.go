@@ -152,9 +152,7 @@ func (c *servedConn) sendBehindGate(part *io.LimitedReader, file *os.File, gate 
 		case failed == nil && n <= 0:
 			return sent, nil // the file is shorter
 		case failed != nil && !errors.Is(failed, unix.EINTR):
-			if cause := fastpath.FileError(failed); cause != nil {
-				failed = cause
-			} else {
+			if fastpath.FileError(failed) == nil {
 				failed = &net.OpError{Op: "sendfile", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError("sendfile", failed)}
 			}
 			return sent, failed

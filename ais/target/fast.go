@@ -2,6 +2,7 @@ package target
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -197,25 +198,22 @@ func (t *Target) replyWhole(c *fastpath.Conn, q *fastRequest) (fastpath.Outcome,
 }
 
 // replyFiles sends the content by sendfile, one file after the other. The answer
-// begins when the first of them is open. What fails later shows as a connection
-// that ends before the announced length.
+// begins when the first of them is open. What fails later goes on from another
+// place of the content, and shows as a connection that ends before the announced
+// length if there is none.
 func (t *Target) replyFiles(c *fastpath.Conn, q *fastRequest) (outcome fastpath.Outcome, err error) {
 	part := &q.content
 	defer func() { _ = q.reader.Close() }() // was only read
 	if q.reader.IsChunked() {
-		err = q.reader.Segments(part.start, part.length, func(s core.Segment) (err error) {
-			if outcome == fastpath.Slow {
-				outcome, err = c.ReplyFile(q.header(c, c.Header()), s.File.Fd(), s.Mountpath, s.Offset, s.Length)
-			} else {
-				outcome, err = c.SendFile(s.File.Fd(), s.Mountpath, s.Offset, s.Length)
-			}
-			return err
-		})
-		if err != nil && outcome == fastpath.Served {
-			outcome = fastpath.Broken // between two files
-		}
+		err = t.replySegments(c, q, part.start, part.length, &outcome)
 	} else {
-		outcome, err = c.ReplyFile(q.header(c, c.Header()), q.reader.Fd(), q.reader.Mountpath, part.start, part.length)
+		gate := q.reader.Mountpath.GateOf(q.reader.File)
+		outcome, err = c.ReplyFile(q.header(c, c.Header()), q.reader.Fd(), gate, part.start, part.length)
+		if cause := unreadable(err); cause != nil {
+			_ = q.reader.Unreadable(cause) // it is logged
+			sent := c.FileSent()
+			err = t.replySegments(c, q, part.start+sent, part.length-sent, &outcome)
+		}
 	}
 	var network *net.OpError
 	switch {
@@ -226,6 +224,63 @@ func (t *Target) replyFiles(c *fastpath.Conn, q *fastRequest) (outcome fastpath.
 		return outcome, nil
 	}
 	return outcome, t.readFailed(&q.reader, err)
+}
+
+// unreadable is why a file could not be sent to its end, if that is not the
+// client's doing.
+func unreadable(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	return fastpath.FileError(err)
+}
+
+// replySegments sends what lies in several files, or has to go on elsewhere. The
+// header goes first if nothing was sent yet: outcome is Slow.
+func (t *Target) replySegments(c *fastpath.Conn, q *fastRequest, start, length int64, outcome *fastpath.Outcome) error {
+	err := q.reader.Segments(c.Context(), start, length, func(s core.Segment) (sent int64, failed, err error) {
+		switch {
+		case s.File == nil:
+			out := &sender{c: c, q: q, outcome: *outcome}
+			sent, failed, err = sendBody(out, s)
+			if *outcome = out.outcome; *outcome != fastpath.Slow && failed != nil {
+				*outcome = fastpath.Broken
+			}
+			return sent, failed, err
+		case *outcome == fastpath.Slow:
+			*outcome, err = c.ReplyFile(q.header(c, c.Header()), s.File.Fd(), s.Gate(), s.Offset, s.Length)
+		default:
+			*outcome, err = c.SendFile(s.File.Fd(), s.Gate(), s.Offset, s.Length)
+		}
+		if failed = unreadable(err); failed != nil {
+			err = nil
+		}
+		return c.FileSent(), failed, err
+	})
+	if err != nil && *outcome == fastpath.Served {
+		*outcome = fastpath.Broken // between two files
+	}
+	return err
+}
+
+// sender writes content to a connection, after the header if nothing was sent yet.
+type sender struct {
+	c       *fastpath.Conn
+	q       *fastRequest
+	outcome fastpath.Outcome
+}
+
+// Write implements io.Writer.
+func (s *sender) Write(p []byte) (n int, err error) {
+	if s.outcome == fastpath.Slow {
+		if s.outcome, err = s.c.SendBytes(s.q.header(s.c, s.c.Header())); err != nil {
+			return 0, err
+		}
+	}
+	if s.outcome, err = s.c.SendBytes(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // headFast is headObject.

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -54,7 +55,7 @@ func (t *Target) getObject(w http.ResponseWriter, r *http.Request, req *objectRe
 	if t.readsWhole(&part) {
 		err = t.sendBuffered(w, reader, &part)
 	} else {
-		err = t.sendFile(w, reader, &part)
+		err = t.sendFile(r.Context(), w, reader, &part)
 	}
 	if err != nil {
 		return err
@@ -135,30 +136,22 @@ func (t *Target) sendBuffered(w http.ResponseWriter, reader *core.Reader, part *
 }
 
 // sendFile hands the file to the kernel, or one chunk after the other. What
-// fails after the answer began shows as a connection that ends before the
-// announced length.
-func (t *Target) sendFile(w http.ResponseWriter, reader *core.Reader, part *content) error {
+// fails after the answer began goes on from another place of the content, and
+// shows as a connection that ends before the announced length if there is none.
+func (t *Target) sendFile(ctx context.Context, w http.ResponseWriter, reader *core.Reader, part *content) error {
 	begun := false
 	begin := func() {
 		w.WriteHeader(part.begin(newHeaders(w), &reader.Attrs))
 		begun = true
 	}
-	err := reader.Segments(part.start, part.length, func(s core.Segment) error {
-		file := s.File.OSFile()
-		defer func() { _ = file.Close() }() // was only read
-		if s.Offset > 0 {
-			if _, err := file.Seek(s.Offset, io.SeekStart); err != nil {
-				return err
-			}
+	err := reader.Segments(ctx, part.start, part.length, func(s core.Segment) (sent int64, unreadable, err error) {
+		if s.File == nil {
+			return sendBody(&lateAnswer{w: w, begin: begin, begun: begun}, s)
 		}
 		if !begun {
 			begin()
 		}
-		sent, err := io.Copy(w, &io.LimitedReader{R: &fastpath.File{File: file, Gate: s.Mountpath}, N: s.Length})
-		if err == nil && sent < s.Length {
-			err = io.ErrUnexpectedEOF
-		}
-		return err
+		return sendSegment(w, s)
 	})
 	var network *net.OpError
 	switch {
@@ -172,6 +165,54 @@ func (t *Target) sendFile(w http.ResponseWriter, reader *core.Reader, part *cont
 		return nil
 	}
 	return t.readFailed(reader, err)
+}
+
+// sendSegment is core.Send for a piece that lies in a file.
+func sendSegment(w io.Writer, s core.Segment) (sent int64, unreadable, err error) {
+	gate := s.Gate()
+	file := s.File.OSFile()
+	defer func() { _ = file.Close() }() // was only read
+	if s.Offset > 0 {
+		if _, err := file.Seek(s.Offset, io.SeekStart); err != nil {
+			return 0, err, nil
+		}
+	}
+	sent, err = io.Copy(w, &io.LimitedReader{R: &fastpath.File{File: file, Gate: gate}, N: s.Length})
+	if cause := fastpath.FileError(err); cause != nil {
+		return sent, cause, nil
+	}
+	if err == nil && sent < s.Length {
+		unreadable = io.ErrUnexpectedEOF
+	}
+	return sent, unreadable, err
+}
+
+// sendBody is core.Send for a piece that comes from other targets.
+func sendBody(w io.Writer, s core.Segment) (sent int64, unreadable, err error) {
+	from := &failingBody{Reader: s.Body}
+	sent, err = io.Copy(w, &io.LimitedReader{R: from, N: s.Length})
+	switch {
+	case from.err != nil:
+		return sent, from.err, nil
+	case err == nil && sent < s.Length:
+		unreadable = io.ErrUnexpectedEOF
+	}
+	return sent, unreadable, err
+}
+
+// failingBody remembers why it could not be read.
+type failingBody struct {
+	io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (f *failingBody) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.err = err
+	}
+	return n, err
 }
 
 // rangeChecksum reads a range for its checksum, before it is sent.

@@ -20,7 +20,8 @@ import (
 type Op string
 
 // Calls. OpCreate is an open with O_CREAT, OpOpen one without; OpSyncDir is an
-// fsync of what was opened with O_DIRECTORY.
+// fsync of what was opened with O_DIRECTORY; OpSend is one call that reads through
+// the descriptor, of as much as the socket takes.
 const (
 	OpOpen        Op = "open"
 	OpCreate      Op = "create"
@@ -39,6 +40,7 @@ const (
 	OpFlock       Op = "flock"
 	OpSyncfs      Op = "syncfs"
 	OpRead        Op = "read"
+	OpSend        Op = "sendfile"
 	OpWrite       Op = "write"
 	OpSync        Op = "fsync"
 	OpSyncDir     Op = "fsyncdir"
@@ -389,6 +391,24 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	return f.transfer(OpWrite, p, func(p []byte) (int, error) { return f.File.WriteAt(p, off) })
 }
+
+// GateOf implements fs.Gated.
+func (f *file) GateOf(mountpath fs.Gate) fs.Gate { return &gate{f, mountpath} }
+
+// gate records and fails the calls that send a file.
+type gate struct {
+	file *file
+	next fs.Gate
+}
+
+// Enter implements fs.Gate.
+func (g *gate) Enter() (age uint32, err error) {
+	err = g.file.system.do(g.file.call(OpSend), func() error { age, err = g.next.Enter(); return err })
+	return age, err
+}
+
+// Leave implements fs.Gate.
+func (g *gate) Leave(age uint32) { g.next.Leave(age) }
 
 // Close always closes; a fault only changes what it returns.
 func (f *file) Close() error {

@@ -99,10 +99,11 @@ func (c *Conn) Reply(header, content []byte) Outcome {
 
 // ReplyFile sends a header and then length bytes of an open file from an
 // offset on by sendfile; gate, if not nil, is that of its disk. The error says
-// why the answer is not whole; of the client's going away it is a *net.OpError.
-// More of the content may follow with SendFile.
+// why the answer is not whole: of the client's going away it is a *net.OpError, of
+// the file FileError tells it, and io.ErrUnexpectedEOF if that is shorter. More of the content may follow with SendFile.
 func (c *Conn) ReplyFile(header []byte, file uintptr, gate Gate, offset, length int64) (Outcome, error) {
 	c.write.more = length > 0
+	c.write.sent = 0
 	err := c.send(header, nil)
 	c.write.more = false
 	if err != nil {
@@ -119,6 +120,17 @@ func (c *Conn) SendFile(file uintptr, gate Gate, offset, length int64) (Outcome,
 		return Broken, err
 	case sent < length:
 		return Broken, io.ErrUnexpectedEOF
+	}
+	return Served, nil
+}
+
+// FileSent is how many bytes of the file the last ReplyFile or SendFile has sent.
+func (c *Conn) FileSent() int64 { return c.write.sent }
+
+// SendBytes sends a piece of content after what was sent already.
+func (c *Conn) SendBytes(p []byte) (Outcome, error) {
+	if err := c.send(p, nil); err != nil {
+		return Broken, err
 	}
 	return Served, nil
 }

@@ -25,14 +25,18 @@ type File struct {
 	Gate Gate
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader. Errors are told from those of an answer by FileError.
 func (f *File) Read(p []byte) (int, error) {
 	ticket, err := f.Gate.Enter()
 	if err != nil {
-		return 0, err
+		return 0, &fileFailure{err}
 	}
 	defer f.Gate.Leave(ticket)
-	return f.File.Read(p)
+	n, err := f.File.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &fileFailure{err}
+	}
+	return n, err
 }
 
 // FileOf returns the file and the gate (nil: none) of a reader that can go out
@@ -58,8 +62,9 @@ func (f *fileFailure) Error() string { return f.cause.Error() }
 
 func (f *fileFailure) Unwrap() error { return f.cause }
 
-// FileError is the cause of a SendFile that failed because of the file, nil for
-// other errors and none.
+// FileError is the cause of an error of SendFile, or of sending a *File, that is of
+// the file; nil for other errors and none. After it the rest of the answer may
+// still be sent.
 func FileError(err error) error {
 	var failure *fileFailure
 	if err == nil || errors.Is(err, unix.EAGAIN) || !errors.As(err, &failure) {

@@ -306,7 +306,9 @@ func (w *response) ReadFrom(r io.Reader) (int64, error) {
 		return 0, err
 	}
 	sent, err := w.c.sendFile(int(file.Fd()), gate, nil, limited.N)
-	w.err = err
+	if FileError(err) == nil {
+		w.err = err // else the rest may come from elsewhere
+	}
 	w.written += sent
 	limited.N -= sent
 	return sent, err

@@ -104,8 +104,8 @@ func (c *Conn) sendFileStep(fd uintptr) bool {
 	w := &c.write
 	for w.left > 0 {
 		n, err := SendFile(int(fd), w.file, w.gate, w.offset, min(w.left, most))
-		if cause := FileError(err); cause != nil {
-			w.err = cause
+		if FileError(err) != nil {
+			w.err = err
 			return true
 		}
 		if n > 0 {
