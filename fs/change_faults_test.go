@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -31,7 +32,21 @@ func changes() []change {
 	}
 	enable := func(d *disks, m *fs.Manager) error { return m.Enable(last(d), nil) }
 	finish := func(d *disks, m *fs.Manager) error { return m.FinishRemoval(last(d)) }
+	weigh := func(first, others uint64) func(d *disks, m *fs.Manager) error {
+		return func(d *disks, m *fs.Manager) error {
+			capacities := map[string]uint64{}
+			for i, path := range d.paths {
+				if capacities[path] = others; i == 0 {
+					capacities[path] = first
+				}
+			}
+			return m.Weigh(capacities)
+		}
+	}
 	return []change{
+		{"weigh", nil, weigh(5, 2)},
+		{"weigh otherwise", weigh(5, 2), weigh(2, 5)},
+		{"weigh no more", weigh(5, 2), func(_ *disks, m *fs.Manager) error { return m.Weigh(nil) }},
 		{"attach", nil, func(d *disks, m *fs.Manager) error { return m.Attach(d.newPath("third"), "", nil) }},
 		{"disable", nil, disable},
 		{"detach", nil, func(d *disks, m *fs.Manager) error { return m.Remove(last(d), fs.Detach, false) }},
@@ -76,15 +91,15 @@ func faultyChange(t *testing.T, c change, n int) bool {
 			t.Fatal(err)
 		}
 	}
-	before := m.Lists()
+	before, weighed := m.Lists(), m.Available().Capacities()
 	d.system.Restart(faultfs.Fault{Nth: n, Err: errDisk, Late: n%2 == 0})
 	err := c.run(d, m)
 	fired := slices.ContainsFunc(d.system.Calls(), func(call faultfs.Call) bool { return errors.Is(call.Err, errDisk) })
-	now := m.Lists()
+	now, weighs := m.Lists(), m.Available().Capacities()
 	_ = m.Close() // the fault may hit it
 	d.system.Heal()
 	if changed := !slices.Equal(now.Available, before.Available) || !slices.Equal(now.WaitingDD, before.WaitingDD) ||
-		!slices.Equal(now.Disabled, before.Disabled); changed != (err == nil) {
+		!slices.Equal(now.Disabled, before.Disabled) || !maps.Equal(weighs, weighed); changed != (err == nil) {
 		t.Errorf("call %d: error %v; before %+v, now %+v", n, err, before, now)
 	}
 	again, openErr := fs.Open(d.options())
@@ -93,6 +108,9 @@ func faultyChange(t *testing.T, c change, n int) bool {
 	}
 	defer closeManager(t, again)
 	wantLists(t, again, now.Available, now.WaitingDD, now.Disabled)
+	if have := again.Available().Capacities(); !maps.Equal(have, weighs) {
+		t.Errorf("call %d: capacities %v, want %v", n, have, weighs)
+	}
 	if uuid, lineage, err := again.ClusterIdentity(); uuid != "cluster1" || lineage != "lineage1" || err != nil {
 		t.Errorf("call %d: cluster %q %q %v", n, uuid, lineage, err)
 	}

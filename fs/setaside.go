@@ -118,6 +118,13 @@ func (m *Manager) setAsideAt(path string, placement int64) (dir string, err erro
 	if err := m.noteAside(&Aside{Dir: dir, Mountpath: path, Placement: placement, Time: m.options.Clock().UTC().Format(time.RFC3339)}); err != nil {
 		return "", err
 	}
+	// The folder's own name first: what is renamed into a folder that a loss of power
+	// takes away would go with it.
+	for _, parent := range [...]string{filepath.Dir(dir), path} {
+		if err := syncDir(system, parent); err != nil {
+			return "", err
+		}
+	}
 	for _, e := range entries {
 		target := dir + "/" + e.name
 		for n := 2; ; n++ {

@@ -95,6 +95,9 @@ type Options struct {
 	// ContinueOnError: an error is counted, and the others are visited. Without it
 	// the first error ends the job. That a listed object is missing never does.
 	ContinueOnError bool
+	// NeedsRoom: a visit that finds no space (507) ends the job whatever
+	// ContinueOnError says, since the others would find none either.
+	NeedsRoom bool
 }
 
 const (
@@ -190,6 +193,8 @@ func judge(ctx context.Context, x *xact.Xaction, o *Options, obj *Object, err er
 			x.AddError(err)
 		}
 		return nil
+	case o.NeedsRoom && apierr.StatusOf(err) == apierr.StatusInsufficientStorage:
+		return err
 	case o.ContinueOnError:
 		x.AddError(err)
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/cmn/template"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
@@ -110,7 +111,7 @@ func newRequest(cluster selection.Cluster, env *xact.Env, spec *xact.Spec, msg *
 		}
 	}
 	r.options.Bck, r.options.NonRecursive = spec.Source, msg.NonRecursive
-	r.options.Workers, r.options.ContinueOnError = msg.NumWorkers, msg.ContinueOnError
+	r.options.Workers, r.options.ContinueOnError, r.options.NeedsRoom = msg.NumWorkers, msg.ContinueOnError, true
 	return r, nil
 }
 
@@ -156,6 +157,8 @@ func (r *request) copy(ctx context.Context, x *xact.Xaction, obj *selection.Obje
 			x.AddOut(1, source.Size)
 		}
 		return nil
+	case apierr.StatusOf(err) == apierr.StatusInsufficientStorage:
+		return noRoom(x, to, err)
 	case selection.IsMissing(err) && r.msg.Synchronize && r.options.Selection.ByName() && !obj.Listed:
 		// Of a range that is to be as it is at the source.
 		if _, err := r.cluster.Remove(ctx, to); err != nil && !selection.IsMissing(err) {
@@ -163,6 +166,16 @@ func (r *request) copy(ctx context.Context, x *xact.Xaction, obj *selection.Obje
 		}
 	}
 	return err
+}
+
+// noRoom is the 507 with which a target that is full ends the job.
+func noRoom(x *xact.Xaction, to core.Key, err error) error {
+	full := "its target"
+	if owner, ownerErr := x.Env().View().Smap.Owner(hrw.Digest(to.Bck.Uname(to.Name))); ownerErr == nil {
+		full = owner.String()
+	}
+	return apierr.Wrap(err, apierr.StatusInsufficientStorage, apierr.CodeOf(err),
+		"%s cannot be stored, %s is full (start the job again when there is room): %v", to.Cname(), full, err)
 }
 
 // pruneBatch is how many names are asked about at a time.
