@@ -74,7 +74,7 @@ func (s *Store) Arrive(ctx context.Context, key Key, head []byte, body io.Reader
 		return 0, apierr.BucketNotFound(o.Bck)
 	}
 	if m.content() {
-		if err := s.options.FS.OutOfSpace(); err != nil {
+		if err := o.room(m.rec.size); err != nil {
 			return 0, err
 		}
 	}

@@ -297,7 +297,7 @@ func (s *Store) RestoreObject(ctx context.Context, key Key, attrs *Attrs, body i
 	if attrs.BID != key.Props.BID {
 		return apierr.BucketNotFound(key.Bck)
 	}
-	if err := s.options.FS.OutOfSpace(); err != nil {
+	if err := o.room(attrs.Size); err != nil {
 		return err
 	}
 	w := &write{

@@ -49,7 +49,7 @@ func (s *Store) StageSlice(ctx context.Context, key Key, sl *Slice, body io.Read
 	if err := sl.check(&o); err != nil {
 		return v, err
 	}
-	if err := s.options.FS.OutOfSpace(); err != nil {
+	if err := o.mp.Room(sl.Length); err != nil {
 		return v, err
 	}
 	w := sliceWrite{s: s, object: o, sl: *sl, sync: o.Props.SyncWrites()}

@@ -51,6 +51,7 @@ type rig struct {
 	props *meta.Bprops
 	bmd   *meta.BMD
 	opts  Options
+	space fs.Watermarks
 }
 
 // rigOptions change what newRig makes.
@@ -60,6 +61,7 @@ type rigOptions struct {
 	system     fs.System
 	props      func(*meta.Bprops)
 	store      func(*Options)
+	space      fs.Watermarks // zero: nothing is ever short
 }
 
 func newRig(tb testing.TB, o rigOptions) *rig {
@@ -71,7 +73,10 @@ func newRig(tb testing.TB, o rigOptions) *rig {
 	if root == "" {
 		root = memoryDir(tb)
 	}
-	r := &rig{tb: tb, sys: o.system, bck: wire.Bck{Name: "b1", Provider: wire.ProviderAIS}}
+	if o.space == (fs.Watermarks{}) {
+		o.space = fs.Watermarks{Cleanup: 97, Low: 98, High: 99, OutOfSpace: 100}
+	}
+	r := &rig{tb: tb, sys: o.system, space: o.space, bck: wire.Bck{Name: "b1", Provider: wire.ProviderAIS}}
 	for i := range o.mountpaths {
 		r.dirs = append(r.dirs, filepath.Join(root, fmt.Sprintf("mp%d", i+1)))
 	}
@@ -104,7 +109,7 @@ func (r *rig) open() {
 	}
 	m, err := fs.Open(fs.Options{
 		Mountpaths: paths, TestMode: true, NodeID: "t1", ClusterUUID: "cluster01", System: r.sys, Logger: r.opts.Logger,
-		Space: func() fs.Watermarks { return fs.Watermarks{Cleanup: 97, Low: 98, High: 99, OutOfSpace: 100} },
+		Space: func() fs.Watermarks { return r.space },
 	})
 	if err != nil {
 		r.tb.Fatal(err)
