@@ -17,8 +17,22 @@ type Body interface {
 	// Open returns it from its first byte on. Opened again, after what was sent has
 	// been lost on its way, it is made again from the object. A reader must be
 	// closed, also one that was not read to its end; it may be read by one goroutine
-	// at a time while another one opens the body again.
+	// at a time while another one opens the body again. A reader may be Blocks.
 	Open() (io.ReadCloser, error)
+}
+
+// Blocks is a reader that has its bytes in memory, where they need not be copied.
+type Blocks interface {
+	// NextBlock waits for the next bytes, and returns one of them at least and most at most. They
+	// stay as they are until the lease is released, which has to be done once, also after Close;
+	// until then the pass over the object does not end. Without a lease they are never changed.
+	NextBlock(most int) (data []byte, lease Lease, err error)
+}
+
+// Lease is bytes that are on loan.
+type Lease interface {
+	// Release gives them back; any goroutine may call it.
+	Release()
 }
 
 // Again opens a slice, with its checksums, that is made anew from the object.

@@ -16,8 +16,10 @@ import (
 	"github.com/aistore-go/aistore/memsys"
 )
 
-// ringDepth is how many stripes of an object are in memory at most.
-const ringDepth = 4
+// ringDepth is how many stripes of an object are in memory at most. A sink may hold the blocks
+// of five of them before it releases the first: 256 KiB that begin anywhere (see
+// transport.BlockSource).
+const ringDepth = 8
 
 // Sink takes one slice or replica: Send reads body to its end, or returns early.
 type Sink struct {
@@ -52,7 +54,7 @@ func (c *Codec) Encode(ctx context.Context, s Shape, content io.Reader, size int
 	e.free = make(chan *loaded, depth)
 	var memory []memsys.Buffer
 	for range depth {
-		l := &loaded{slabs: make([][]byte, blocks), blocks: make([][]byte, blocks)}
+		l := &loaded{free: e.free, slabs: make([][]byte, blocks), blocks: make([][]byte, blocks)}
 		for i := range l.slabs {
 			buf := c.memory.Get(max(1, s.stripeAt(0, size).block))
 			memory = append(memory, buf)
@@ -85,6 +87,9 @@ func (c *Codec) Encode(ctx context.Context, s Shape, content io.Reader, size int
 		close(r.next)
 	}
 	all.Wait()
+	for range depth { // blocks may be on their way to a socket still
+		<-e.free
+	}
 	for i := range memory {
 		memory[i].Free()
 	}
@@ -102,8 +107,9 @@ type encodingRun struct {
 
 // loaded is a stripe in memory.
 type loaded struct {
-	slabs  [][]byte // memory of the blocks
-	blocks [][]byte // data, and parity if it is wanted
+	free   chan<- *loaded // where it goes when nobody uses it; it has room
+	slabs  [][]byte       // memory of the blocks
+	blocks [][]byte       // data, and parity if it is wanted
 	users  atomic.Int32
 }
 
@@ -116,27 +122,9 @@ func (e *encodingRun) produce(ctx context.Context, content io.Reader, check func
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		st := e.shape.stripeAt(n, e.size)
-		left := st.size
-		for i := range l.blocks {
-			l.blocks[i] = l.slabs[i][:st.block]
-			if i >= int(e.shape.columns()) {
-				continue // parity
-			}
-			part := min(left, st.block)
-			if got, err := io.ReadFull(content, l.blocks[i][:part]); err != nil {
-				if errors.Is(err, io.EOF) {
-					err = io.ErrUnexpectedEOF
-				}
-				return fmt.Errorf("the object breaks off after %d of %d bytes: %w", st.start+st.size-left+int64(got), e.size, err)
-			}
-			clear(l.blocks[i][part:])
-			left -= part
-		}
-		if e.matrix != nil {
-			if err := e.matrix.Encode(l.blocks); err != nil {
-				return err
-			}
+		if err := e.load(l, n, content); err != nil {
+			e.free <- l
+			return err
 		}
 		l.users.Store(int32(len(e.readers)))
 		for _, r := range e.readers {
@@ -147,6 +135,38 @@ func (e *encodingRun) produce(ctx context.Context, content io.Reader, check func
 		return nil
 	}
 	return check()
+}
+
+// load reads and encodes a stripe.
+func (e *encodingRun) load(l *loaded, n int64, content io.Reader) error {
+	st := e.shape.stripeAt(n, e.size)
+	left := st.size
+	for i := range l.blocks {
+		l.blocks[i] = l.slabs[i][:st.block]
+		if i >= int(e.shape.columns()) {
+			continue // parity
+		}
+		part := min(left, st.block)
+		if got, err := io.ReadFull(content, l.blocks[i][:part]); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return fmt.Errorf("the object breaks off after %d of %d bytes: %w", st.start+st.size-left+int64(got), e.size, err)
+		}
+		clear(l.blocks[i][part:])
+		left -= part
+	}
+	if e.matrix == nil {
+		return nil
+	}
+	return e.matrix.Encode(l.blocks)
+}
+
+// Release gives a block back that a reader has handed out.
+func (l *loaded) Release() {
+	if l.users.Add(-1) == 0 {
+		l.free <- l
+	}
 }
 
 // sliceReader is the body of one slice.
@@ -209,6 +229,29 @@ func (r *sliceReader) WriteTo(w io.Writer) (total int64, err error) {
 	}
 }
 
+// NextBlock implements Blocks.
+func (r *sliceReader) NextBlock(most int) (data []byte, lease Lease, err error) {
+	for len(r.rest) == 0 {
+		if r.ended {
+			return nil, nil, io.EOF
+		}
+		if err := r.advance(); err != nil {
+			return nil, nil, err
+		}
+	}
+	n := min(most, len(r.rest))
+	data, r.rest = r.rest[:n:n], r.rest[n:]
+	switch {
+	case r.now == nil: // checksums
+	case len(r.rest) == 0:
+		lease, r.now = r.now, nil
+	default:
+		r.now.users.Add(1)
+		lease = r.now
+	}
+	return data, lease, nil
+}
+
 // advance takes the next block, and after the last one the checksums.
 func (r *sliceReader) advance() error {
 	l, more := <-r.next
@@ -254,9 +297,7 @@ func (r *sliceReader) endUnit() {
 func (r *sliceReader) release() {
 	l := r.now
 	r.now = nil
-	if l.users.Add(-1) == 0 {
-		r.e.free <- l
-	}
+	l.Release()
 }
 
 // drain gives back what the sink did not read.

@@ -13,6 +13,9 @@ import (
 
 const (
 	readBuffer = 64 << 10
+	// directFrom is the shortest payload, in bytes, of which only the beginning
+	// may come through the buffer of reading.
+	directFrom = 16 << 10
 	// batchSize is how much is gathered before a slab is full.
 	batchSize = 64 << 10
 	// maxWaiting bounds what waits to be written on a connection, in bytes;
@@ -54,6 +57,7 @@ type conn struct {
 	e      *Endpoint
 	nc     net.Conn
 	in     *bufio.Reader
+	from   *source // that in reads
 	owner  handler
 	opened map[uint32]bool // of the sender, guarded by mu: streams that were opened on it
 
@@ -70,9 +74,11 @@ type conn struct {
 	readUntil time.Time // of the reading goroutine: the deadline that is set
 }
 
-// segment is a part of what is to be written: bytes of a slab, or of a file.
+// segment is a part of what is to be written: bytes of a slab, of a body that has
+// them in memory, or of a file.
 type segment struct {
 	buffer buffer // that data is in
+	lease  Lease  // of data, if it is a body's
 	data   []byte
 	open   bool // more may be appended to data
 
@@ -82,10 +88,34 @@ type segment struct {
 	sent   chan error // of a file, capacity 1
 }
 
+// free gives back the memory that the data is in.
+func (s *segment) free() {
+	s.buffer.free()
+	if s.lease != nil {
+		s.lease.Release()
+		s.lease = nil
+	}
+}
+
+// source is what a connection is read from. It belongs to the reading goroutine.
+type source struct {
+	io.Reader
+	most int // bytes that one read may ask for; 0: any number
+}
+
+// Read implements io.Reader.
+func (s *source) Read(p []byte) (int, error) {
+	if s.most > 0 && len(p) > s.most {
+		p = p[:s.most]
+	}
+	return s.Reader.Read(p)
+}
+
 func newConn(e *Endpoint, nc net.Conn, in io.Reader, owner handler) *conn {
+	from := &source{Reader: in}
 	c := &conn{
-		id: e.connIDs.Add(1), e: e, nc: nc, owner: owner,
-		in: bufio.NewReaderSize(in, readBuffer), wake: make(chan struct{}, 1), opened: make(map[uint32]bool),
+		id: e.connIDs.Add(1), e: e, nc: nc, owner: owner, from: from,
+		in: bufio.NewReaderSize(from, readBuffer), wake: make(chan struct{}, 1), opened: make(map[uint32]bool),
 	}
 	c.room = sync.NewCond(&c.mu)
 	return c
@@ -235,6 +265,32 @@ func (c *conn) sendBuffer(b buffer, whole []byte) error {
 	return nil
 }
 
+// sendBlocks queues a data frame whose payload is pieces of a body that stay where
+// they are until they are written. Their leases end then, or before an error is
+// returned. It waits for room.
+func (c *conn) sendBlocks(f frame, blocks []block) error {
+	err := c.awaitRoom()
+	if err == nil {
+		head, p := c.e.buffer(headSize)
+		f.put(p)
+		c.mu.Lock()
+		if err = c.cause; err == nil {
+			c.queue = append(c.queue, segment{buffer: head, data: p[:headSize]})
+			for i := range blocks {
+				c.queue = append(c.queue, segment{data: blocks[i].data, lease: blocks[i].lease})
+			}
+			c.waiting += headSize + int(f.length)
+			c.mu.Unlock()
+			c.signal()
+			return nil
+		}
+		c.mu.Unlock()
+		head.free()
+	}
+	release(blocks)
+	return err
+}
+
 // sendFile queues a data frame whose payload is a part of a file, and waits
 // until it is written: the file stays the caller's.
 func (c *conn) sendFile(f frame, file *os.File, offset int64) error {
@@ -334,7 +390,7 @@ func (c *conn) writeBatch(batch []segment) (err error) {
 	for i := range batch {
 		s := &batch[i]
 		size += len(s.data) + int(s.length)
-		s.buffer.free()
+		s.free()
 		if s.sent != nil {
 			s.sent <- err
 		}
@@ -381,7 +437,7 @@ func (c *conn) dropQueue() {
 	c.queue = nil
 	c.mu.Unlock()
 	for i := range queue {
-		queue[i].buffer.free()
+		queue[i].free()
 		if queue[i].sent != nil {
 			queue[i].sent <- cause
 		}
@@ -398,6 +454,7 @@ func (c *conn) read() error {
 		if _, err := io.ReadFull(c.in, head[:]); err != nil {
 			return readError(err)
 		}
+		c.from.most = 0
 		f, err := parseFrame(head[:])
 		if err != nil {
 			return err
@@ -437,9 +494,7 @@ func (c *conn) payload(f *frame) (b buffer, p []byte, err error) {
 	}
 	b, p = c.e.buffer(int(f.length))
 	p = p[:f.length]
-	if _, err = io.ReadFull(c.in, p); err != nil {
-		err = readError(err)
-	} else {
+	if err = c.fill(p); err == nil {
 		err = f.checkPayload(p)
 	}
 	if err != nil {
@@ -447,6 +502,29 @@ func (c *conn) payload(f *frame) (b buffer, p []byte, err error) {
 		return buffer{}, nil, err
 	}
 	return b, p, nil
+}
+
+// fill reads bytes of a payload. Those of a long one go where they belong, and not
+// through the buffer of reading; as another such frame is likely to follow, the next
+// head is read without what comes after it.
+func (c *conn) fill(p []byte) error {
+	c.from.most = 0
+	if len(p) >= directFrom {
+		n := min(c.in.Buffered(), len(p))
+		if _, err := io.ReadFull(c.in, p[:n]); err != nil {
+			return readError(err)
+		}
+		p = p[n:]
+		if _, err := io.ReadFull(c.from, p); err != nil {
+			return readError(err)
+		}
+		c.from.most = headSize
+		return nil
+	}
+	if _, err := io.ReadFull(c.in, p); err != nil {
+		return readError(err)
+	}
+	return nil
 }
 
 // discard reads past a frame's payload.

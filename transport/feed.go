@@ -245,6 +245,9 @@ func (s *Stream) sendBody(c *conn, o *outgoing, a *attempt, r io.Reader) error {
 			}
 		}
 	}
+	if blocks, ok := r.(BlockSource); ok && !s.opts.Compress {
+		return s.sendBlocks(c, o, a, blocks)
+	}
 	return s.sendParts(c, o, a, r, o.m.Size)
 }
 

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/pierrec/lz4/v4"
+
+	"github.com/aistore-go/aistore/memsys"
 )
 
 const (
@@ -103,7 +105,7 @@ func (m *Incoming) receive(c *conn, f *frame) (whole bool, err error) {
 	case f.flags&flagLZ4 != 0 && f.length >= f.arg || f.flags&(flagUnsummed|flagLZ4) == flagUnsummed|flagLZ4:
 		return false, protocolError("a compressed part of %d bytes has %d", f.arg, f.length)
 	}
-	if f.flags&flagUnsummed == 0 || f.length <= chunk {
+	if f.flags&flagUnsummed == 0 || f.length <= memsys.MaxSlab {
 		b, p, err := c.payload(f)
 		if err != nil {
 			return false, err
@@ -112,11 +114,11 @@ func (m *Incoming) receive(c *conn, f *frame) (whole bool, err error) {
 		return came+raw == m.Size, nil
 	}
 	for left := int(f.length); left > 0; {
-		b, p := c.e.buffer(min(left, chunk))
+		b, p := c.e.buffer(min(left, memsys.MaxSlab))
 		p = p[:min(left, len(p))]
-		if _, err := io.ReadFull(c.in, p); err != nil {
+		if err := c.fill(p); err != nil {
 			b.free()
-			return false, readError(err)
+			return false, err
 		}
 		left -= len(p)
 		m.add(part{buffer: b, data: p, raw: int64(len(p))})

@@ -47,7 +47,8 @@ type Message struct {
 	// Open returns the body: Size bytes or an error. It is called again, from
 	// any goroutine, when the message has to be sent again, perhaps before an earlier body is
 	// closed. Nil if Size is 0. A body that is an *os.File (sent from where it
-	// stands), a FileSource or a HeadedFile may be sent by sendfile, see SelfVerifying.
+	// stands), a FileSource or a HeadedFile may be sent by sendfile, see SelfVerifying;
+	// a BlockSource is sent from where its bytes lie.
 	Open func() (io.ReadCloser, error)
 	// SelfVerifying: the receiver holds the body against a checksum of its own,
 	// so that its parts need none on the way.
@@ -73,6 +74,24 @@ type HeadedFile interface {
 	FileSource
 	// SourceHead returns what comes before the file.
 	SourceHead() []byte
+}
+
+// BlockSource is a body that has its bytes in memory, after some that come before them.
+type BlockSource interface {
+	// SourceHead returns what comes first; the bytes are never changed.
+	SourceHead() []byte
+	// NextBlock waits for the next bytes of the body, and returns one of them at
+	// least and most at most. They stay as they are until the lease is released, which is
+	// done once, by any goroutine: when the bytes are written or will not be, perhaps after the body was
+	// closed. A connection that takes no bytes is given up after Options.DeadAfter. Without a lease they
+	// are never changed. Up to 256 KiB are asked for before the first of their leases is released.
+	NextBlock(most int) (data []byte, lease Lease, err error)
+}
+
+// Lease is bytes that are on loan.
+type Lease interface {
+	// Release gives them back. It does not wait.
+	Release()
 }
 
 // Stream carries messages to one flow of one node. It is safe for concurrent

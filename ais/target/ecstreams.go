@@ -174,7 +174,11 @@ func (h ecHolders) Stage(ctx context.Context, id string, key core.Key, sl *core.
 			if err != nil {
 				return nil, err
 			}
-			return &watchedBody{head: bytes.NewReader(head), body: r, watch: watch}, nil
+			watched := watchedBody{head: bytes.NewReader(head), body: r, watch: watch}
+			if blocks, ok := r.(ec.Blocks); ok {
+				return &watchedBlocks{watchedBody: watched, first: head, blocks: blocks}, nil
+			}
+			return &watched, nil
 		},
 		Done: func(answer []byte, err error) { got <- verdict{answer, err} },
 	}
@@ -220,6 +224,26 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (b *watchedBody) Close() error { return b.body.Close() }
+
+// watchedBlocks is a watchedBody that has its bytes in memory.
+type watchedBlocks struct {
+	watchedBody
+	first  []byte
+	blocks ec.Blocks
+}
+
+// SourceHead implements transport.BlockSource.
+func (b *watchedBlocks) SourceHead() []byte { return b.first }
+
+// NextBlock implements transport.BlockSource.
+func (b *watchedBlocks) NextBlock(most int) (data []byte, lease transport.Lease, err error) {
+	running := b.watch.Stop()
+	data, lease, err = b.blocks.NextBlock(most)
+	if running {
+		b.watch.Reset(sliceSettle)
+	}
+	return data, lease, err
+}
 
 // receiveSlice takes in a slice that another target sends.
 func (t *Target) receiveSlice(ctx context.Context, m *transport.Incoming) ([]byte, error) {

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -99,10 +100,15 @@ func (t *Target) stream(w http.ResponseWriter, r *http.Request, version string) 
 	if err == nil {
 		err = conn.SetDeadline(time.Time{})
 	}
+	var early []byte
+	if err == nil {
+		early, err = buffered.Peek(buffered.Reader.Buffered())
+	}
 	if err != nil {
 		err = errors.Join(err, conn.Close())
 	} else {
-		err = t.streams.Accept(conn, buffered.Reader, caller.ID, incarnation)
+		// What follows the bytes that were read already is read from the connection itself.
+		err = t.streams.Accept(conn, io.MultiReader(bytes.NewReader(early), conn), caller.ID, incarnation)
 	}
 	if err != nil {
 		t.logger.Debug("a connection of streams ended", "from", caller.String(), "err", err)
