@@ -2,10 +2,13 @@ package commands
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/aistore-go/aistore/api"
 	"github.com/aistore-go/aistore/cmd/ais/measure"
 	"github.com/aistore-go/aistore/cmn/wire"
 )
@@ -52,6 +55,9 @@ func (a *App) declareLost(ctx context.Context, cmd *cli.Command) error {
 		return misuse(cmd, "expecting TARGET_ID; absent: %s", strings.Join(info.Absent, ", "))
 	}
 	if !cmd.Bool("force") {
+		if err := absent(ctx, client, ids); err != nil {
+			return err
+		}
 		if err := a.confirmWord(ctx, "LOST", "Give up what only %s holds? There is no way back.", strings.Join(ids, ", ")); err != nil {
 			return err
 		}
@@ -64,6 +70,27 @@ func (a *App) declareLost(ctx context.Context, cmd *cli.Command) error {
 		return a.say("Declared lost: %s", strings.Join(ids, ", "))
 	}
 	return a.say("Declared lost: %s (rebalance %s settles the placement)", strings.Join(ids, ", "), rebalance)
+}
+
+// absent fails unless all of the targets with these ids are waited for: what it
+// is no use to be asked about.
+func absent(ctx context.Context, client *api.Client, ids []string) error {
+	info, err := client.Placement(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		switch {
+		case slices.Contains(info.Absent, id):
+		case slices.Contains(info.Lost, id):
+			return fmt.Errorf("t[%s] was declared lost before", id)
+		case len(info.Absent) == 0:
+			return fmt.Errorf("t[%s] is not absent, or nothing of it is waited for; no target is", id)
+		default:
+			return fmt.Errorf("t[%s] is not absent, or nothing of it is waited for; absent: %s", id, strings.Join(info.Absent, ", "))
+		}
+	}
+	return nil
 }
 
 // absentCandidates are the targets that may be declared lost.

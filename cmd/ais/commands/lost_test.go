@@ -46,6 +46,14 @@ func TestDeclareLost(t *testing.T) {
 	equal(t, f.ok(t, "cluster declare-lost tgtLLLLL4 t[tgtLLLLL5] -f"), "Declared lost: tgtLLLLL4, tgtLLLLL5")
 	contains(t, f.fails(t, "cluster declare-lost tgtAAAAA1 --force"), "cannot declare-lost t[tgtAAAAA1]: it owns names")
 	contains(t, f.fails(t, "cluster declare-lost tgtLLLLL4"), "cancelled")
+	// What cannot be is told before anything is asked.
+	for _, words := range []string{"nobody", "tgtLLLLL4 nobody"} {
+		r := f.run(t, "LOST\n", append([]string{"cluster", "declare-lost"}, strings.Fields(words)...)...)
+		contains(t, r.err, "t[nobody] is not absent", "absent: tgtLLLLL4, tgtLLLLL5")
+		if r.code == 0 || r.out != "" {
+			t.Errorf("%s: %+v", words, r)
+		}
+	}
 	if r := f.run(t, "yes\nLOST\n", "cluster", "declare-lost", "tgtLLLLL5"); r.code != 0 ||
 		!strings.HasPrefix(r.out, `Give up what only tgtLLLLL5 holds? There is no way back. (type "LOST" to confirm): `) {
 		t.Errorf("%+v", r)

@@ -143,6 +143,9 @@ func (a *App) getOne(ctx context.Context, cmd *cli.Command, client *api.Client, 
 	defer func() { _ = folder.Close() }() // nothing is pending in it by then
 	path := filepath.Join(folderName, fileName)
 	if folder.Exists(fileName) && !cmd.Bool("yes") {
+		if _, err := client.HeadObject(ctx, what.Bucket, what.Object, api.HeadArgs{}); err != nil {
+			return orMissing(err, what.Bucket, what.Object)
+		}
 		if err := a.confirm(ctx, "%q already exists. Overwrite it?", path); err != nil {
 			return err
 		}
@@ -227,6 +230,9 @@ func (a *App) getMany(ctx context.Context, cmd *cli.Command, client *api.Client,
 		}
 	}
 	caption := fmt.Sprintf("GET %s objects from %s to %s (total size %s)", measure.Count(int64(len(entries))), b, output, measure.Size(size, shown))
+	if info, err := os.Stat(output); toFiles && err == nil && !info.IsDir() {
+		return fmt.Errorf("%q is not a folder: many objects cannot be stored there", output)
+	}
 	if output != "-" {
 		if cmd.Bool("yes") {
 			if err := a.say("%s", caption); err != nil {

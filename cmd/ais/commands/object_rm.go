@@ -158,6 +158,9 @@ func (a *App) isPrefix(ctx context.Context, cmd *cli.Command, client *api.Client
 
 // removePrefix lists and removes objects after asking.
 func (a *App) removePrefix(ctx context.Context, cmd *cli.Command, client *api.Client, b wire.Bck, prefix string) error {
+	if _, _, err := units(cmd); err != nil {
+		return err
+	}
 	var names []string
 	for entry, err := range client.Objects(ctx, b, wire.LsoMsg{Prefix: prefix, Props: "name", Flags: wire.LsoNameOnly}) {
 		if err != nil {

@@ -332,6 +332,11 @@ func (a *App) changeMountpaths(ctx context.Context, cmd *cli.Command, action, do
 	if err != nil {
 		return err
 	}
+	type place struct {
+		node *meta.Snode
+		path string
+	}
+	var places []place
 	for _, word := range cmd.Args().Slice() {
 		id, path, ok := strings.Cut(word, "=")
 		if !ok || path == "" {
@@ -344,8 +349,19 @@ func (a *App) changeMountpaths(ctx context.Context, cmd *cli.Command, action, do
 		if node.Role != meta.RoleTarget {
 			return misuse(cmd, "%q: %s is not a target", word, node)
 		}
+		places = append(places, place{node, path})
+	}
+	for _, at := range places {
+		node, path := at.node, at.path
 		m := api.MountpathChange{Action: action, Path: path, Label: cmd.String("label"), NoResilver: cmd.Bool("no-resilver")}
 		if m.NoResilver && !cmd.Bool("yes") {
+			all, err := client.Mountpaths(ctx, node.ID)
+			if err != nil {
+				return err
+			}
+			if known := slices.Concat(all.Available, all.Waiting, all.Disabled); !slices.Contains(known, path) {
+				return fmt.Errorf("%s has no mountpath %q (it has %s)", node, path, strings.Join(known, ", "))
+			}
 			if err := a.confirm(ctx, "%s: mountpath %s leaves with its objects, which cannot be read until it is back. Proceed?", node, path); err != nil {
 				return err
 			}

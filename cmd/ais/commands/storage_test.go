@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
@@ -92,6 +93,18 @@ func TestChangeMountpaths(t *testing.T) {
 	contains(t, f.ok(t, "storage mountpath enable tgtAAAAA1=/mp2"), "is so already")
 	contains(t, f.fails(t, "storage mountpath attach tgtAAAAA1=/missing"), "does not exist")
 	contains(t, f.fails(t, "storage mountpath attach /mp1"), "expecting TARGET_ID=PATH")
+	// What cannot be is told before anything is asked, or changed.
+	f.changes = nil
+	for words, want := range map[string]string{
+		"tgtAAAAA1=/nowhere":          `has no mountpath "/nowhere" (it has /mp1, /mp2, /mp3)`,
+		"tgtAAAAA1=/mp1 proxyAAA1=/a": "is not a target",
+	} {
+		r := f.run(t, "y\n", append([]string{"storage", "mountpath", "disable", "--no-resilver"}, strings.Fields(words)...)...)
+		contains(t, r.err, want)
+		if r.code == 0 || r.out != "" || len(f.changes) > 0 {
+			t.Errorf("%s: %+v, %q", words, r, f.changes)
+		}
+	}
 	contains(t, f.fails(t, "storage mountpath attach proxyAAA1=/mp1"), "is not a target")
 	contains(t, f.fails(t, "storage mountpath attach"), "missing arguments")
 }
