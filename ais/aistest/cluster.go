@@ -73,8 +73,11 @@ func (n *Node) URL() string { return n.Snode().Public.URL }
 // New starts a cluster and waits until it serves.
 func New(tb testing.TB, o Options) *Cluster {
 	tb.Helper()
-	o = o.withDefaults()
 	conf := config.DefaultCluster()
+	if o.Space == (fs.Watermarks{}) { // jobs look at these as well
+		conf.Space.CleanupWM, conf.Space.LowWM, conf.Space.HighWM, conf.Space.OutOfSpace = 97, 98, 99, 100
+	}
+	o = o.withDefaults()
 	if o.Config != nil {
 		o.Config(conf)
 	}
