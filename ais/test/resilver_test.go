@@ -11,20 +11,7 @@ import (
 // restart, by itself, with nothing lost and nothing left on it.
 func TestTargetIsKilledWhileItResilvers(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 1, 1)
-	if err := c.WriteConfiguration(); err != nil {
-		t.Fatal(err)
-	}
-	n := c.targets()[0]
-	paths := map[string]string{}
-	var all []string
-	for i := range 3 {
-		path := c.newDisk(fmt.Sprintf("disks/d%d", i+1))
-		paths[path] = "pool"
-		all = append(all, path)
-	}
-	c.startWith(n, paths)
-	createBucket(t, c.nodes[0], "b", "")
+	c, n, all := startThreeDisks(t)
 	objects := c.putObjects(400)
 	for round, leaves := range all[:2] {
 		before := len(onDisk(t, leaves))
