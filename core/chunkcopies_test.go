@@ -10,8 +10,6 @@ import (
 
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
-	"github.com/aistore-go/aistore/fs/crashfs"
-	"github.com/aistore-go/aistore/fs/faultfs"
 )
 
 // chunkedMirror is a rig whose objects of more than 6,000 bytes lie in chunks.
@@ -320,24 +318,7 @@ func TestCrashesOfMirroredChunks(t *testing.T) {
 				if op.name != "arrange" {
 					r.arrange()
 				}
-				sys := r.sys.(*crashfs.System)
-				calls, seed := 0, uint64(n)
-				var after *crashfs.System
-				sys.Before(func(faultfs.Call) error {
-					if calls++; calls == n {
-						after = sys.Crash(seed)
-					}
-					return nil
-				})
-				err := op.run(r)
-				reached := after != nil
-				if after == nil {
-					after = sys.Crash(seed)
-				}
-				_ = r.store.Close(context.Background()) // its disks are gone
-				_ = r.fs.Close()
-				r.sys, r.opts.BootID = after, r.opts.BootID+"x"
-				r.open()
+				reached, err := r.crashAt(n, op.run)
 				content, _, readErr := r.tryGet("o")
 				if readErr != nil && statusOf(readErr) != 404 {
 					t.Fatalf("call %d: %v after %v", n, readErr, err)
@@ -345,14 +326,7 @@ func TestCrashesOfMirroredChunks(t *testing.T) {
 				if !reached && content != op.want || content != op.want && content != first && content != "" || content == "" && op.name != "delete" {
 					t.Fatalf("call %d: %.20q after %v", n, content, err)
 				}
-				r.until("the journal is replayed", func() bool {
-					for _, state := range r.store.IndexStates(r.props.BID) {
-						if !state.Ready {
-							return false
-						}
-					}
-					return true
-				})
+				r.replayed()
 				r.arrange()
 				if _, err := r.store.CollectGarbage(t.Context(), r.bck, r.props, -1e9); err != nil {
 					t.Fatal(err)

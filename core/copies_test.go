@@ -475,6 +475,44 @@ func TestChangesWhileNamesMove(t *testing.T) {
 	}
 }
 
+// crashAt runs an operation during whose n-th call the power goes, or after it if there
+// are fewer (reached is false), and opens the store again over what is left. It is of
+// a crashRig.
+func (r *rig) crashAt(n int, run func(*rig) error) (reached bool, err error) {
+	r.tb.Helper()
+	sys := r.sys.(*crashfs.System)
+	calls, seed := 0, uint64(n)
+	var after *crashfs.System
+	sys.Before(func(faultfs.Call) error {
+		if calls++; calls == n {
+			after = sys.Crash(seed)
+		}
+		return nil
+	})
+	err = run(r)
+	if reached = after != nil; !reached {
+		after = sys.Crash(seed)
+	}
+	_ = r.store.Close(context.Background()) // its disks are gone
+	_ = r.fs.Close()
+	r.sys, r.opts.BootID = after, r.opts.BootID+"x"
+	r.open()
+	return reached, err
+}
+
+// replayed waits until the listing index knows what the journal says.
+func (r *rig) replayed() {
+	r.tb.Helper()
+	r.until("the journal is replayed", func() bool {
+		for _, state := range r.store.IndexStates(r.props.BID) {
+			if !state.Ready {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // TestCrashesOfMirroredNames: the power goes at each system call of an overwrite,
 // a DELETE and the making of copies. Then, whichever disk is lost on top, no
 // generation comes back that is older than one that was acknowledged.
@@ -503,24 +541,7 @@ func TestCrashesOfMirroredNames(t *testing.T) {
 				if op.name != "arrange" {
 					r.arrange()
 				}
-				sys := r.sys.(*crashfs.System)
-				calls, seed := 0, uint64(n)
-				var after *crashfs.System
-				sys.Before(func(faultfs.Call) error {
-					if calls++; calls == n {
-						after = sys.Crash(seed)
-					}
-					return nil
-				})
-				err := op.run(r)
-				reached := after != nil
-				if after == nil {
-					after = sys.Crash(seed)
-				}
-				_ = r.store.Close(context.Background()) // its disks are gone
-				_ = r.fs.Close()
-				r.sys, r.opts.BootID = after, r.opts.BootID+"x"
-				r.open()
+				reached, err := r.crashAt(n, op.run)
 				content, _, found := r.get("o")
 				if err == nil && (content != op.want || found != (op.want != "")) || content != op.want && content != "first" && content != "" {
 					t.Fatalf("call %d: %q, found %v after %v", n, content, found, err)
@@ -528,14 +549,7 @@ func TestCrashesOfMirroredNames(t *testing.T) {
 				if err != nil && !found && op.name != "delete" {
 					t.Fatalf("call %d: it is gone", n)
 				}
-				r.until("the journal is replayed", func() bool {
-					for _, state := range r.store.IndexStates(r.props.BID) {
-						if !state.Ready {
-							return false
-						}
-					}
-					return true
-				})
+				r.replayed()
 				r.arrange()
 				r.loseHome("o")
 				if again, _, _ := r.get("o"); again != content {
