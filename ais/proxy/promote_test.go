@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/aistore-go/aistore/ais/aistest"
+	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/cmn/feature"
 )
 
 // files makes files below a directory; their content is their name.
@@ -98,6 +100,22 @@ func TestPromote(t *testing.T) {
 	id = promote(200, `{"src":"`+root+`/e","obj":"n/","notshr":true,"ovw":true}`)
 	if o := b.wait(id); o.LocalObjects != 90 || o.err != "" {
 		t.Errorf("not shared: %+v", o)
+	}
+}
+
+// TestPromoteWithoutDetection: with the feature that says so, a directory that all targets
+// see is not taken for a share: every target promotes all of it.
+func TestPromoteWithoutDetection(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	files(t, root, numbered("d/%02d.bin", 0, 24)...)
+	for features, want := range map[feature.Flags]int64{0: 25, feature.NoAutoDetectFileShare: 75} {
+		b := newBulk(t, aistest.Options{Promote: root, Config: func(c *config.Cluster) { c.Features = features }})
+		createBucket(t, b.c, "b")
+		_, id := expect(t, 200, follower, "POST", b.base+"/objects/b", `{"action":"promote","name":"","value":{"src":"`+root+`/d","obj":"p/","ovw":true}}`)
+		if o := b.wait(id); o.LocalObjects != want || o.err != "" {
+			t.Errorf("features %v: %+v, want %d objects", features, o, want)
+		}
 	}
 }
 
