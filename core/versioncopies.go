@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
 	fsys "github.com/aistore-go/aistore/fs"
 )
 
@@ -20,6 +22,17 @@ import (
 // versionsElsewhere tells that versions of a name, or copies of them, are to be
 // looked for on other mountpaths than its own.
 func (o *object) versionsElsewhere() bool { return o.set.Unsettled || o.Props.Mirror.Enabled }
+
+// MayHoldVersions tells whether this target may hold noncurrent versions of any name
+// of a bucket. It looks at no name.
+func (s *Store) MayHoldVersions(bck wire.Bck, props *meta.Bprops) bool {
+	b := s.bucket(bck, props)
+	if b == nil {
+		return false
+	}
+	set := s.options.FS.Available()
+	return slices.ContainsFunc(set.All(), func(mp *fsys.Mountpath) bool { return b.on(set, mp).mayHoldVersions(bck) })
+}
 
 // mayBeCopied tells that there may be copies of a generation, or are to be some.
 func (o *object) mayBeCopied(rec *record) bool { return len(rec.copies) > 0 || o.Props.Mirror.Enabled }

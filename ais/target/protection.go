@@ -29,14 +29,47 @@ const (
 	levelAlert = time.Minute
 )
 
-// below tells why an object of this target has fewer copies or slices than its
-// bucket asks for, "" if it has not; copies is how many a listing shows of it. Nobody else
-// is asked. 404: it is not here.
+// below tells why an object of this target, or a noncurrent version of it, has fewer copies
+// or slices than its bucket asks for, "" if none has; copies is how many a listing shows of it.
+// Nobody else is asked. 404: it is not here.
 func (t *Target) below(ctx context.Context, key core.Key, copies int) (string, error) {
 	if want := makecopies.Instances(key.Props); copies > 0 && copies < want {
 		return fmt.Sprintf("%d of %d copies", copies, want), nil
 	}
-	return t.ec.Below(ctx, key)
+	if why, err := t.ec.Below(ctx, key); why != "" || err != nil {
+		return why, err
+	}
+	return t.versionsBelow(ctx, key)
+}
+
+// versionsBelow is below for the noncurrent versions of a name. None of them has
+// slices: in an erasure-coded bucket all count.
+func (t *Target) versionsBelow(ctx context.Context, key core.Key) (string, error) {
+	want := makecopies.Instances(key.Props)
+	if want < 2 && !key.Props.EC.Enabled || !t.store.MayHoldVersions(key.Bck, key.Props) {
+		return "", nil
+	}
+	all, err := t.store.ListVersions(ctx, key)
+	if err != nil {
+		return "", err
+	}
+	unsliced, short := 0, 0
+	for i := range all {
+		switch v := &all[i]; {
+		case v.Current || v.Kind.IsDeleted() && v.Damage == nil:
+		case key.Props.EC.Enabled:
+			unsliced++
+		case v.Damage != nil || v.Attrs.Copies < want:
+			short++
+		}
+	}
+	switch {
+	case unsliced > 0:
+		return fmt.Sprintf("noncurrent versions have no slices: %d", unsliced), nil
+	case short > 0:
+		return fmt.Sprintf("noncurrent versions with fewer than %d copies: %d", want, short), nil
+	}
+	return "", nil
 }
 
 // protection counts, by bucket, the objects of this target that are below their
@@ -191,7 +224,7 @@ func (p *protection) ofBucket(ctx context.Context, smap *meta.Smap, entry meta.B
 // count looks at all names of a bucket that this target owns, half of the time.
 func (p *protection) count(ctx context.Context, smap *meta.Smap, entry meta.BucketEntry) (below int64, err error) {
 	self := p.t.node.ID()
-	opts := core.ListOptions{Limit: levelPage, Props: core.ListCopies, Owns: func(digest uint64) bool {
+	opts := core.ListOptions{Limit: levelPage, Props: core.ListCopies, Stamps: p.t.store.MayHoldVersions(entry.Bck, entry.Props), Owns: func(digest uint64) bool {
 		owner, err := smap.Owner(digest)
 		return err == nil && owner.ID == self
 	}}
@@ -203,7 +236,13 @@ func (p *protection) count(ctx context.Context, smap *meta.Smap, entry meta.Buck
 		}
 		for i := range page {
 			e := &page[i]
-			why, err := p.t.below(ctx, core.Key{Bck: entry.Bck, Props: entry.Props, Name: e.Name}, e.Attrs.Copies)
+			key := core.Key{Bck: entry.Bck, Props: entry.Props, Name: e.Name}
+			var why string
+			if e.Tombstone { // what it was may be there as versions
+				why, err = p.t.versionsBelow(ctx, key)
+			} else {
+				why, err = p.t.below(ctx, key, e.Attrs.Copies)
+			}
 			switch {
 			case apierr.IsNotFound(err): // deleted meanwhile
 			case ctx.Err() != nil:
@@ -234,11 +273,17 @@ func (t *Target) checkProtection(ctx context.Context, key core.Key, copies int) 
 		return fmt.Sprintf("%d of %d copies", copies, want), t.store.Owe(ctx, core.WorkCopies, key)
 	}
 	if !key.Props.EC.Enabled {
-		return "", nil
+		if below, err = t.versionsBelow(ctx, key); below == "" || err != nil {
+			return "", err
+		}
+		return below, t.store.Owe(ctx, core.WorkCopies, key)
 	}
 	p, err := t.ec.VerifyProtection(ctx, key, true)
-	if err != nil || p.Whole == p.Want {
+	if err != nil {
 		return "", err
+	}
+	if p.Whole == p.Want {
+		return t.versionsBelow(ctx, key)
 	}
 	what := "slices"
 	if p.Replicated {

@@ -1,13 +1,19 @@
 package target_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aistore-go/aistore/ais/aistest"
 	"github.com/aistore-go/aistore/api"
+	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
 )
 
@@ -116,5 +122,133 @@ func TestHoldersThatAreGone(t *testing.T) {
 	wantUnderProtected(t, c, c.Targets[:4], "encoded again", 0)
 	if said := scrubbed(t, c); strings.Contains(said, "below its level") {
 		t.Errorf("the scrub says %s", said)
+	}
+}
+
+// keepVersions writes versions of some names at their owners, two of each, and deletes one
+// of the objects, which leaves a delete marker.
+func keepVersions(t *testing.T, c *aistest.Cluster, names ...string) {
+	t.Helper()
+	for i, name := range names {
+		n, key := ownerOf(t, c, "b", name)
+		for _, tag := range []string{"first of ", "second of "} {
+			content := strings.Repeat(tag+name, 1+i*20_000)
+			if _, err := n.Store.Put(t.Context(), key, strings.NewReader(content), core.PutOptions{Size: int64(len(content)), Keep: core.KeepVersion}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	n, key := ownerOf(t, c, "b", names[0])
+	if _, err := n.Store.PutDeleteMarker(t.Context(), key, core.KeepVersion); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ownerOf is the target that owns a name of a bucket.
+func ownerOf(t *testing.T, c *aistest.Cluster, bucket, name string) (*aistest.Node, core.Key) {
+	t.Helper()
+	bck := wire.Bck{Name: bucket, Provider: wire.ProviderAIS}
+	view := c.Metadata.View()
+	props, ok := view.BMD.Get(bck)
+	owner, err := view.Smap.Owner(hrw.Digest(bck.Uname(name)))
+	if !ok || err != nil {
+		t.Fatalf("bucket %s: %v, %v", bucket, ok, err)
+	}
+	i := slices.IndexFunc(c.Targets, func(n *aistest.Node) bool { return n.ID() == owner.ID })
+	return c.Targets[i], core.Key{Bck: bck, Props: props, Name: name}
+}
+
+// TestVersionsBelowTheirLevel: names whose noncurrent versions have fewer copies than the
+// bucket asks for, or no slices in an erasure-coded one, are counted and named by the scrub.
+func TestVersionsBelowTheirLevel(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, props string
+		targets     int
+		before      int // below their level while all disks are there
+		after       int
+		said        string
+	}{
+		{"mirror", `{"mirror":{"enabled":true}}`, 1, 0, 3, "ais://b/o2 is below its level of protection: 1 of 2 copies"},
+		{"slices", `{"ec":{"enabled":true,"data_slices":1,"parity_slices":1,"objsize_limit":1000}}`, 3, 3, 3, "noncurrent versions have no slices: 1"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			c := aistest.New(t, aistest.Options{Targets: tc.targets, Mountpaths: 2})
+			expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(`{"action":"create-bck"}`))
+			keepVersions(t, c, "o1", "o2", "o3")
+			bucketAction(t, c, 200, "PATCH", "set-bprops", tc.props)
+			eventually(t, "all that can be made is made", func() bool { return underProtected(t, c.Targets) == tc.before })
+			if tc.name == "mirror" {
+				n, key := ownerOf(t, c, "b", "o1")
+				eventually(t, "two files of each version", func() bool {
+					all, err := n.Store.ListVersions(t.Context(), key)
+					return err == nil && len(all) == 3 && all[1].Attrs.Copies == 2 && all[2].Attrs.Copies == 2
+				})
+				mountpath(t, c, 200, "disable-mp", c.Targets[0].Paths[1], "")
+			}
+			eventually(t, "they are counted", func() bool { return underProtected(t, c.Targets) == tc.after })
+			if said := scrubbed(t, c); !strings.Contains(said, tc.said) {
+				t.Errorf("the scrub says %s", said)
+			}
+		})
+	}
+}
+
+// TestRenameWithVersions: a bucket gets another name, and every version is there under its
+// id, wherever the new name lies.
+func TestRenameWithVersions(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Targets: 3})
+	expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(`{"action":"create-bck"}`))
+	var names []string
+	for i := range 8 {
+		names = append(names, fmt.Sprint("o", i))
+	}
+	keepVersions(t, c, names...)
+	expect(t, 200, follower, "PUT", object(c.Proxies[0], "plain"), strings.NewReader("content"))
+	versions := func(bucket, name string) (all []string) {
+		n, key := ownerOf(t, c, bucket, name)
+		found, err := n.Store.ListVersions(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range found {
+			v := &found[i]
+			all = append(all, fmt.Sprint(v.Attrs.VersionID(), v.Current, v.Kind, v.Attrs.Size, v.Attrs.Checksum, v.Attrs.Mtime))
+			if v.Kind.IsDeleted() {
+				continue
+			}
+			r, err := n.Store.OpenVersion(t.Context(), key, v.Attrs.VersionID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			content, err := io.ReadAll(io.NewSectionReader(r, 0, r.Size))
+			if err := errors.Join(err, r.Close()); err != nil || !strings.HasSuffix(string(content), " of "+name) {
+				t.Errorf("%s: %.30q, %v", name, content, err)
+			}
+		}
+		return all
+	}
+	before := map[string][]string{}
+	for _, name := range names {
+		before[name] = versions("b", name)
+	}
+	bck := wire.Bck{Name: "new", Provider: wire.ProviderAIS}
+	expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b?bck_to="+url.QueryEscape(bck.Uname("")), strings.NewReader(`{"action":"move-bck"}`))
+	eventually(t, "the rename ends", func() bool {
+		bmd := c.Metadata.View().BMD
+		_, old := bmd.Get(wire.Bck{Name: "b", Provider: wire.ProviderAIS})
+		props, ok := bmd.Get(bck)
+		return !old && ok && props.Renamed == ""
+	})
+	for _, name := range names {
+		if got := versions("new", name); len(got) != len(before[name]) || len(got) < 2 || !slices.Equal(got, before[name]) {
+			t.Errorf("%s: %q, was %q", name, got, before[name])
+		}
+	}
+	_, body := expect(t, 200, follower, "GET", c.Proxies[0].URL()+"/v1/objects/new/plain", nil)
+	if body != "content" {
+		t.Errorf("%q", body)
 	}
 }
