@@ -102,13 +102,16 @@ func (j *job) Run(ctx context.Context, x *xact.Xaction) error {
 	if err := j.awaitProps(ctx, env); err != nil {
 		return err
 	}
-	return x.Walk(ctx, xact.WalkOptions{Bck: j.spec.Bck, Workers: 2}, func(ctx context.Context, f *xact.Found) error {
+	// Of what was deleted there may be versions.
+	props, known := env.View().BMD.Get(j.spec.Bck)
+	deleted := known && env.Store.MayHoldVersions(j.spec.Bck, props)
+	return x.Walk(ctx, xact.WalkOptions{Bck: j.spec.Bck, Workers: 2, Stamps: deleted}, func(ctx context.Context, f *xact.Found) error {
 		if j.visited.Add(1)%spaceEvery == 0 {
 			if err := env.Disks.OutOfSpace(); err != nil {
 				return err
 			}
 		}
-		j.one(ctx, x, f.Key)
+		j.one(ctx, x, f.Key, f.Entry.Tombstone)
 		return nil
 	})
 }
@@ -145,7 +148,7 @@ func Instances(p *meta.Bprops) int {
 	return max(1, p.Mirror.Copies)
 }
 
-func (j *job) one(ctx context.Context, x *xact.Xaction, key core.Key) {
+func (j *job) one(ctx context.Context, x *xact.Xaction, key core.Key, deleted bool) {
 	did, err := x.Env().Store.ArrangeCopies(ctx, key)
 	if apierr.IsNotFound(err) {
 		return // destroyed meanwhile
@@ -157,5 +160,7 @@ func (j *job) one(ctx context.Context, x *xact.Xaction, key core.Key) {
 	if did.Short() > 0 {
 		j.short.Add(1)
 	}
-	x.AddObjects(1, did.Bytes)
+	if !deleted || did.Versions > 0 {
+		x.AddObjects(1, did.Bytes)
+	}
 }
