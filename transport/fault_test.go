@@ -368,9 +368,10 @@ func TestSilentPeer(t *testing.T) {
 // TestLongWork: a message may take longer than any time limit of its connection.
 func TestLongWork(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, Options{Heartbeat: 20 * time.Millisecond, DeadAfter: 200 * time.Millisecond})
+	const deadAfter = 2 * time.Second // a process without a core for 200 ms is no rarity
+	p := newPair(t, Options{Heartbeat: 20 * time.Millisecond, DeadAfter: deadAfter})
 	receive(t, p.b, "f", func(ctx context.Context, _ *Incoming) ([]byte, error) {
-		long := time.NewTimer(time.Second) // the work
+		long := time.NewTimer(deadAfter + deadAfter/2) // the work
 		defer long.Stop()
 		select {
 		case <-long.C:
