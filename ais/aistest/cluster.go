@@ -2,6 +2,7 @@ package aistest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -62,9 +63,10 @@ type Node struct {
 	Paths   []string            // mountpaths of a target
 	Jobs    *jobs.Engine        // of a proxy
 
+	ending
+	start   func(testing.TB) // of a target: see Restart
 	control *member
 	guard   *hookedGuard // of a target
-	served  chan error
 }
 
 // URL is the node's public address.
@@ -185,7 +187,9 @@ func (c *Cluster) Settle(tb testing.TB) {
 
 func startProxy(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster, id string) *Node {
 	tb.Helper()
-	n := newNode(tb, o, conf, meta.RoleProxy, id)
+	n := &Node{}
+	tb.Cleanup(func() { n.end(tb) })
+	n.serve(tb, o, conf, meta.RoleProxy, id)
 	n.control = all.join(all.member(id), nil)
 	n.SetControl(n.control)
 	role := proxy.New(n.Node, n.control, o.Logger)
@@ -213,12 +217,22 @@ func (n *Node) runJobs(tb testing.TB) {
 func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster, id string) *Node {
 	tb.Helper()
 	root := tb.TempDir()
-	paths := map[string]string{}
-	var list []string
+	n := &Node{}
 	for i := range o.Mountpaths {
-		path := filepath.Join(root, fmt.Sprintf("mp%d", i+1))
+		n.Paths = append(n.Paths, filepath.Join(root, fmt.Sprintf("mp%d", i+1)))
+	}
+	n.start = func(tb testing.TB) { n.startTarget(tb, all, o, conf, id, root) }
+	tb.Cleanup(func() { n.end(tb) })
+	n.start(tb)
+	return n
+}
+
+// startTarget starts the target with an id whose mountpaths and other files lie below root.
+func (n *Node) startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster, id, root string) {
+	tb.Helper()
+	paths := map[string]string{}
+	for _, path := range n.Paths {
 		paths[path] = ""
-		list = append(list, path)
 	}
 	space := o.Space
 	opts := fs.Options{
@@ -231,13 +245,9 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		if err := disks.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
-	n := newNode(tb, o, conf, meta.RoleTarget, id)
-	n.Disks, n.Paths = disks, list
+	n.then(disks.Close)
+	n.serve(tb, o, conf, meta.RoleTarget, id)
+	n.Disks = disks
 	memory := memsys.New(0)
 	control := all.member(id)
 	guard := &hookedGuard{Guard: target.NewGuard(n.Name(), id, control)}
@@ -248,11 +258,7 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 		Ports: core.Ports{Copies: copies},
 	})
 	copies.Use(n.Store)
-	tb.Cleanup(func() {
-		if err := n.Store.Close(context.Background()); err != nil {
-			tb.Error(err)
-		}
-	})
+	n.then(func() error { return n.Store.Close(context.Background()) })
 	var role *target.Target
 	n.control = all.join(control, func(before, after *meta.View) error {
 		if anew, err := role.SetAside(context.Background(), after); err != nil {
@@ -265,22 +271,17 @@ func startTarget(tb testing.TB, all *Metadata, o *Options, conf *config.Cluster,
 		return n.Store.ApplyBMD(context.Background(), before.BMD, after.BMD)
 	})
 	n.Streams = target.NewStreams(n.Node, n.control, memory, o.Logger)
-	tb.Cleanup(func() {
-		if err := n.Streams.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
+	n.then(n.Streams.Close)
 	role = target.New(target.Options{
 		Node: n.Node, Control: n.control, Store: n.Store, FS: disks, Memory: memory, Streams: n.Streams, Logger: o.Logger, Jobs: o.Jobs,
-		Guard: guard.Guard, Roots: func() promote.Roots { return o.promoteRoots(list) },
+		Guard: guard.Guard, Roots: func() promote.Roots { return o.promoteRoots(n.Paths) },
 	})
-	tb.Cleanup(role.Close)
+	n.then(func() error { role.Close(); return nil })
 	n.SetControl(n.control)
 	n.SetStatusSource(mountpathStatus{disks})
 	role.Register()
 	role.ProtectPending()
 	n.MarkStarted()
-	return n
 }
 
 func (o *Options) promoteRoots(mountpaths []string) (roots promote.Roots) {
@@ -291,7 +292,8 @@ func (o *Options) promoteRoots(mountpaths []string) (roots promote.Roots) {
 	return roots
 }
 
-func newNode(tb testing.TB, o *Options, conf *config.Cluster, role, id string) *Node {
+// serve starts the node's servers.
+func (n *Node) serve(tb testing.TB, o *Options, conf *config.Cluster, role, id string) {
 	tb.Helper()
 	dir := tb.TempDir()
 	var keyring *trust.Keyring
@@ -312,17 +314,13 @@ func newNode(tb testing.TB, o *Options, conf *config.Cluster, role, id string) *
 	if err != nil {
 		tb.Fatal(err)
 	}
-	n := &Node{Node: made, served: make(chan error, 1)}
-	go func() { n.served <- made.Serve(context.Background()) }()
-	tb.Cleanup(func() {
+	n.Node = made
+	served := make(chan error, 1)
+	go func() { served <- made.Serve(context.Background()) }()
+	n.then(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if err := made.Shutdown(ctx); err != nil {
-			tb.Error(err)
-		}
-		if err := <-n.served; err != nil {
-			tb.Error(err)
-		}
+		err := made.Shutdown(ctx)
+		return errors.Join(err, <-served)
 	})
-	return n
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -54,6 +55,13 @@ func (m *Metadata) join(mb *member, apply func(before, after *meta.View) error) 
 	mb.apply = apply
 	m.members = append(m.members, mb)
 	return mb
+}
+
+// leave takes a node out that hears of no change any more.
+func (m *Metadata) leave(mb *member) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.members = slices.DeleteFunc(m.members, func(other *member) bool { return other == mb })
 }
 
 // SetLease takes the owner lease away from a target, or gives it back.
