@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/memsys"
 )
@@ -20,6 +21,8 @@ type Source func(ctx context.Context, off, length int64) (io.ReadCloser, error)
 type TooFewError struct {
 	Have, Need int
 	Errs       error // of those that failed
+
+	vanished bool // some were there when it was asked who has them
 }
 
 // Error implements error.
@@ -198,6 +201,7 @@ func (d *decoding) tooFew(have, need int) error {
 	e := &TooFewError{Have: have, Need: need}
 	for _, err := range d.bad {
 		e.Errs = errors.Join(e.Errs, err)
+		e.vanished = e.vanished || apierr.IsNotFound(err)
 	}
 	return e
 }

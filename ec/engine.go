@@ -29,6 +29,8 @@ type Options struct {
 	Logger  *slog.Logger // nil: slog.Default
 	// OnRestored, if set, is told of each object that was rebuilt.
 	OnRestored func(key core.Key, size int64)
+	// OnMade, if set, is told of slices and replicas that were made, and their bytes.
+	OnMade func(pieces int, bytes int64)
 }
 
 // Engine keeps the objects that this target owns as slices and replicas on
@@ -42,6 +44,7 @@ type Engine struct {
 	memory     *memsys.Pool
 	logger     *slog.Logger
 	onRestored func(core.Key, int64)
+	onMade     func(int, int64)
 
 	passing chan struct{} // one for each of the passes
 
@@ -59,7 +62,7 @@ func New(o Options) *Engine {
 	}
 	return &Engine{
 		store: o.Store, local: Local{o.Store}, cluster: o.Cluster, holders: o.Holders, codec: NewCodec(o.Memory), memory: o.Memory,
-		logger: o.Logger, onRestored: o.OnRestored, passing: make(chan struct{}, passes), restores: make(map[restoreID]*restoreRun), protects: make(map[restoreID]*protectRun), repaired: make(map[uint64][]string), Troubles: Troubles{names: map[string]string{}},
+		logger: o.Logger, onRestored: o.OnRestored, onMade: o.OnMade, passing: make(chan struct{}, passes), restores: make(map[restoreID]*restoreRun), protects: make(map[restoreID]*protectRun), repaired: make(map[uint64][]string), Troubles: Troubles{names: map[string]string{}},
 	}
 }
 

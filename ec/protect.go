@@ -21,6 +21,10 @@ type Outcome struct {
 // errChanged: the object is of another generation than a moment ago.
 var errChanged = errors.New("the object has changed meanwhile")
 
+// Changed tells that an object was overwritten or deleted while its slices were made:
+// whoever did that looks after it.
+func Changed(err error) bool { return errors.Is(err, errChanged) }
+
 // Check says how thoroughly ProtectObject looks.
 type Check int
 
@@ -62,10 +66,16 @@ func (e *Engine) ProtectObject(ctx context.Context, key core.Key, check Check) (
 		}
 		made, err := e.protect(ctx, key, &attrs, shape, check, attempt == 0 && check == TrustNote && note.Stamp.IsZero())
 		out.Pieces, out.Bytes = out.Pieces+made.Pieces, out.Bytes+made.Bytes
+		if e.onMade != nil && made.Pieces > 0 {
+			e.onMade(made.Pieces, made.Bytes)
+		}
 		if err == nil {
 			return out, e.store.NoteProtection(ctx, key, core.Protection{Stamp: stamp, Data: shape.Data, Parity: shape.Parity, Holders: made.holders})
 		}
 		if attempt >= 2 || ctx.Err() != nil {
+			if errors.Is(context.Cause(ctx), errChanged) {
+				err = errChanged
+			}
 			return out, err
 		}
 	}

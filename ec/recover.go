@@ -123,7 +123,7 @@ func (e *Engine) Examine(ctx context.Context, entry meta.BucketEntry, held []Hel
 			}
 			newest, err := e.examine(ctx, core.Key{Bck: entry.Bck, Props: entry.Props, Name: string(h.Name)}, h)
 			verdicts[i].Newest = newest
-			if err != nil {
+			if err != nil && !Changed(err) {
 				verdicts[i].Error = err.Error()
 			}
 			return nil

@@ -67,10 +67,15 @@ func (e *Engine) awaitRestore(ctx context.Context, key core.Key) {
 	}
 }
 
-func (e *Engine) restore(ctx context.Context, key core.Key) error {
-	found, err := e.choose(key, e.gather(ctx, key, false))
-	if err == nil {
-		err = e.rebuild(ctx, key, found)
+func (e *Engine) restore(ctx context.Context, key core.Key) (err error) {
+	for range restoreAttempts {
+		var found *readable
+		if found, err = e.choose(key, e.gather(ctx, key, false)); err == nil {
+			err = e.rebuild(ctx, key, found)
+		}
+		if !overtook(err) {
+			break
+		}
 	}
 	if err != nil && !apierr.IsNotFound(err) {
 		e.logger.Warn("an object cannot be rebuilt", "object", key.Cname(), "err", err)
@@ -97,14 +102,27 @@ func (e *Engine) rebuild(ctx context.Context, key core.Key, found *readable) err
 	return e.store.Owe(ctx, core.WorkSlices, key)
 }
 
+// restoreAttempts is how often it is asked again what is held of an object that is
+// overwritten or deleted while it is rebuilt.
+const restoreAttempts = 3
+
+// overtook tells that slices which were there a moment ago are not any more: the object
+// was overwritten or deleted meanwhile.
+func overtook(err error) bool {
+	var few *TooFewError
+	return errors.As(err, &few) && few.vanished
+}
+
 // unreadable names the object of which too few slices were whole.
 func unreadable(key core.Key, err error) error {
 	var few *TooFewError
 	if !errors.As(err, &few) {
 		return err
 	}
-	if status := apierr.StatusOf(few.Errs); status == apierr.StatusServiceUnavailable {
-		return apierr.Unavailable(retryAfter, "%s: %v", key.Cname(), few)
+	if few.vanished || apierr.StatusOf(few.Errs) == apierr.StatusServiceUnavailable {
+		unavailable := apierr.Unavailable(retryAfter, "%s: %v", key.Cname(), few)
+		unavailable.Cause = few
+		return unavailable
 	}
 	return apierr.Wrap(err, apierr.StatusInternalServerError, "", "%s cannot be rebuilt", key.Cname())
 }

@@ -19,8 +19,12 @@ const (
 // newEC makes the engine that keeps objects as slices on other targets.
 func (t *Target) newEC() {
 	t.ec = ec.New(ec.Options{
-		Store: t.store, Cluster: ecCluster{t}, Holders: ecHolders{t}, Memory: t.memory, Logger: t.logger,
-		OnRestored: func(key core.Key, size int64) { t.sliceJob(key.Bck, kindECGet)(1, size) },
+		Store: t.store, Cluster: ecCluster{t}, Holders: heldSlices(ecHolders{t}), Memory: t.memory, Logger: t.logger,
+		OnRestored: func(key core.Key, size int64) {
+			t.metrics.Rebuilt(size)
+			t.sliceJob(key.Bck, kindECGet)(1, size)
+		},
+		OnMade: t.metrics.SlicesMade,
 	})
 	t.store.UseSlices(t.ec)
 }

@@ -3,6 +3,7 @@
 package target
 
 import (
+	"github.com/aistore-go/aistore/ec"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/rebalance"
 )
@@ -12,3 +13,6 @@ func testJobs() []xact.Registration { return nil }
 
 // heldRebalances holds nothing: see gatedrebalance.go.
 func heldRebalances(s rebalance.Streams) rebalance.Streams { return s }
+
+// heldSlices holds nothing: see gatedslices.go.
+func heldSlices(h ec.Holders) ec.Holders { return h }

@@ -4,16 +4,10 @@ package target
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	iofs "io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/aistore-go/aistore/xact/rebalance"
 )
@@ -24,16 +18,16 @@ import (
 // "body N" has the bodies of those behind them stop halfway, and "answer N"
 // keeps their answers back.
 func heldRebalances(s rebalance.Streams) rebalance.Streams {
-	program, err := os.Executable()
+	file, err := newHoldFile()
 	if err != nil {
 		return s
 	}
-	return &heldStreams{Streams: s, file: filepath.Join(filepath.Dir(program), "hold")}
+	return &heldStreams{Streams: s, file: file}
 }
 
 type heldStreams struct {
 	rebalance.Streams
-	file string
+	file holdFile
 	sent sync.Map // flow -> *atomic.Int64: messages
 }
 
@@ -47,32 +41,6 @@ func (s *heldStreams) Open(nodeID, flow string) rebalance.Stream {
 	return &heldStream{Stream: stream, of: s, count: count.(*atomic.Int64)}
 }
 
-// rule is what the file says; "" without one.
-func (s *heldStreams) rule() (kind string, after int64) {
-	data, err := os.ReadFile(s.file)
-	if err != nil {
-		return "", 0
-	}
-	_, _ = fmt.Sscan(string(data), &kind, &after) // a file that is being written holds nothing yet
-	return kind, after
-}
-
-// wait waits until there is no file.
-func (s *heldStreams) wait(ctx context.Context) error {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if _, err := os.Stat(s.file); errors.Is(err, iofs.ErrNotExist) {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
 type heldStream struct {
 	rebalance.Stream
 	of    *heldStreams
@@ -82,33 +50,23 @@ type heldStream struct {
 // Send implements rebalance.Stream.
 func (s *heldStream) Send(ctx context.Context, size int64, open func() (io.ReadCloser, error), done func([]byte, error)) error {
 	number := s.count.Add(1)
-	kind, after := s.of.rule()
+	kind, after := s.of.file.rule()
 	if number <= after {
 		kind = ""
 	}
 	switch kind {
 	case "send":
-		if err := s.of.wait(ctx); err != nil {
+		if err := s.of.file.wait(ctx); err != nil {
 			return err
 		}
 	case "body":
 		whole := open
-		open = func() (io.ReadCloser, error) {
-			body, err := whole()
-			if err != nil {
-				return nil, err
-			}
-			wait := &heldBody{of: s.of, ctx: ctx}
-			return struct {
-				io.Reader
-				io.Closer
-			}{io.MultiReader(io.LimitReader(body, size/2), wait, body), body}, nil
-		}
+		open = func() (io.ReadCloser, error) { return s.of.file.halfway(ctx, size, whole) }
 	case "answer":
 		tell := done
 		done = func(answer []byte, err error) {
 			go func() {
-				if stopped := s.of.wait(ctx); stopped != nil {
+				if stopped := s.of.file.wait(ctx); stopped != nil {
 					answer, err = nil, stopped
 				}
 				tell(answer, err)
@@ -116,18 +74,4 @@ func (s *heldStream) Send(ctx context.Context, size int64, open func() (io.ReadC
 		}
 	}
 	return s.Stream.Send(ctx, size, open, done)
-}
-
-// heldBody ends when there is no file any more.
-type heldBody struct {
-	of  *heldStreams
-	ctx context.Context
-}
-
-// Read implements io.Reader.
-func (w *heldBody) Read([]byte) (int, error) {
-	if err := w.of.wait(w.ctx); err != nil {
-		return 0, err
-	}
-	return 0, io.EOF
 }

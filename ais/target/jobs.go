@@ -3,7 +3,6 @@ package target
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -30,7 +29,7 @@ const (
 )
 
 // errStopping is why jobs end when the target does.
-var errStopping = errors.New("the target is stopping")
+var errStopping error = apierr.Unavailable(objreq.RetryAfter, "the target is stopping")
 
 // newJobs makes the registry of jobs; more are kinds beside those that are
 // built.

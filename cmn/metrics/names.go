@@ -100,6 +100,15 @@ const (
 	copiesPending
 	copiesOldest
 	underProtectedAge
+	slicesPending
+	slicesOldest
+	slicesMade
+	slicesMadeBytes
+	rebuiltObjects
+	rebuiltBytes
+	misplacedNode
+	misplacedMountpath
+	misplacedAge
 	numCounters
 )
 
@@ -197,6 +206,17 @@ var catalog = [numCounters]counter{
 
 	underProtected:    {name: "underprotected.n", kind: KindCounter, prom: "underprotected_count", label: always, current: true, targetOnly: true, help: "number of objects that have fewer copies or slices now than their bucket asks for"},
 	underProtectedAge: {name: "underprotected.age", kind: KindGauge, prom: "underprotected_age", current: true, targetOnly: true, help: "seconds for which there have been such objects"},
+
+	slicesPending:   {name: "ec.pending.n", kind: KindCounter, prom: "ec_pending_count", current: true, targetOnly: true, help: "number of objects whose slices or replicas on other targets are not made yet"},
+	slicesOldest:    {name: "ec.pending.age", kind: KindGauge, prom: "ec_pending_age", current: true, targetOnly: true, help: "seconds for which the oldest of them has waited"},
+	slicesMade:      {name: "ec.made.n", kind: KindCounter, prom: "ec_made_count", targetOnly: true, help: "number of slices and replicas that were made on other targets"},
+	slicesMadeBytes: {name: "ec.made.size", kind: KindSize, prom: "ec_made_bytes", targetOnly: true, help: "bytes of slices and replicas that were made on other targets"},
+	rebuiltObjects:  {name: "ec.rebuilt.n", kind: KindCounter, prom: "ec_rebuilt_count", targetOnly: true, help: "number of objects that were rebuilt from what other targets hold"},
+	rebuiltBytes:    {name: "ec.rebuilt.size", kind: KindSize, prom: "ec_rebuilt_bytes", targetOnly: true, help: "bytes of objects that were rebuilt from what other targets hold"},
+
+	misplacedNode:      {name: "misplaced.node.n", kind: KindCounter, prom: "misplaced_node_count", current: true, targetOnly: true, help: "number of objects that lie on this target and belong to another one"},
+	misplacedMountpath: {name: "misplaced.mountpath.n", kind: KindCounter, prom: "misplaced_mountpath_count", current: true, targetOnly: true, help: "number of objects that lie on another mountpath of this target than they belong to"},
+	misplacedAge:       {name: "misplaced.age", kind: KindGauge, prom: "misplaced_age", current: true, targetOnly: true, help: "seconds for which a rebalance or a resilver has been owed"},
 }
 
 // derived are names that repeat the value of a counter under another kind.

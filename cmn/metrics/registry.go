@@ -160,6 +160,34 @@ func (r *Registry) SetCopiesPending(n int64, oldest time.Duration) {
 	r.plain[copiesOldest].Store(int64(oldest / time.Second))
 }
 
+// SetSlicesPending tells how many objects wait for slices or replicas on other
+// targets, and for how long the oldest of them has.
+func (r *Registry) SetSlicesPending(n int64, oldest time.Duration) {
+	r.plain[slicesPending].Store(n)
+	r.plain[slicesOldest].Store(int64(oldest / time.Second))
+}
+
+// SlicesMade adds slices and replicas that were made on other targets.
+func (r *Registry) SlicesMade(n int, bytes int64) {
+	r.plain[slicesMade].Add(int64(n))
+	r.plain[slicesMadeBytes].Add(bytes)
+}
+
+// Rebuilt counts an object of a size, in bytes, that was rebuilt from what other targets hold.
+func (r *Registry) Rebuilt(size int64) {
+	r.plain[rebuiltObjects].Add(1)
+	r.plain[rebuiltBytes].Add(size)
+}
+
+// SetMisplaced tells how many objects lie on this target that belong to another one, and
+// how many on another mountpath than they belong to, and for how long a rebalance or a
+// resilver has been owed.
+func (r *Registry) SetMisplaced(node, mountpath int64, owed time.Duration) {
+	r.plain[misplacedNode].Store(node)
+	r.plain[misplacedMountpath].Store(mountpath)
+	r.plain[misplacedAge].Store(int64(owed / time.Second))
+}
+
 // SetUnderProtected tells how many objects of each bucket have fewer copies or
 // slices than it asks for, and for how long there have been any.
 func (r *Registry) SetUnderProtected(objects map[wire.Bck]int64, age time.Duration) {

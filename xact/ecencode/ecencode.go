@@ -141,7 +141,7 @@ func (j *job) encode(ctx context.Context, x *xact.Xaction, bck wire.Bck) error {
 		j.pieces.Add(int64(out.Pieces))
 		j.bytes.Add(out.Bytes)
 		x.AddOut(int64(out.Pieces), out.Bytes)
-		if err != nil {
+		if err != nil && !ec.Changed(err) {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
