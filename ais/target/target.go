@@ -90,5 +90,6 @@ func New(o Options) *Target {
 	t.slicing = t.newSliceStreams()
 	t.keepCopies()
 	t.sweeps.Go(t.levels.watch)
+	t.sweeps.Go(newBacklog(t).watch)
 	return t
 }
