@@ -33,25 +33,49 @@ func (e *Engine) Replaced(ctx context.Context, key core.Key, stamp core.Stamp, d
 	if !deleted && !known && e.isNew(ctx, key) {
 		return false, newer, nil
 	}
-	had, newer, unknown, err := e.tell(ctx, key, stamp, state, false)
+	var before replaced
+	unknown, err := e.tell(ctx, key, stamp, state, false, &before)
 	if err != nil {
-		return had, newer, err
+		return before.there(), before.newer, err
 	}
-	if unknown > 0 && (had || deleted || known) {
+	if unknown > 0 && (before.had || deleted || known) {
 		// For those that could not be told, a mark is left with all others: they may be all
 		// that hold what was replaced.
-		var more bool
-		if more, newer, _, err = e.tell(ctx, key, stamp, state, true); err != nil {
-			return had, newer, err
+		if _, err = e.tell(ctx, key, stamp, state, true, &before); err != nil {
+			return before.there(), before.newer, err
 		}
-		had = had || more
 	}
 	if deleted {
 		// Whoever began before the marks were there may not have seen them; what
 		// he rebuilds the caller removes.
 		e.awaitRestore(ctx, key)
 	}
-	return had, newer, nil
+	return before.there(), before.newer, nil
+}
+
+// replaced is what targets held of a name when they were told of a change.
+type replaced struct {
+	had   bool            // a slice or replica that is older
+	last  core.Stamp      // the greatest of all that is older
+	state core.SliceState // what that is
+	newer core.Stamp      // the greatest stamp that exceeds that of the change; zero: none does
+}
+
+// there tells that the name was there: what was held is not merely what a target
+// kept that has not heard of its deletion.
+func (r *replaced) there() bool { return r.had && r.state != core.SliceDeleted }
+
+func (r *replaced) add(v *core.SliceVerdict, stamp core.Stamp) {
+	switch c := v.Newest.Compare(stamp); {
+	case v.Newest.IsZero():
+	case c > 0 && v.Newest.Compare(r.newer) > 0:
+		r.newer = v.Newest
+	case c < 0:
+		r.had = r.had || v.Had
+		if v.Newest.Compare(r.last) > 0 {
+			r.last, r.state = v.Newest, v.State
+		}
+	}
 }
 
 // isNew tells that a name which this target had nothing of is nowhere, and leaves
@@ -64,9 +88,9 @@ func (e *Engine) isNew(ctx context.Context, key core.Key) bool {
 	return err == nil && len(held) == 0
 }
 
-// tell marks what all targets hold of a name that can be reached. had is set if any of
-// them held something older; unknown is how many could not be told.
-func (e *Engine) tell(ctx context.Context, key core.Key, stamp core.Stamp, state core.SliceState, always bool) (had bool, newer core.Stamp, unknown int, err error) {
+// tell marks what all targets hold of a name that can be reached, and adds what they
+// held to before; unknown is how many could not be told.
+func (e *Engine) tell(ctx context.Context, key core.Key, stamp core.Stamp, state core.SliceState, always bool, before *replaced) (unknown int, err error) {
 	ids := e.cluster.Everybody()
 	verdicts := make([]core.SliceVerdict, len(ids))
 	errs := e.toAll(ctx, ids, func(ctx context.Context, i int, id string) (err error) {
@@ -83,19 +107,17 @@ func (e *Engine) tell(ctx context.Context, key core.Key, stamp core.Stamp, state
 			}
 			continue
 		}
-		had = had || v.Had && v.Newest.Compare(stamp) < 0
-		if v.Newest.Compare(stamp) > 0 && v.Newest.Compare(newer) > 0 {
-			newer = v.Newest
-		}
+		before.add(v, stamp)
 	}
-	return had, newer, unknown, err
+	return unknown, err
 }
 
 // markAll is tell for which something newer is an error. untold is how many could not be
 // told.
 func (e *Engine) markAll(ctx context.Context, key core.Key, stamp core.Stamp, state core.SliceState, always bool) (untold int, err error) {
-	_, newer, untold, err := e.tell(ctx, key, stamp, state, always)
-	if err == nil && newer.Compare(stamp) > 0 {
+	var before replaced
+	untold, err = e.tell(ctx, key, stamp, state, always, &before)
+	if err == nil && before.newer.Compare(stamp) > 0 {
 		err = errChanged
 	}
 	return untold, err
