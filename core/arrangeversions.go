@@ -47,7 +47,7 @@ func (r *arrangement) strayVersion(ctx context.Context, former []noncurrent, b *
 	case b.Damage != nil && (b.Mountpath != r.mp || i >= 0 && former[i].damage == nil):
 		return r.setOtherAside(ctx, b)
 	case b.Damage != nil || counts || b.Mountpath == r.mp:
-		return nil
+		return nil //nolint:nilerr // damage to all that there is stays for repair to see
 	}
 	var unknown *noncurrent // nothing that is known has replaced it
 	err := r.locked(ctx, func(now *existing) error {

@@ -16,8 +16,8 @@ func TestRetries(t *testing.T) {
 		return &Pending{Key: Key{Name: name, Props: &meta.Bprops{BID: 7}}, Stamp: Stamp{Clock: clock}}
 	}
 	a := name("a", 1)
-	for _, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
-		want *= time.Second
+	for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30} {
+		want := time.Duration(seconds) * time.Second
 		if !r.Due(a, now) {
 			t.Fatalf("before a wait of %v it is not due", want)
 		}

@@ -34,7 +34,7 @@ type loanedBody struct {
 
 // Read implements io.Reader, for streams that cannot use blocks.
 func (b *loanedBody) Read(p []byte) (int, error) {
-	n := 0
+	var n int
 	switch {
 	case b.at < len(b.head):
 		n = copy(p, b.head[b.at:])
