@@ -335,7 +335,7 @@ func TestCrashesOfMirroredChunks(t *testing.T) {
 				if again, _, _ := r.get("o"); again != content {
 					t.Fatalf("call %d: %.20q, and with its disk lost %.20q", n, content, again)
 				}
-				r.close()
+				r.release()
 				if !reached {
 					return
 				}

@@ -555,7 +555,7 @@ func TestCrashesOfMirroredNames(t *testing.T) {
 				if again, _, _ := r.get("o"); again != content {
 					t.Fatalf("call %d: %q, and with its disk lost %q", n, content, again)
 				}
-				r.close()
+				r.release()
 				if !reached {
 					return
 				}

@@ -33,7 +33,7 @@ type callCrash struct {
 func newCallCrash(t *testing.T) *callCrash {
 	t.Helper()
 	c := &callCrash{t: t, bck: wire.Bck{Name: "b1", Provider: wire.ProviderAIS}}
-	c.system = crashfs.New(crashfs.Options{Disks: []crashfs.Disk{{Path: "/disk1"}}})
+	c.system = crashfs.New(crashfs.Options{Disks: []crashfs.Disk{{Path: "/disk1", Size: crashDisk}}})
 	c.props = &meta.Bprops{Provider: wire.ProviderAIS, BID: 1<<63 | 7, Durability: meta.DurabilitySync}
 	c.props.Checksum.Type, c.props.Checksum.ValidateWarmGet, c.props.Versioning.Enabled = cksum.XXHash2, true, true
 	c.bmd = meta.NewBMD("cluster01", 2, meta.BucketEntry{Bck: c.bck, Props: c.props})

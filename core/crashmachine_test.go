@@ -75,12 +75,16 @@ func failf(format string, args ...any) error { return &crashFailure{fmt.Sprintf(
 // there are checkpoints.
 const crashSegment = 400
 
+// crashDisk is the size of a disk, in bytes: the reserve for deletes is a part of
+// it, and lies in memory for each state of a disk that is looked at.
+const crashDisk = 64 << 20
+
 func newCrashMachine(plan *crashPlan, mutant func(fs.System) fs.System) *crashMachine {
 	m := &crashMachine{plan: plan, mutant: mutant, model: newCrashModel(), bck: wire.Bck{Name: "b1", Provider: wire.ProviderAIS}}
 	m.arrived = make(chan struct{}, 1)
 	o := crashfs.Options{Ordered: plan.Ordered}
 	for i := range plan.Disks {
-		o.Disks = append(o.Disks, crashfs.Disk{Path: fmt.Sprintf("/disk%d", i+1)})
+		o.Disks = append(o.Disks, crashfs.Disk{Path: fmt.Sprintf("/disk%d", i+1), Size: crashDisk})
 	}
 	m.system = crashfs.New(o)
 	m.props = &meta.Bprops{Provider: wire.ProviderAIS, BID: 1<<63 | 7, Durability: meta.DurabilitySync}

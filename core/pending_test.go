@@ -56,7 +56,7 @@ func (r *rig) crash(seed uint64, kill bool) {
 func crashRig(t *testing.T, disks int, props func(*meta.Bprops)) *rig {
 	o := crashfs.Options{}
 	for i := range disks {
-		o.Disks = append(o.Disks, crashfs.Disk{Path: fmt.Sprintf("/disks/mp%d", i+1)})
+		o.Disks = append(o.Disks, crashfs.Disk{Path: fmt.Sprintf("/disks/mp%d", i+1), Size: crashDisk})
 	}
 	return newRig(t, rigOptions{system: crashfs.New(o), root: "/disks", mountpaths: disks, props: props, store: func(o *Options) {
 		o.BootID, o.JournalSegment = "boot", 600

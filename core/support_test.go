@@ -149,6 +149,14 @@ func (r *rig) close() {
 	r.store = nil
 }
 
+// release closes a rig that was one of many, and lets go of its disks: a test keeps
+// its rigs to the end.
+func (r *rig) release() {
+	r.tb.Helper()
+	r.close()
+	*r = rig{tb: r.tb}
+}
+
 func (r *rig) restart() {
 	r.tb.Helper()
 	r.close()

@@ -407,7 +407,7 @@ func TestCrashesOfMirroredVersions(t *testing.T) {
 					if again := r.tags(form.of); !slices.Equal(again, found) {
 						t.Fatalf("call %d: %q, and with its disk lost %q", n, found, again)
 					}
-					r.close()
+					r.release()
 					if !reached {
 						return
 					}
