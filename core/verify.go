@@ -338,19 +338,39 @@ func (v *verification) version(b *Belonging) error {
 		if action, err = v.s.repairVersion(v.ctx, v.key, id); err != nil {
 			return err
 		}
+		if action == FindingRepaired {
+			// What was read and found whole may have been another file of the version.
+			again, err := v.openFile(&at, b.Path, b.Mountpath == o.mp)
+			if err != nil && !apierr.IsNotFound(err) {
+				return err
+			}
+			if again.damage != nil {
+				if err := v.replaceVersion(&at, b, c.damage); err != nil {
+					return err
+				}
+				action = FindingQuarantined
+			}
+		}
 	default:
-		if err := v.s.setVersionAside(v.ctx, &at, b, c.damage); err != nil {
+		if err := v.replaceVersion(&at, b, c.damage); err != nil {
 			return err
 		}
 		action = FindingQuarantined
-		if v.key.Props.Mirror.Enabled {
-			if err := v.s.Owe(v.ctx, WorkCopies, v.key); err != nil {
-				return err
-			}
-		}
 	}
 	v.found(BelongsVersion, b.Path, id, c.damage, action)
 	return nil
+}
+
+// replaceVersion sets a damaged file of a version aside, and has it made again from
+// another one.
+func (v *verification) replaceVersion(at *object, b *Belonging, finding error) error {
+	if err := v.s.setVersionAside(v.ctx, at, b, finding); err != nil {
+		return err
+	}
+	if !v.key.Props.Mirror.Enabled {
+		return nil
+	}
+	return v.s.Owe(v.ctx, WorkCopies, v.key)
 }
 
 // repairVersion opens a damaged version in chunks as a read with validation does, which
