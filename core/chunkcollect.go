@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/delay"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 	fsys "github.com/aistore-go/aistore/fs"
@@ -68,7 +69,7 @@ func (s *Store) collectGarbage(ctx context.Context, bck wire.Bck, props *meta.Bp
 		if err := c.collectSidecars(group); err != nil {
 			return c.done, err
 		}
-		if err := pause(ctx, time.Since(began)); err != nil {
+		if err := delay.For(ctx, time.Since(began)); err != nil {
 			return c.done, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/delay"
 )
 
 // After the targets of the cluster changed, the generation that a write
@@ -187,7 +188,7 @@ func (w *write) commitAsOwner(ctx context.Context) (Attrs, error) {
 		} else if time.Since(waiting) > changeTime {
 			return Attrs{}, apierr.Wrap(err, apierr.StatusServiceUnavailable, "", "PUT %s: the owner of the name keeps changing", w.Cname())
 		}
-		if err := pause(ctx, changePause); err != nil {
+		if err := delay.For(ctx, changePause); err != nil {
 			return Attrs{}, err
 		}
 	}

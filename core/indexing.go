@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aistore-go/aistore/cmn/delay"
 	"github.com/aistore-go/aistore/core/index"
 	"github.com/aistore-go/aistore/core/journal"
 	fsys "github.com/aistore-go/aistore/fs"
@@ -156,7 +157,7 @@ func (t *indexing) refreshLater() {
 	}
 	t.retrying = true
 	t.work.Go(func() {
-		if pause(t.ctx, t.retry) != nil {
+		if delay.For(t.ctx, t.retry) != nil {
 			return
 		}
 		t.changing.Lock()

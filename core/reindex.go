@@ -2,12 +2,12 @@ package core
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"slices"
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/delay"
 	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/index"
@@ -379,7 +379,7 @@ func (x *examiner) yield() error {
 		return x.m.ctx.Err()
 	}
 	if x.m.mp.InFlight() > 0 {
-		if err := pause(x.m.ctx, time.Since(x.since)); err != nil {
+		if err := delay.For(x.m.ctx, time.Since(x.since)); err != nil {
 			return err
 		}
 	}
@@ -387,22 +387,10 @@ func (x *examiner) yield() error {
 		if err := x.m.ix.Err(); err != nil {
 			return err
 		}
-		if err := pause(x.m.ctx, mendWait); err != nil {
+		if err := delay.For(x.m.ctx, mendWait); err != nil {
 			return err
 		}
 	}
 	x.since = time.Now()
 	return nil
-}
-
-// pause waits; it ends with an error when the context does.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/delay"
 	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/core/meta"
 	fsys "github.com/aistore-go/aistore/fs"
@@ -257,7 +258,7 @@ func (w *verifyWalk) pace() error {
 	if wait <= 0 {
 		return w.ctx.Err()
 	}
-	return pause(w.ctx, wait)
+	return delay.For(w.ctx, wait)
 }
 
 // unnamed reports files in the escaped place that nobody can reach, because

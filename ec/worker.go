@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/aistore-go/aistore/cmn/delay"
 	"github.com/aistore-go/aistore/core"
 )
 
@@ -39,7 +40,7 @@ func (e *Engine) Work(ctx context.Context, observe Observer) {
 		}
 		if err != nil || left > pendingBatch {
 			// To go through so many in vain for each new name would take a processor.
-			pause(ctx, min(time.Since(began), firstPause))
+			_ = delay.For(ctx, min(time.Since(began), firstPause)) // the loop looks at ctx
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -48,15 +49,6 @@ func (e *Engine) Work(ctx context.Context, observe Observer) {
 		case <-ctx.Done():
 		}
 		timer.Stop()
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/delay"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 )
@@ -94,7 +95,7 @@ func (w *Worker) run(ctx context.Context) {
 		}
 		if p.left > batchSize {
 			// To go through so many in vain for each new name would take a processor.
-			pause(ctx, min(time.Since(began), time.Second))
+			_ = delay.For(ctx, min(time.Since(began), time.Second)) // the loop looks at ctx
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -103,15 +104,6 @@ func (w *Worker) run(ctx context.Context) {
 		case <-w.options.Store.PendingSignal(core.WorkCopies):
 		}
 		timer.Stop()
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

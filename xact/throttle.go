@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/config"
+	"github.com/aistore-go/aistore/cmn/delay"
 )
 
 const (
@@ -73,7 +74,7 @@ func (p *Pace) Wait(ctx context.Context) error {
 		p.owed += p.x.owes(now.Sub(p.from))
 	}
 	if p.owed >= pauseGrain {
-		err := Pause(ctx, min(p.owed, maxPause))
+		err := delay.For(ctx, min(p.owed, maxPause))
 		p.owed = 0
 		if err != nil {
 			return err
@@ -97,19 +98,7 @@ func (x *Xaction) owes(work time.Duration) time.Duration {
 // work that is no Walk and has no Pace. It is called once for each object.
 func (x *Xaction) Throttle(ctx context.Context) error {
 	if owed := x.owes(throttleWork); owed >= pauseGrain {
-		_ = Pause(ctx, owed) // ctx tells
+		_ = delay.For(ctx, owed) // ctx tells
 	}
 	return ctx.Err()
-}
-
-// Pause waits. The error is why ctx has ended before.
-func Pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

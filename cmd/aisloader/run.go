@@ -17,6 +17,7 @@ import (
 	"github.com/aistore-go/aistore/cmd/aisloader/params"
 	"github.com/aistore-go/aistore/cmd/aisloader/stats"
 	"github.com/aistore-go/aistore/cmd/aisloader/work"
+	"github.com/aistore-go/aistore/cmn/delay"
 )
 
 const (
@@ -41,7 +42,7 @@ func run(ctx context.Context, p *params.Params, getenv func(string) string, out,
 	}
 	if p.Cleanup && p.Named && !p.DryRun {
 		fmt.Fprintf(out, "Warning: %s and all its objects will be removed at the end (-cleanup=true)\n", p.Bucket)
-		if err := pause(ctx, thinkTwice); err != nil {
+		if err := delay.For(ctx, thinkTwice); err != nil {
 			return err
 		}
 	}
@@ -59,7 +60,7 @@ func run(ctx context.Context, p *params.Params, getenv func(string) string, out,
 	if p.Cleanup {
 		// Also after an interrupt: the context of the run may be over.
 		ctx := context.WithoutCancel(ctx)
-		if err := pause(ctx, thinkTwice); err != nil {
+		if err := delay.For(ctx, thinkTwice); err != nil {
 			return err
 		}
 		destroy(ctx, session.Client, p, message)
@@ -152,16 +153,5 @@ func destroy(ctx context.Context, client *api.Client, p *params.Params, message 
 	defer cancel()
 	if err := client.DestroyBucket(ctx, p.Bucket); err != nil {
 		fmt.Fprintf(message, "cleanup: %v\n", err)
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }

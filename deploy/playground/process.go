@@ -9,10 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/aistore-go/aistore/cmn/delay"
 )
 
 // killTimeout is how long a node may take to stop before it is killed.
@@ -72,18 +75,14 @@ func (n *Node) PID() int {
 // beginning tells a process without a command line that is just being made
 // from one that has ended and from those of the kernel.
 func beginning(pid int) bool {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	// The second field may hold blanks; state and parent follow its bracket.
-	_, rest, _ := strings.Cut(string(data), ") ")
-	fields := strings.Fields(rest)
+	fields := statFields(fmt.Sprintf("/proc/%d/stat", pid))
 	const kernel = "2" // the parent of the kernel's threads
 	return len(fields) > 1 && fields[0] != "Z" && fields[0] != "X" && fields[1] != kernel
 }
 
-// Signal sends a signal to a node; a node that does not run is no error.
+// Signal sends a signal to a node; a node that does not run is no error. After
+// SIGSTOP no thread of the node runs any more: the kernel leaves that to the
+// threads themselves, which a busy machine lets wait.
 func (n *Node) Signal(sig syscall.Signal) error {
 	pid := n.PID()
 	if pid == 0 {
@@ -92,13 +91,51 @@ func (n *Node) Signal(sig syscall.Signal) error {
 	if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("signal %v to %s: %w", sig, n.Name(), err)
 	}
+	if sig != syscall.SIGSTOP {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), killTimeout)
+	defer cancel()
+	for runs(pid) {
+		if err := delay.For(ctx, pollInterval); err != nil {
+			return fmt.Errorf("%s has not halted after %v: %w", n.Name(), sig, err)
+		}
+	}
 	return nil
+}
+
+// runs tells a process that has a thread which is not stopped.
+func runs(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil {
+		return false
+	}
+	for _, thread := range threads {
+		fields := statFields(thread)
+		// stopped, stopped by a tracer, ended
+		if len(fields) > 0 && !slices.Contains([]string{"T", "t", "Z", "X"}, fields[0]) {
+			return true
+		}
+	}
+	return false
+}
+
+// statFields returns what follows the name in a stat file of /proc: the state,
+// the parent and so on; nothing for a process or thread that is gone.
+func statFields(path string) []string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	// The second field, in brackets, may hold blanks.
+	_, rest, _ := strings.Cut(string(data), ") ")
+	return strings.Fields(rest)
 }
 
 // WaitStopped waits until the process is gone.
 func (n *Node) WaitStopped(ctx context.Context) error {
 	for n.PID() != 0 {
-		if err := pause(ctx); err != nil {
+		if err := delay.For(ctx, pollInterval); err != nil {
 			return fmt.Errorf("%s has not stopped: %w", n.Name(), err)
 		}
 	}

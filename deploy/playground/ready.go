@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/aistore-go/aistore/cmn/delay"
 )
 
 const pollInterval = 20 * time.Millisecond
@@ -69,7 +71,7 @@ func (n *Node) wait(ctx context.Context, ask func() error) error {
 			return nil
 		case n.PID() == 0:
 			return fmt.Errorf("%s ended: %s (log: %s)", n.Name(), n.Output(), n.LogDir())
-		case pause(ctx) != nil:
+		case delay.For(ctx, pollInterval) != nil:
 			return fmt.Errorf("%s is not ready (log: %s): %w", n.Name(), n.LogDir(), err)
 		}
 	}
@@ -97,13 +99,4 @@ func get(ctx context.Context, url string, into any) error {
 		return nil
 	}
 	return json.Unmarshal(body, into)
-}
-
-func pause(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(pollInterval):
-		return nil
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/delay"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/xact"
@@ -169,7 +170,7 @@ func (j *job) Run(ctx context.Context, x *xact.Xaction) (err error) {
 // watch ends the job when the placement changes: a message may wait for a
 // target that does not take part any more.
 func (j *job) watch(ctx context.Context, end context.CancelCauseFunc) {
-	for xact.Pause(ctx, 2*j.mover.timing.pause) == nil {
+	for delay.For(ctx, 2*j.mover.timing.pause) == nil {
 		if err := j.check(); err != nil {
 			end(err)
 			return
@@ -196,7 +197,7 @@ func (j *job) agree(ctx context.Context) error {
 		if waits == 0 {
 			return j.check()
 		}
-		if err := xact.Pause(ctx, pause); err != nil {
+		if err := delay.For(ctx, pause); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/delay"
 	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
@@ -121,7 +122,7 @@ func (s *sender) sendAll(ctx context.Context) error {
 		if waited >= patience {
 			return s.giveUp(stuck)
 		}
-		if err := xact.Pause(ctx, pause); err != nil {
+		if err := delay.For(ctx, pause); err != nil {
 			return err
 		}
 		waited += pause

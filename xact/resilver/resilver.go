@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/delay"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
@@ -128,7 +129,7 @@ func (j *job) arrange(ctx context.Context, x *xact.Xaction, set *fs.Set) error {
 		j.again.Add(int64(failed.count))
 		x.Env().Logger.Info("names that are busy, or cannot be moved, are tried again",
 			"job", x.String(), "pass", pass, "count", failed.count, "names", strings.Join(failed.names, ", "), "first", failed.first)
-		if err := xact.Pause(ctx, passPause<<pass); err != nil {
+		if err := delay.For(ctx, passPause<<pass); err != nil {
 			return err
 		}
 	}
