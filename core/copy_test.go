@@ -150,7 +150,7 @@ func TestCopyFaults(t *testing.T) {
 					if !found || got != content && (err == nil || got != "old") || !present || source != content {
 						t.Fatalf("%v in %s: %v %d bytes, source %v; %v", errno, calls[hit], found, len(got), present, err)
 					}
-					if err == nil && props != nil && isFlush(calls[hit].Op) {
+					if err == nil && props != nil && isFlush(calls[hit]) {
 						t.Errorf("%v in %s: acknowledged without being durable", errno, calls[hit])
 					}
 				}

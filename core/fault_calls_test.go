@@ -203,7 +203,7 @@ func (r *faultyRun) run(kind *callFault, n int) (reached bool) {
 func (r *faultyRun) checkOutcome(kind *callFault, err error) {
 	content := r.state()
 	reported := slices.ContainsFunc(r.events, func(e fs.Event) bool { return e.Kind == fs.EventFlushFailed })
-	flush := isFlush(r.failed.Op)
+	flush := isFlush(r.failed)
 	unsure := kind.fault.Late || reported || r.failed.Op == faultfs.OpUnlink // open which of the two it is
 	switch {
 	case err != nil && statusOf(err) != kind.status:

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/core/meta"
-	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/fs/faultfs"
 )
 
@@ -166,7 +165,7 @@ func TestSetCustomFaults(t *testing.T) {
 								r.restart()
 							}
 						}
-						if err == nil && tc.props != nil && isFlush(calls[hit].Op) && !strings.Contains(calls[hit].Path, "/"+fs.IndexDir+"/") {
+						if err == nil && tc.props != nil && isFlush(calls[hit]) {
 							t.Errorf("%s: acknowledged without being durable", where)
 						}
 						if _, err := r.patch("o", false, KV{"again", "x"}); err != nil {

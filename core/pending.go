@@ -159,7 +159,8 @@ func (s *Store) Owe(ctx context.Context, work Work, key Key) error {
 	return nil
 }
 
-// IsPending tells whether a name owes work of a kind.
+// IsPending tells whether a name owes work of a kind; without an index of its
+// mountpath it may.
 func (s *Store) IsPending(ctx context.Context, work Work, key Key) bool {
 	o, err := s.resolve(key)
 	return err == nil && s.owesNow(ctx, work, &o)
@@ -168,7 +169,7 @@ func (s *Store) IsPending(ctx context.Context, work Work, key Key) bool {
 func (s *Store) owesNow(ctx context.Context, work Work, o *object) bool {
 	ix := s.indexing.of(o.mp)
 	if ix == nil {
-		return false
+		return true
 	}
 	owes, err := ix.Owes(ctx, work, o.bucket.bid, o.Name)
 	return owes || err != nil
@@ -177,7 +178,7 @@ func (s *Store) owesNow(ctx context.Context, work Work, o *object) bool {
 // pendingCopies tells that names on a mountpath owe copies, or may.
 func (s *Store) pendingCopies(mp *fsys.Mountpath) bool {
 	ix := s.indexing.of(mp)
-	return ix != nil && ix.AnyOwed()
+	return ix == nil || ix.AnyOwed()
 }
 
 // PendingStats is how much work of a kind is pending on all mountpaths.

@@ -119,7 +119,7 @@ func chunkFaultRun(t *testing.T, r *rig, sys *faultfs.System, op *chunkOperation
 			return n - 1
 		}
 		where := fmt.Sprintf("%v (late %v) in call %d, %s: the operation said %v", errno, late, n, calls[n-1], err)
-		if r.props.SyncWrites() && err == nil && isFlush(calls[n-1].Op) {
+		if r.props.SyncWrites() && err == nil && isFlush(calls[n-1]) {
 			t.Errorf("acknowledged without being durable: %s", where)
 		}
 		checkChunks(t, r, op, err, where)

@@ -346,7 +346,7 @@ func TestVersionFaultAtEveryCall(t *testing.T) {
 									t.Fatalf("%s: restarted %v, said %v: %q, want %q or %q", where, restart, err, got, op.before, op.after)
 								}
 							}
-							if r.props.SyncWrites() && err == nil && isFlush(calls[failed].Op) && !isIndexPath(calls[failed].Path) {
+							if r.props.SyncWrites() && err == nil && isFlush(calls[failed]) {
 								t.Errorf("%s: acknowledged without being durable", where)
 							}
 							if err := put("works", KeepVersion)(&r); err != nil {

@@ -55,11 +55,15 @@ type pendingTable struct {
 	mu      sync.Mutex
 	tracked map[uint64]tracked // by the hash of the key
 	beyond  [maxWork]int64     // changes that are not tracked
+
+	added       uint64 // changes so far
+	addedBeyond uint64 // what added was at the last one that is not tracked
 }
 
 type tracked struct {
 	bid   uint64
 	since int64
+	added uint64 // what pendingTable.added was at the last change
 	work  Work
 	none  bool // the name holds nothing
 }
@@ -75,28 +79,43 @@ func (p *pendingTable) add(key []byte, work Work, o *Owed) {
 	hash := xxhash.Sum64(key)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.added++
 	before, known := p.tracked[hash]
 	switch {
 	case known:
 		since = min(since, before.since)
 	case len(p.tracked) >= maxTracked:
 		p.beyond[work]++
+		p.addedBeyond = p.added
 		return
 	case p.tracked == nil:
 		p.tracked = make(map[uint64]tracked)
 	}
-	p.tracked[hash] = tracked{bid: bid, since: since, work: work, none: o.Stamp == [VersionSize]byte{}}
+	p.tracked[hash] = tracked{bid: bid, since: since, added: p.added, work: work, none: o.Stamp == [VersionSize]byte{}}
 }
 
-func (p *pendingTable) remove(key []byte, work Work) {
+// mark is what remove takes: the changes until now.
+func (p *pendingTable) mark() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.added
+}
+
+// remove takes a key out, unless it was or may have been added after a mark.
+func (p *pendingTable) remove(key []byte, work Work, mark uint64) bool {
 	hash := xxhash.Sum64(key)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, known := p.tracked[hash]; known {
+	t, known := p.tracked[hash]
+	switch {
+	case known && t.added > mark, !known && p.addedBeyond > mark:
+		return false
+	case known:
 		delete(p.tracked, hash)
-	} else {
+	default:
 		p.beyond[work] = max(0, p.beyond[work]-1)
 	}
+	return true
 }
 
 func (p *pendingTable) stats(work Work) (s PendingStats) {
@@ -217,26 +236,41 @@ func (x *Index) Owe(work Work, o *Owed) {
 }
 
 // Discharge ends the work that a name owes if the stamp is still the one given,
-// and tells whether it is. No change of the name may be under way.
+// and tells whether it is. What is noted again while it runs stays. No change of
+// the name may be under way.
 func (x *Index) Discharge(ctx context.Context, work Work, o *Owed) (bool, error) {
 	key := appendPendingKey(nil, work, o.BID, o.Name)
-	now, found, err := x.owed(ctx, key)
-	switch {
-	case err != nil:
-		return false, err
-	case !found:
-		x.pending.remove(key, work)
-		return true, nil
-	case now.Stamp != o.Stamp:
-		return false, nil
+	for {
+		mark := x.pending.mark()
+		now, found, err := x.owed(ctx, key)
+		switch {
+		case err != nil:
+			return false, err
+		case found && (now.Stamp != o.Stamp || now.Since > o.Since):
+			return false, nil
+		}
+		done, err := x.discharge(work, key, found, mark)
+		if done || err != nil {
+			return done, err
+		}
 	}
+}
+
+// discharge takes an entry out that was read after a mark; false: it may have
+// been noted again since.
+func (x *Index) discharge(work Work, key []byte, found bool, mark uint64) (bool, error) {
 	x.mu.Lock()
 	if x.ended || x.failure.Load() != nil {
 		x.mu.Unlock()
 		return false, ErrFailed
 	}
-	_ = x.queue.Delete(key, nil)
-	x.pending.remove(key, work)
+	if !x.pending.remove(key, work, mark) {
+		x.mu.Unlock()
+		return false, nil
+	}
+	if found {
+		_ = x.queue.Delete(key, nil)
+	}
 	x.enqueued()
 	return true, nil
 }

@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 )
 
@@ -21,12 +22,41 @@ func TestPendingMemoryIsBounded(t *testing.T) {
 		t.Error("it is sure of what it does not know")
 	}
 	for i := range maxTracked + more {
-		p.remove(key(i), WorkCopies)
+		p.remove(key(i), WorkCopies, p.mark())
 	}
 	if s := p.stats(WorkCopies); s != (PendingStats{}) {
 		t.Errorf("%+v", s)
 	}
 	if holds, sure := p.holds(key(1)); holds || !sure {
 		t.Error("nothing is pending, and that is not known")
+	}
+}
+
+// TestWhatIsNotedMeanwhileStaysPending: somebody finds a copy missing just when
+// another one says that all are made.
+func TestWhatIsNotedMeanwhileStaysPending(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	for i := range 500 {
+		name := fmt.Sprint(i)
+		r.x.Owe(WorkCopies, &Owed{BID: 7, Name: name, Since: 1})
+		var both sync.WaitGroup
+		both.Go(func() {
+			if _, err := r.x.Discharge(t.Context(), WorkCopies, &Owed{BID: 7, Name: name, Since: 1}); err != nil {
+				t.Error(err)
+			}
+		})
+		both.Go(func() { r.x.Owe(WorkCopies, &Owed{BID: 7, Name: name, Since: 2}) })
+		both.Wait()
+		all, err := r.x.OwedAfter(t.Context(), WorkCopies, 0, "", 10)
+		if err != nil || len(all) != 1 || all[0].Name != name || r.x.Pending(WorkCopies).Count != 1 {
+			t.Fatalf("%d: %+v, %+v, %v", i, all, r.x.Pending(WorkCopies), err)
+		}
+		if done, err := r.x.Discharge(t.Context(), WorkCopies, &all[0]); !done || err != nil {
+			t.Fatalf("%d: done %v, %v", i, done, err)
+		}
+	}
+	if s := r.x.Pending(WorkCopies); s != (PendingStats{}) {
+		t.Errorf("%+v", s)
 	}
 }
