@@ -144,20 +144,13 @@ func (h ecHolders) call(ctx context.Context, id string, bck wire.Bck, call *slic
 	if err != nil {
 		return reply, err
 	}
-	body, err := json.Marshal(call)
-	if err != nil {
-		return reply, err
-	}
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, sliceCallTime)
 		defer cancel()
 	}
-	data, _, err := h.t.node.RPC().Request(ctx, rpc.Data, http.MethodPost, intraURL(to, callSlices, bck, ""), wire.ContentJSON, body)
-	if err != nil {
-		return reply, err
-	}
-	return reply, json.Unmarshal(data, &reply)
+	err = h.t.question(ctx, to, callSlices, bck, call, &reply)
+	return reply, err
 }
 
 func callOf(op string, key core.Key) *sliceCall {

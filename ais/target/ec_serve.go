@@ -33,13 +33,9 @@ func (t *Target) sliceKey(r *http.Request, bucket string, call *sliceCall) (key 
 
 // slices answers another target about the slices that this one holds.
 func (t *Target) slices(w http.ResponseWriter, r *http.Request, bucket string) error {
-	body, err := node.ReadBody(r, maxSliceCall)
-	if err != nil {
-		return err
-	}
 	var call sliceCall
-	if err := json.Unmarshal(body, &call); err != nil {
-		return apierr.BadRequest("failed to unmarshal the question about slices: %v", err)
+	if err := readQuestion(r, maxSliceCall, &call); err != nil {
+		return err
 	}
 	key, err := t.sliceKey(r, bucket, &call)
 	if err != nil {

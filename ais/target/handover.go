@@ -238,13 +238,9 @@ func (t *Target) change(w http.ResponseWriter, r *http.Request, bucket string) e
 	if err != nil {
 		return err
 	}
-	body, err := node.ReadBody(r, maxCopyHead)
-	if err != nil {
-		return err
-	}
 	var change changeRequest
-	if err := json.Unmarshal(body, &change); err != nil {
-		return apierr.BadRequest("failed to unmarshal the change: %v", err)
+	if err := readQuestion(r, maxCopyHead, &change); err != nil {
+		return err
 	}
 	switch {
 	case change.BID != key.Props.BID:

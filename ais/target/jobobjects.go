@@ -3,7 +3,6 @@ package target
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -21,7 +20,6 @@ import (
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
-	"github.com/aistore-go/aistore/transport/rpc"
 )
 
 // clusterObjects is what jobs ask about objects anywhere in the cluster:
@@ -191,17 +189,12 @@ func (c clusterObjects) presentAt(ctx context.Context, owner *meta.Snode, bck wi
 	for _, name := range names {
 		ask.Names = append(ask.Names, []byte(name))
 	}
-	body, err := json.Marshal(&ask)
-	if err != nil {
-		return nil, err
-	}
-	data, _, err := t.node.RPC().Request(ctx, rpc.Data, http.MethodPost, intraURL(owner, "present", bck, ""), wire.ContentJSON, body)
-	if err != nil {
+	var answers []bool
+	if err := t.question(ctx, owner, "present", bck, &ask, &answers); err != nil {
 		return nil, apierr.Unavailable(objreq.RetryAfter, "%s: %s cannot be asked what it has of %s: %v", t.node.Name(), owner, bck, err)
 	}
-	var answers []bool
-	if err := json.Unmarshal(data, &answers); err != nil || len(answers) != len(names) {
-		return nil, apierr.Unavailable(objreq.RetryAfter, "%s: %s gives %d answers to %d questions: %v", t.node.Name(), owner, len(answers), len(names), err)
+	if len(answers) != len(names) {
+		return nil, apierr.Unavailable(objreq.RetryAfter, "%s: %s gives %d answers to %d questions", t.node.Name(), owner, len(answers), len(names))
 	}
 	return answers, nil
 }
@@ -228,13 +221,9 @@ func (t *Target) present(w http.ResponseWriter, r *http.Request, bucket string) 
 	if err != nil {
 		return err
 	}
-	body, err := node.ReadBody(r, maxListAnswer)
-	if err != nil {
-		return err
-	}
 	var ask presentRequest
-	if err := json.Unmarshal(body, &ask); err != nil {
-		return apierr.BadRequest("failed to unmarshal the question: %v", err)
+	if err := readQuestion(r, maxListAnswer, &ask); err != nil {
+		return err
 	}
 	names := make([]string, len(ask.Names))
 	for i, name := range ask.Names {

@@ -2,7 +2,6 @@ package target
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -339,22 +338,9 @@ func (t *Target) ask(ctx context.Context, view *meta.View, key core.Key, ids []s
 }
 
 func (t *Target) askOne(ctx context.Context, to *meta.Snode, key core.Key, remove *core.Stamp) (reply lookReply, err error) {
-	body, err := json.Marshal(&lookRequest{Name: []byte(key.Name), Remove: remove, Placement: t.control.View().Placement.LostAt(to.ID)})
-	if err != nil {
-		return reply, err
-	}
-	address := intraURL(to, "look", key.Bck, "")
-	data, _, err := t.node.RPC().Request(ctx, rpc.Data, http.MethodPost, address, wire.ContentJSON, body)
-	if err != nil {
-		return reply, err
-	}
-	return reply, json.Unmarshal(data, &reply)
-}
-
-// intraURL is the address of a call about a bucket at another target.
-func intraURL(to *meta.Snode, call string, bck wire.Bck, more string) string {
-	q := url.Values{wire.QueryProvider: {bck.Provider}, wire.QueryNamespace: {bck.Ns.Uname()}}
-	return to.IntraData.URL + wire.PathIntra + "/" + call + "/" + bck.Name + "?" + q.Encode() + more
+	ask := lookRequest{Name: []byte(key.Name), Remove: remove, Placement: t.control.View().Placement.LostAt(to.ID)}
+	err = t.question(ctx, to, "look", key.Bck, &ask, &reply)
+	return reply, err
 }
 
 // look answers another target what this one holds.
@@ -363,13 +349,9 @@ func (t *Target) look(w http.ResponseWriter, r *http.Request, bucket string) err
 	if err != nil {
 		return err
 	}
-	body, err := node.ReadBody(r, maxLook)
-	if err != nil {
-		return err
-	}
 	var ask lookRequest
-	if err := json.Unmarshal(body, &ask); err != nil {
-		return apierr.BadRequest("failed to unmarshal the question: %v", err)
+	if err := readQuestion(r, maxLook, &ask); err != nil {
+		return err
 	}
 	if err := t.knows(r.Context(), ask.Placement); err != nil {
 		return err
