@@ -316,7 +316,7 @@ func (l *listing) print(w io.Writer, entries []wire.LsoEntry, noHeader bool) err
 		}
 		t.Row(cells...)
 	}
-	t.HideIf("EC", func(cell string) bool { return cell == "" || cell == "-" })
+	t.HideIf("EC", isBlank)
 	return t.Print(w, noHeader)
 }
 

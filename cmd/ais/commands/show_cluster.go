@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v3"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/aistore-go/aistore/api"
 	"github.com/aistore-go/aistore/cmd/ais/measure"
@@ -18,9 +17,6 @@ import (
 )
 
 const (
-	statusWorkers = 16               // nodes that are asked at a time
-	statusTime    = 10 * time.Second // a node that takes longer is shown as offline
-
 	lowMemoryPercent = 80
 	outOfMemPercent  = 90
 	lowMemory        = 1 << 30   // bytes available
@@ -107,17 +103,7 @@ func askNodes(ctx context.Context, client *api.Client, smap *meta.Smap, wanted s
 			reports = append(reports, nodeReport{node: node})
 		}
 	}
-	var group errgroup.Group
-	group.SetLimit(statusWorkers)
-	for i := range reports {
-		group.Go(func() error {
-			ctx, cancel := context.WithTimeout(ctx, statusTime)
-			defer cancel()
-			reports[i].ask(ctx, client)
-			return nil // a node that does not answer has its row all the same
-		})
-	}
-	_ = group.Wait() // none returns an error
+	askEach(ctx, reports, func(ctx context.Context, r *nodeReport) { r.ask(ctx, client) })
 	return reports
 }
 
@@ -201,15 +187,14 @@ func (v *clusterView) table(role string) error {
 		}
 	}
 	if !v.cmd.Bool("verbose") && !v.cmd.Bool("all-columns") {
-		empty := func(cell string) bool { return cell == "" || cell == "-" }
-		t.HideIf("THROTTLED(%)", func(cell string) bool { return empty(cell) || cell == "0%" })
+		t.HideIf("THROTTLED(%)", func(cell string) bool { return isBlank(cell) || cell == "0%" })
 		t.Hide("LOAD AVERAGE")
-		t.HideIf("REBALANCE", empty)
-		t.HideIf("K8s POD", empty)
+		t.HideIf("REBALANCE", isBlank)
+		t.HideIf("K8s POD", isBlank)
 		t.HideIf("STATUS", func(cell string) bool { return cell == "online" })
 		t.HideUniform("VERSION")
 		t.HideUniform("BUILD TIME")
-		t.HideIf("ALERT", func(cell string) bool { return empty(cell) || cell == "ok" })
+		t.HideIf("ALERT", func(cell string) bool { return isBlank(cell) || cell == "ok" })
 	}
 	return t.Print(v.app.Out, v.cmd.Bool("no-headers"))
 }
@@ -261,7 +246,7 @@ func offlineStatus(r *nodeReport) string {
 	case api.TypeCode(r.err) != "":
 		return "<" + api.TypeCode(r.err) + ">"
 	case api.HTTPStatus(r.err) >= 500 || api.HTTPStatus(r.err) == -1:
-		return "<offline>"
+		return offline
 	}
 	return "[" + r.err.Error() + "]"
 }

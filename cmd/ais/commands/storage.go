@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v3"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/aistore-go/aistore/api"
 	"github.com/aistore-go/aistore/cmd/ais/measure"
@@ -88,17 +87,9 @@ func (a *App) askDisks(ctx context.Context, cmd *cli.Command) (*meta.Smap, []dis
 			}
 		}
 	}
-	var group errgroup.Group
-	group.SetLimit(statusWorkers)
-	for i := range reports {
-		group.Go(func() error {
-			ctx, cancel := context.WithTimeout(ctx, statusTime)
-			defer cancel()
-			reports[i].DiskStatsCap, reports[i].err = client.WhatDisks(ctx, reports[i].node.ID)
-			return nil // a target that does not answer has its row all the same
-		})
-	}
-	_ = group.Wait() // none returns an error
+	askEach(ctx, reports, func(ctx context.Context, r *diskReport) {
+		r.DiskStatsCap, r.err = client.WhatDisks(ctx, r.node.ID)
+	})
 	return smap, reports, ctx.Err()
 }
 
@@ -127,7 +118,7 @@ func (a *App) showStorage(ctx context.Context, cmd *cli.Command) error {
 		r := &reports[i]
 		title := nodeTitle(smap, r.node)
 		if r.err != nil {
-			t.Row(title, "-", "-", "-", "-", "-", "-", "<offline>")
+			t.Row(offlineRow(title, t)...)
 			continue
 		}
 		for _, path := range slices.Sorted(maps.Keys(r.Mountpaths)) {
@@ -140,10 +131,9 @@ func (a *App) showStorage(ctx context.Context, cmd *cli.Command) error {
 			t.Row(title, "-", "-", "-", "-", "-", "-", "no mountpath in use")
 		}
 	}
-	empty := func(cell string) bool { return cell == "" || cell == "-" }
-	t.HideIf("LABEL", empty)
-	t.HideIf("DISKS", empty)
-	t.HideIf("ALERT", empty)
+	t.HideIf("LABEL", isBlank)
+	t.HideIf("DISKS", isBlank)
+	t.HideIf("ALERT", isBlank)
 	if err := t.Print(a.Out, cmd.Bool("no-headers")); err != nil {
 		return err
 	}
@@ -188,7 +178,7 @@ func (a *App) showDisks(ctx context.Context, cmd *cli.Command) error {
 		r := &reports[i]
 		title := nodeTitle(smap, r.node)
 		if r.err != nil {
-			t.Row(title, "-", "-", "-", "-", "-", "-", "-", "<offline>")
+			t.Row(offlineRow(title, t)...)
 			continue
 		}
 		add := func(name string, d wire.DiskStats, pct, avail string) {
@@ -295,7 +285,7 @@ func (a *App) showMountpaths(ctx context.Context, cmd *cli.Command) error {
 		title := nodeTitle(smap, r.node)
 		list, err := client.Mountpaths(ctx, r.node.ID)
 		if err != nil {
-			t.Row(title, "-", "<offline>", "-", "-")
+			t.Row(title, "-", offline, "-", "-")
 			continue
 		}
 		form[r.node.ID] = list
@@ -316,7 +306,7 @@ func (a *App) showMountpaths(ctx context.Context, cmd *cli.Command) error {
 	if cmd.Bool("json") {
 		return a.printJSON(form)
 	}
-	t.HideIf("ALERT", func(cell string) bool { return cell == "" || cell == "-" })
+	t.HideIf("ALERT", isBlank)
 	return t.Print(a.Out, cmd.Bool("no-headers"))
 }
 

@@ -20,6 +20,9 @@ func New(header ...string) *Table { return &Table{header: header, hidden: map[in
 // Row adds a row; missing cells are empty.
 func (t *Table) Row(cells ...string) { t.rows = append(t.rows, cells) }
 
+// Columns is how many columns a row has, hidden ones included.
+func (t *Table) Columns() int { return len(t.header) }
+
 // Len is the number of rows.
 func (t *Table) Len() int { return len(t.rows) }
 
