@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/delay"
 	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/cmn/template"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -281,11 +282,7 @@ func Patiently(ctx context.Context, call func() error) error {
 		if err == nil || apierr.StatusOf(err) != apierr.StatusServiceUnavailable || time.Since(began) > patience || ctx.Err() != nil {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if delay.For(ctx, wait) != nil {
 			return err
 		}
 		wait = min(2*wait, lastPause)

@@ -60,6 +60,11 @@ func New(tb testing.TB, o Options, jobs ...xact.Registration) *Rig {
 		o.Mountpaths = 2
 	}
 	r := &Rig{tb: tb, Bck: wire.Bck{Name: "b1", Provider: wire.ProviderAIS}, Config: config.DefaultCluster()}
+	if o.Space == nil {
+		o.Space = func() fs.Watermarks { return fs.Watermarks{Cleanup: 97, Low: 98, High: 99, OutOfSpace: 100} }
+		space := &r.Config.Space // the machine's own fill level must not matter
+		space.CleanupWM, space.LowWM, space.HighWM, space.OutOfSpace = 97, 98, 99, 100
+	}
 	if o.Config != nil {
 		o.Config(r.Config)
 	}
@@ -73,9 +78,6 @@ func New(tb testing.TB, o Options, jobs ...xact.Registration) *Rig {
 	paths := map[string]string{}
 	for i := range o.Mountpaths {
 		paths[filepath.Join(root, fmt.Sprintf("mp%d", i+1))] = ""
-	}
-	if o.Space == nil {
-		o.Space = func() fs.Watermarks { return fs.Watermarks{Cleanup: 97, Low: 98, High: 99, OutOfSpace: 100} }
 	}
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
 	var err error
