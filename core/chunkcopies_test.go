@@ -326,12 +326,7 @@ func TestCrashesOfMirroredChunks(t *testing.T) {
 				if !reached && content != op.want || content != op.want && content != first && content != "" || content == "" && op.name != "delete" {
 					t.Fatalf("call %d: %.20q after %v", n, content, err)
 				}
-				r.replayed()
-				r.arrange()
-				if _, err := r.store.CollectGarbage(t.Context(), r.bck, r.props, -1e9); err != nil {
-					t.Fatal(err)
-				}
-				r.loseHome("o")
+				r.arrangeAndLoseHome("o")
 				if again, _, _ := r.get("o"); again != content {
 					t.Fatalf("call %d: %.20q, and with its disk lost %.20q", n, content, again)
 				}

@@ -549,9 +549,7 @@ func TestCrashesOfMirroredNames(t *testing.T) {
 				if err != nil && !found && op.name != "delete" {
 					t.Fatalf("call %d: it is gone", n)
 				}
-				r.replayed()
-				r.arrange()
-				r.loseHome("o")
+				r.arrangeAndLoseHome("o")
 				if again, _, _ := r.get("o"); again != content {
 					t.Fatalf("call %d: %q, and with its disk lost %q", n, content, again)
 				}
@@ -563,6 +561,18 @@ func TestCrashesOfMirroredNames(t *testing.T) {
 			t.Error("it does not end")
 		})
 	}
+}
+
+// arrangeAndLoseHome is what comes after a crash at the worst: copies are made, what
+// nobody refers to is collected, and the mountpath of a name is lost.
+func (r *rig) arrangeAndLoseHome(name string) {
+	r.tb.Helper()
+	r.replayed()
+	r.arrange()
+	if _, err := r.store.CollectGarbage(r.tb.Context(), r.bck, r.props, -1e9); err != nil {
+		r.tb.Fatal(err)
+	}
+	r.loseHome(name)
 }
 
 // loseHome takes the mountpath of a name out of use for good.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
-	"github.com/aistore-go/aistore/fs/crashfs"
 	"github.com/aistore-go/aistore/fs/faultfs"
 )
 
@@ -368,42 +367,13 @@ func TestCrashesOfMirroredVersions(t *testing.T) {
 						chunkedProps(p)
 					})
 					ids := prepareVersions(r, op.name, form.of)
-					sys := r.sys.(*crashfs.System)
-					calls, seed := 0, uint64(n)
-					var after *crashfs.System
-					sys.Before(func(faultfs.Call) error {
-						if calls++; calls == n {
-							after = sys.Crash(seed)
-						}
-						return nil
-					})
-					err := op.run(r, ids, form.of)
-					reached := after != nil
-					if after == nil {
-						after = sys.Crash(seed)
-					}
-					_ = r.store.Close(context.Background()) // its disks are gone
-					_ = r.fs.Close()
-					r.sys, r.opts.BootID = after, r.opts.BootID+"x"
-					r.open()
+					reached, err := r.crashAt(n, func(r *rig) error { return op.run(r, ids, form.of) })
 					before := []string{"second", "first"}
 					found := r.tags(form.of)
 					if !slices.Equal(found, op.after) && (!reached || !slices.Equal(found, before)) {
 						t.Fatalf("call %d: %q after %v", n, found, err)
 					}
-					r.until("the journal is replayed", func() bool {
-						for _, state := range r.store.IndexStates(r.props.BID) {
-							if !state.Ready {
-								return false
-							}
-						}
-						return true
-					})
-					r.arrange()
-					if _, err := r.store.CollectGarbage(t.Context(), r.bck, r.props, -1e9); err != nil {
-						t.Fatal(err)
-					}
-					r.loseHome("o")
+					r.arrangeAndLoseHome("o")
 					if again := r.tags(form.of); !slices.Equal(again, found) {
 						t.Fatalf("call %d: %q, and with its disk lost %q", n, found, again)
 					}
