@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -203,6 +205,17 @@ func TestCopyBucket(t *testing.T) {
 		t.Errorf("the properties are not those of the source: %v %s", err, res.Header.Get(wire.HeaderBucketProps))
 	}
 
+	// Into a bucket that is there, and onto itself, as clients do who want to know what is selected.
+	before := b.names("dst")
+	for _, to := range []string{"dst", "src"} {
+		if o := b.wait(b.start("POST", "/buckets/src"+uname(to), "copy-bck", `{"dry_run":true,"prefix":"a/","prepend":"q/"}`)); o.LocalObjects != 30 || o.err != "" {
+			t.Errorf("dry run to %s: %+v", to, o)
+		}
+	}
+	if got := b.names("dst"); got != before {
+		t.Errorf("a dry run has made %s", got)
+	}
+
 	// Only a prefix; what is gone at the source goes.
 	b.wait(b.start("POST", "/buckets/src"+uname("same"), "copy-bck", `{}`))
 	b.put("same", "a/extra", "keep")
@@ -237,6 +250,11 @@ func TestCopyObjects(t *testing.T) {
 	if got := b.names("dst"); got != "o-00 o-01 o-02 o-03 o-04 x-o-07" {
 		t.Errorf("copied: %s", got)
 	}
+	dry := b.start("POST", "/buckets/src", "copy-listrange", `{"template":"o-{00..04}","dry_run":true,"tobck":{"name":"other"}}`)
+	if o := b.wait(dry); o.LocalObjects != 5 || o.err != "" {
+		t.Errorf("dry run: %+v", o)
+	}
+	expect(t, 404, follower, "HEAD", b.base+"/buckets/other", "")
 	// In the same bucket, with other names.
 	same := b.start("POST", "/buckets/src", "copy-listrange", `{"objnames":["o-00"],"prepend":"copy/","tobck":{"name":"src"}}`)
 	if o := b.wait(same); o.LocalObjects != 1 || same == id {
@@ -256,6 +274,49 @@ func TestCopyObjects(t *testing.T) {
 		t.Error("the same job after it was stopped")
 	} else if o := b.wait(next); o.LocalObjects != 1 {
 		t.Errorf("%+v", o)
+	}
+}
+
+// TestCopyOfDamagedObjects: content that does not have its checksum is copied nowhere, and
+// each such object is an error of the job; all others are copied.
+func TestCopyOfDamagedObjects(t *testing.T) {
+	t.Parallel()
+	b := newBulk(t, aistest.Options{Mountpaths: 1})
+	for from, start := range map[string]func(from, to string) string{
+		"src1": func(from, to string) string {
+			return b.start("POST", "/buckets/"+from+uname(to), "copy-bck", `{"coer":true}`)
+		},
+		"src2": func(from, to string) string {
+			return b.start("POST", "/buckets/"+from, "copy-listrange", `{"template":"o-","coer":true,"tobck":{"name":"`+to+`"}}`)
+		},
+	} {
+		createBucket(t, b.c, from)
+		names := numbered("o-%02d", 0, 23)
+		b.put(from, names...)
+		var damaged []string
+		for _, n := range b.c.Targets {
+			files, err := filepath.Glob(n.Paths[0] + "/@ais/" + from + "/%ob/o-*")
+			if err != nil || len(files) < 2 {
+				t.Fatalf("%q, %v", files, err)
+			}
+			for _, file := range files[:2] {
+				name := filepath.Base(file)
+				if err := os.WriteFile(file, []byte("CONTENT of "+name), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				damaged = append(damaged, name)
+			}
+		}
+		o := b.wait(start(from, from+"-copy"))
+		for _, name := range damaged {
+			if !strings.Contains(o.err, name) {
+				t.Errorf("%s: %s is not named: %s", from, name, o.err)
+			}
+		}
+		whole := slices.DeleteFunc(names, func(name string) bool { return slices.Contains(damaged, name) })
+		if got, want := b.names(from+"-copy"), strings.Join(whole, " "); got != want || o.aborted || o.LocalObjects != int64(len(whole)) {
+			t.Errorf("%s: copied: %s\nwant: %s\n%+v", from, got, want, o)
+		}
 	}
 }
 
@@ -341,7 +402,7 @@ func TestSummary(t *testing.T) {
 	size := int64(len("content of a/00"))
 	sums := get("/b", `{"uuid":"","prefix":"","cached":true,"present":true}`)
 	if len(sums) != 1 || sums[0].Count.Present != 11 || sums[0].Size.Min != size || sums[0].Size.Max != int64(len("content of long-name")) ||
-		sums[0].Total.Present != uint64(10*size)+20 || sums[0].Total.OnDisk != 11*4096 || sums[0].Total.Disks == 0 || sums[0].Name != "b" {
+		sums[0].Total.Present != uint64(10*size)+20 || sums[0].Total.OnDisk != 11*4096 || sums[0].Total.Disks == 0 || sums[0].Name != "b" || !sums[0].Present {
 		t.Errorf("%+v", sums)
 	}
 	if sums = get("/b", `{"prefix":"a/*"}`); len(sums) != 1 || sums[0].Count.Present != 10 || sums[0].Size.Avg != size {

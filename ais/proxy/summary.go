@@ -237,6 +237,7 @@ func merged(record *jobs.Record, results []summary.Result) *summed {
 	}
 	for i := range got.buckets {
 		got.buckets[i].Finish()
+		got.buckets[i].Present = true // the cluster knows all that it counts
 	}
 	return got
 }
@@ -274,7 +275,6 @@ func (p *Proxy) headSummaryOf(w http.ResponseWriter, r *http.Request, bck wire.B
 	var sum *wire.BucketSummary
 	if status := got.status(); status != http.StatusAccepted && len(got.buckets) > 0 {
 		sum = &got.buckets[0]
-		sum.Present = true
 	}
 	return writeHeadSummary(w, props, id, got.status(), sum)
 }

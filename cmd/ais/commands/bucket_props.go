@@ -82,6 +82,7 @@ func (a *App) showBucket(ctx context.Context, cmd *cli.Command) error {
 	if props.BID == 0 {
 		a.note("bucket %s is not present in the cluster", b)
 	}
+	a.warnEviction(b, props)
 	rows, err := bucketRows(props, cmd.Bool("compact"))
 	if err != nil {
 		return err
@@ -96,6 +97,13 @@ func (a *App) showBucket(ctx context.Context, cmd *cli.Command) error {
 		t.Row(row.Name, row.Value)
 	}
 	return t.Print(a.Out, cmd.Bool("no-headers"))
+}
+
+// warnEviction warns of a bucket of which the cluster may remove the only copy of objects.
+func (a *App) warnEviction(b wire.Bck, props *meta.Bprops) {
+	if props.LRU.Enabled && !props.IsRemote(b) {
+		a.warn("bucket %s has lru.enabled and no backend: where space is short, objects that were not accessed for long are removed for good", b)
+	}
 }
 
 // bucketRows are the properties as people read them.
@@ -225,6 +233,9 @@ func (a *App) reportChange(ctx context.Context, b wire.Bck, before *meta.Bprops,
 				return err
 			}
 		}
+	}
+	if !before.LRU.Enabled {
+		a.warnEviction(b, after)
 	}
 	if changes == 0 {
 		return a.say("Bucket %q: nothing to do, the properties have these values already", b.String())

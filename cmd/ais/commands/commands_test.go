@@ -95,6 +95,15 @@ Bucket "ais://b": properties updated`)
 	contains(t, f.ok(t, "show bucket ais://b access"), "GET,HEAD-OBJECT")
 	f.ok(t, "bucket props set ais://b features Fsync-PUT")
 	contains(t, f.ok(t, "show bucket ais://b features"), "Fsync-PUT")
+	const only = "Warning: bucket ais://b has lru.enabled and no backend"
+	if r := f.run(t, "", "show", "bucket", "ais://b"); r.code != 0 || strings.Contains(r.err, only) {
+		t.Errorf("a bucket that keeps what it has: %+v", r)
+	}
+	for _, line := range []string{"bucket props set ais://b lru.enabled=true", "show bucket ais://b", "bucket props show ais://b lru"} {
+		if r := f.run(t, "", strings.Fields(line)...); r.code != 0 || !strings.Contains(r.err, only) {
+			t.Errorf("%s: %+v", line, r)
+		}
+	}
 	contains(t, f.ok(t, "bucket props reset ais://b"), "properties have been reset")
 	for line, text := range map[string]string{
 		"bucket props set ais://b x=1":                  `unknown property "x"`,
