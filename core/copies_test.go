@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/aistore-go/aistore/cmn/cksum"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/fs/crashfs"
@@ -197,19 +198,27 @@ func TestCopiesAreTooManyOrTooFew(t *testing.T) {
 // object, reads go on, and it is made again.
 func TestDamagedObjectIsReadFromItsCopies(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
+	type damage struct {
 		name string
 		harm func(path string) error
-		warm bool
-	}{
-		{"removed", os.Remove, false},
-		{"shorter", func(path string) error { return os.Truncate(path, 3) }, false},
-		{"record lost", func(path string) error { return fs.Unix().SetXattr(path, XattrRecord, []byte("rubbish")) }, false},
-		{"a bit flipped", func(path string) error { return os.WriteFile(path, []byte("cOntent"), 0o644) }, true},
-	} {
+		sum  string // a read compares this checksum; "": none is compared
+	}
+	damages := []damage{
+		{"removed", os.Remove, ""},
+		{"shorter", func(path string) error { return os.Truncate(path, 3) }, ""},
+		{"record lost", func(path string) error { return fs.Unix().SetXattr(path, XattrRecord, []byte("rubbish")) }, ""},
+	}
+	for _, sum := range []string{cksum.XXHash, cksum.XXHash2, cksum.MD5, cksum.CRC32C, cksum.SHA256, cksum.SHA512} {
+		damages = append(damages, damage{"a bit flipped, " + sum, func(path string) error { return os.WriteFile(path, []byte("cOntent"), 0o644) }, sum})
+	}
+	for _, tc := range damages {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			r := mirrorRig(t, 3, 3, func(p *meta.Bprops) { p.Checksum.ValidateWarmGet = tc.warm })
+			r := mirrorRig(t, 3, 3, func(p *meta.Bprops) {
+				if tc.sum != "" {
+					p.Checksum.Type, p.Checksum.ValidateWarmGet = tc.sum, true
+				}
+			})
 			r.put("o", "content")
 			r.arrange()
 			if err := tc.harm(r.fileOf("o")); err != nil {

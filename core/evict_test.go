@@ -68,10 +68,11 @@ func namesOf(all []Evictable) (names []string) {
 }
 
 // TestOldestObjects: by true access time, in batches, none that was accessed
-// lately.
+// lately, also when the target was started anew since.
 func TestOldestObjects(t *testing.T) {
 	t.Parallel()
 	for _, mountpaths := range []int{1, 3} {
+		restarted := mountpaths > 1
 		r := newRig(t, rigOptions{mountpaths: mountpaths, props: evictable})
 		for i := range 12 {
 			name := fmt.Sprintf("o%02d", i)
@@ -83,6 +84,9 @@ func TestOldestObjects(t *testing.T) {
 		r.age(9, "read")
 		if _, _, found := r.get("read"); !found { // known in memory alone
 			t.Fatal("it is gone")
+		}
+		if restarted {
+			r.restart()
 		}
 		filesystem := r.fs.Filesystems()[0]
 		var order []string

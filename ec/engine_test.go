@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aistore-go/aistore/cmn/cksum"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/memsys"
@@ -526,27 +527,71 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestDamagedObjectComesBack: an object that a validating read finds damaged is
-// rebuilt and served.
+// TestDamagedObjectComesBack: an object that a validating read finds damaged, by whatever
+// checksum its bucket has, is rebuilt and served.
 func TestDamagedObjectComesBack(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 6, 2, 2, func(p *meta.Bprops) { p.Checksum.ValidateWarmGet = true })
-	content := randomContent(1, 200_000)
-	attrs := c.put("o", content)
-	c.settle()
-	path, err := filepath.Glob(filepath.Join(c.root, c.order("o")[0], "mp*", "@ais", "b1", "%ob", "o"))
-	if err != nil || len(path) != 1 {
-		t.Fatalf("%q, %v", path, err)
+	for _, sum := range []string{cksum.XXHash, cksum.XXHash2, cksum.MD5, cksum.CRC32C, cksum.SHA256, cksum.SHA512} {
+		c := newCluster(t, 6, 2, 2, func(p *meta.Bprops) { p.Checksum.Type, p.Checksum.ValidateWarmGet = sum, true })
+		for i, name := range []string{"small", "large"} {
+			content := randomContent(1, []int{900, 200_000}[i])
+			attrs := c.put(name, content)
+			c.settle()
+			f, err := os.OpenFile(c.objectFile(name), os.O_WRONLY, 0)
+			if err == nil {
+				_, err = f.WriteAt([]byte{content[800] ^ 1}, 800)
+				err = errors.Join(err, f.Close())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.mustGet(name, content, attrs)
+			c.mustGet(name, content, attrs)
+		}
 	}
-	f, err := os.OpenFile(path[0], os.O_WRONLY, 0)
-	if err == nil {
-		_, err = f.WriteAt([]byte("damage"), 1234)
-		err = errors.Join(err, f.Close())
+}
+
+// objectFile is the path of an object's file at its owner.
+func (c *testCluster) objectFile(name string) string {
+	c.tb.Helper()
+	paths, err := filepath.Glob(filepath.Join(c.root, c.order(name)[0], "mp*", "@ais", "b1", "%ob", name))
+	if err != nil || len(paths) != 1 {
+		c.tb.Fatalf("%q, %v", paths, err)
 	}
-	if err != nil {
-		t.Fatal(err)
+	return paths[0]
+}
+
+// TestReadMakesWhole: a read of an object whose file is gone, and with it slices or replicas
+// elsewhere, serves it, and what it lacks is made again without a repair of the bucket.
+func TestReadMakesWhole(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{500, 50_000} {
+		for lost := range 3 { // beside the object: as many files of the other targets
+			c := newCluster(t, 7, 2, 2, nil)
+			content := randomContent(byte(lost), size)
+			attrs := c.put("o", content)
+			c.settle()
+			gone := []string{c.objectFile("o")}
+			files := c.sliceFiles()
+			for _, id := range c.order("o")[1:] {
+				if len(gone) <= lost && len(files[id]) > 0 {
+					gone = append(gone, files[id][0])
+				}
+			}
+			if size < 1000 && lost == 2 {
+				gone = gone[:2] // one replica is left
+			}
+			for _, path := range gone {
+				if err := os.Remove(path); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.mustGet("o", content, attrs)
+			c.settle()
+			c.mustBeWhole("o")
+			c.mustGet("o", content, attrs)
+		}
 	}
-	c.mustGet("o", content, attrs)
 }
 
 // TestOwnerAndHoldersAreWiped: objects with more losses than parity are an error
