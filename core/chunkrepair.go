@@ -157,7 +157,7 @@ func (s *Store) quarantineChunks(o *object, base string) {
 		}
 		err := s.withSlot(b.Mountpath, o.mp, func() error {
 			dir := filepath.Join(b.Mountpath.Path, fs.QuarantineDir, base)
-			if err := b.Mountpath.MakeDirs(dir); err != nil {
+			if err := s.makeQuarantineDir(context.Background(), b.Mountpath, dir); err != nil {
 				return err
 			}
 			err := s.system.Rename(b.Path, filepath.Join(dir, filepath.Base(b.Path)))

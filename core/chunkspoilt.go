@@ -165,7 +165,7 @@ func (s *Store) setChunkAside(ctx context.Context, o *object, rec *record, x *sp
 	now := s.options.Clock()
 	sum := sha256.Sum256([]byte(o.Name))
 	dir := s.quarantineDir(x.mp, hex.EncodeToString(sum[:]), now)
-	if err := x.mp.MakeDirs(dir); err != nil {
+	if err := s.makeQuarantineDir(ctx, x.mp, dir); err != nil {
 		return x.mp.IOError("quarantine "+o.Cname(), err)
 	}
 	if err := s.system.Rename(x.path, filepath.Join(dir, filepath.Base(x.path))); err != nil {

@@ -136,7 +136,7 @@ func (s *Store) quarantine(o *object, path string, finding error) (dir string, e
 	now := s.options.Clock()
 	sum := sha256.Sum256([]byte(o.Name))
 	dir = s.quarantineDir(o.mp, hex.EncodeToString(sum[:]), now)
-	if err := o.mp.MakeDirs(dir); err != nil {
+	if err := s.makeQuarantineDir(context.Background(), o.mp, dir); err != nil {
 		return "", o.mp.IOError("quarantine "+o.Cname(), err)
 	}
 	sidecar := s.sidecarOf(o, path)

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -191,6 +192,15 @@ func (s *Store) renameInto(mp *fsys.Mountpath, work, path string) error {
 		}
 	}
 	return err
+}
+
+// moveInto is renameInto for a file that is durable where it lies, and may be the only
+// one of its generation: directories that are missing are durable before it is in them.
+func (s *Store) moveInto(ctx context.Context, mp *fsys.Mountpath, from, path string) error {
+	if err := mp.MakeDurableDirs(ctx, filepath.Dir(path)); err != nil {
+		return err
+	}
+	return s.renameInto(mp, from, path)
 }
 
 // enter takes the bucket's gate for a step that makes names. Every nil is

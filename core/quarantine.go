@@ -95,6 +95,17 @@ func (s *Store) quarantineDir(mp *fs.Mountpath, hash string, now time.Time) stri
 	}
 }
 
+// makeQuarantineDir makes the directory of an entry, whose name is durable when it
+// returns nil: a loss of power must not take it away when a file, which may be the only
+// one of an object, was renamed into it.
+func (s *Store) makeQuarantineDir(ctx context.Context, mp *fs.Mountpath, dir string) error {
+	err := mp.MakeDurableDirs(context.WithoutCancel(ctx), dir)
+	if err != nil {
+		_ = s.system.Rmdir(dir) // else it counts as an entry
+	}
+	return err
+}
+
 // setUnnamedAside moves a file of the escaped place to quarantine whose record,
 // which alone has its name, cannot be read; moved is false if it can be read by
 // now, or is gone. There is no name to lock, so all commits to the bucket wait
@@ -118,7 +129,7 @@ func (s *Store) setUnnamedAside(ctx context.Context, entry meta.BucketEntry, mp 
 	}
 	now := s.options.Clock()
 	dir := s.quarantineDir(mp, strings.TrimSuffix(filepath.Base(path), "/"), now)
-	if err := mp.MakeDirs(dir); err != nil {
+	if err := s.makeQuarantineDir(ctx, mp, dir); err != nil {
 		return false, mp.IOError("quarantine "+path, err)
 	}
 	if err := s.system.Rename(path, filepath.Join(dir, "data")); err != nil {

@@ -203,7 +203,7 @@ func (s *Store) setSliceAside(ctx context.Context, entry meta.BucketEntry, mp *f
 	}
 	at := s.options.Clock()
 	dir := s.quarantineDir(mp, strings.TrimSuffix(filepath.Base(path), stagedSuffix), at)
-	if err := mp.MakeDirs(dir); err != nil {
+	if err := s.makeQuarantineDir(ctx, mp, dir); err != nil {
 		return mp.IOError("quarantine "+path, err)
 	}
 	if err := s.system.Rename(path, filepath.Join(dir, "data")); err != nil {

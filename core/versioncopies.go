@@ -184,7 +184,7 @@ func (s *Store) promoteCopy(ctx context.Context, v *noncurrent) (done bool, err 
 	}
 	noted.versions = true
 	defer noted.settle()
-	if err := s.renameInto(at.mp, v.path, path); err != nil {
+	if err := s.moveInto(ctx, at.mp, v.path, path); err != nil {
 		if fsys.IsNameProblem(err) {
 			return false, nil
 		}

@@ -379,7 +379,7 @@ func (s *Store) promote(ctx context.Context, o *object, v *Version) (path string
 	}
 	noted.versions = true
 	defer noted.settle()
-	if err := s.renameInto(v.at.mp, v.path, path); err != nil {
+	if err := s.moveInto(ctx, v.at.mp, v.path, path); err != nil {
 		if fsys.IsNameProblem(err) {
 			// The object itself holds the place, unless it is on another
 			// mountpath than this version.

@@ -95,6 +95,24 @@ func (mp *Mountpath) MakeDirs(dir string) error {
 	return mp.makeDirs(dir)
 }
 
+// MakeDurableDirs is MakeDirs for a directory into which something is to be renamed that
+// is durable where it lies: when it returns nil the name of the directory is on stable
+// storage, and those above it, so that a loss of power cannot take away the directory
+// with what was renamed into it. Where they are known to be, it costs one stat.
+func (mp *Mountpath) MakeDurableDirs(ctx context.Context, dir string) error {
+	if info, err := mp.system.Stat(dir); err != nil || info.Kind != KindDir {
+		if err := mp.MakeDirs(dir); err != nil {
+			return err
+		}
+	}
+	for above := dir; len(above) > len(mp.Path); above = filepath.Dir(above) {
+		if mp.filesystem.fresh.has(above) {
+			return mp.filesystem.Flush(ctx, FlushRequest{Dirs: []string{dir}})
+		}
+	}
+	return nil
+}
+
 func (mp *Mountpath) makeDirs(dir string) error {
 	if dir == mp.Path {
 		_, err := mp.system.Stat(dir)

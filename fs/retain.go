@@ -37,7 +37,7 @@ func (mp *Mountpath) Retain(path string) (moved bool, err error) {
 	}
 	stamp := mp.manager.options.Clock().UnixNano()
 	for ; ; stamp++ {
-		if err := mp.MakeDirs(dir); err != nil {
+		if err := mp.MakeDurableDirs(context.Background(), dir); err != nil {
 			return false, err
 		}
 		target := dir + "/" + strconv.FormatInt(stamp, 10) + "." + base
