@@ -13,6 +13,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
+	"github.com/aistore-go/aistore/ec"
 )
 
 // readSlices answers a read of an erasure-coded object while its owner does not:
@@ -24,6 +25,11 @@ func (t *Target) readSlices(w http.ResponseWriter, r *http.Request, req *objectR
 		return err
 	}
 	node.MarkStale(w)
+	return t.sendContent(w, r, req, content)
+}
+
+// sendContent answers a read with what was found on other targets.
+func (t *Target) sendContent(w http.ResponseWriter, r *http.Request, req *objectRequest, content *ec.Content) error {
 	set := newHeaders(w)
 	if r.Method == http.MethodHead {
 		return t.headAttrs(w, r, set, req, &content.Attrs)
@@ -79,15 +85,23 @@ func (t *Target) readFromSlices(w http.ResponseWriter, r *http.Request, req *obj
 	return err
 }
 
-// newestOfSlices tells that what this target has of an erasure-coded object is
-// the newest, though former owners cannot be asked: the holders of slices, who are
-// told of every write before it is acknowledged, know of nothing newer.
+// newestOfSlices tells that the newest of an erasure-coded object is known, though
+// former owners cannot be asked: the holders of slices are told of every write before it
+// is acknowledged. What they hold is read unless what was found is newer, or as new and
+// here.
 func (t *Target) newestOfSlices(ctx context.Context, key core.Key, f *findings) bool {
-	if !key.Props.EC.Enabled || f.none() || f.best.node != nil {
+	if !key.Props.EC.Enabled || f.none() {
 		return false
 	}
 	content, err := t.ec.Open(ctx, key)
-	return err == nil && content.Stamp.Compare(f.local.Stamp) <= 0
+	if err != nil {
+		return false
+	}
+	order := content.Stamp.Compare(f.best.Stamp)
+	if order > 0 || order == 0 && f.best.node != nil { // of the same stamp it may have newer metadata
+		f.slices = content
+	}
+	return true
 }
 
 // lostEverywhere tells that neither this target nor anybody's slices have a name.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aistore-go/aistore/ais/node/fastpath"
 	"github.com/aistore-go/aistore/ais/node/objreq"
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/httprange"
 	"github.com/aistore-go/aistore/cmn/metrics"
 	"github.com/aistore-go/aistore/cmn/wire"
@@ -21,10 +22,11 @@ type fastObjects struct{ t *Target }
 // fastRequest is all that one request needs. It is pooled.
 type fastRequest struct {
 	objectRequest
-	simple  objreq.Simple
-	reader  core.Reader
-	content content
-	set     headers
+	simple    objreq.Simple
+	reader    core.Reader
+	content   content
+	set       headers
+	placement int64 // the version under which it was admitted
 }
 
 var fastRequests = sync.Pool{New: func() any { return new(fastRequest) }}
@@ -90,8 +92,14 @@ func (t *Target) admitFast(r *fastpath.Request, q *fastRequest) bool {
 	if !known || !props.Access.Allows(objreq.Access(q.simple.Method, &q.simple.Query, "")) {
 		return false
 	}
-	req.key.Props = props
+	req.key.Props, q.placement = props, view.Placement.Ver()
 	return true
+}
+
+// mayHaveLeft tells that there is nothing of a name here any more, which is no answer:
+// since the request was admitted the owners of names have changed.
+func (t *Target) mayHaveLeft(q *fastRequest, err error) bool {
+	return apierr.IsNotFound(err) && t.control.View().Placement.Ver() != q.placement
 }
 
 // getFast is getObject.
@@ -101,6 +109,9 @@ func (t *Target) getFast(c *fastpath.Conn, r *fastpath.Request, q *fastRequest) 
 		return fastpath.Slow
 	}
 	if err := t.store.OpenInto(c.Context(), req.key, &q.reader); err != nil {
+		if t.mayHaveLeft(q, err) {
+			return fastpath.Slow
+		}
 		return c.Fail(t.done(metrics.Get, req, err))
 	}
 	part := &q.content
@@ -291,6 +302,9 @@ func (t *Target) headFast(c *fastpath.Conn, q *fastRequest) fastpath.Outcome {
 	}
 	attrs, err := t.store.Head(c.Context(), req.key)
 	if err != nil {
+		if t.mayHaveLeft(q, err) {
+			return fastpath.Slow
+		}
 		return c.Fail(t.done(metrics.Head, req, err))
 	}
 	q.set.raw = c.AppendStatus(c.Header(), "200 OK")

@@ -17,6 +17,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/ec"
 	"github.com/aistore-go/aistore/transport/rpc"
 )
 
@@ -77,11 +78,12 @@ type holding struct {
 // findings are what all targets hold that may hold something of a name.
 type findings struct {
 	local    holding
-	best     holding  // of the greatest stamp; local if that is it
-	unknown  []string // names of targets that could not be asked
-	down     bool     // one of them is an owner of names, and will be back or go out soon
-	versions bool     // somebody who answered has several, or what would become one of several
-	live     bool     // somebody who answered has an object, though there may be a newer tombstone elsewhere
+	best     holding     // of the greatest stamp; local if that is it
+	unknown  []string    // names of targets that could not be asked
+	down     bool        // one of them is an owner of names, and will be back or go out soon
+	versions bool        // somebody who answered has several, or what would become one of several
+	slices   *ec.Content // what is to be read instead, see newestOfSlices
+	live     bool        // somebody who answered has an object, though there may be a newer tombstone elsewhere
 }
 
 // none tells that nobody who answered has an object.
@@ -122,40 +124,30 @@ func (t *Target) read(w http.ResponseWriter, r *http.Request, req *objectRequest
 	return t.readObject(w, r, req)
 }
 
-// readObject answers a read of a name that this target owns.
+// readObject answers a read of a name that this target owns. The owners of names may
+// change while it does, and the object leave for the next one: that there is nothing
+// is the answer of a placement that was in force from the beginning to the end.
 func (t *Target) readObject(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
-	view := t.control.View()
-	if view.Transition.Now() != nil {
-		if served, err := t.readMoving(w, r, req, view); served || err != nil {
-			return err
-		}
-	}
 	for attempt := 1; ; attempt++ {
-		former := t.formerOwners(view, req.key)
-		if len(former) == 0 {
-			return t.readLocal(w, r, req)
-		}
-		f, err := t.find(r.Context(), view, req.key, former)
+		view := t.control.View()
+		owner, err := objreq.Owner(view.Smap, req.key.Bck, req.key.Name)
 		switch {
 		case err != nil:
 			return err
-		case f.best.Kind == 0 && req.key.Props.EC.Enabled:
-			return t.readFromSlices(w, r, req, f.unknown)
-		case len(f.unknown) > 0 && !t.newestOfSlices(r.Context(), req.key, &f):
-			return t.errUnknown(req.key, f.unknown)
-		case f.none():
-			return apierr.ObjectNotFound(t.node.Name() + ": " + req.key.Cname())
-		case f.best.node == nil:
-			return t.readLocal(w, r, req)
+		case owner.ID != t.node.ID():
+			return errNotOwner(t.node.Name(), req.key, owner, view.Smap)
 		}
-		err = t.relay(w, r, req, f.best.node)
-		if !errors.Is(err, errMoved) {
+		err = t.readOnce(w, r, req, view)
+		var left *leftError
+		switch moved := errors.As(err, &left); {
+		case !moved && !(apierr.IsNotFound(err) && t.control.View().Placement.Ver() != view.Placement.Ver()):
 			return err
+		case attempt < readAttempts: // it is here by now, or deleted
+		case moved:
+			return t.errUnknown(req.key, []string{left.from.String()})
+		default:
+			return apierr.Unavailable(objreq.RetryAfter, "%s: the owner of %s keeps changing", t.node.Name(), req.key.Cname())
 		}
-		if attempt == readAttempts {
-			return t.errUnknown(req.key, []string{f.best.node.String()})
-		}
-		view = t.control.View() // it is here by now, or deleted
 	}
 }
 
@@ -163,8 +155,41 @@ func (t *Target) readObject(w http.ResponseWriter, r *http.Request, req *objectR
 // asked for.
 const readAttempts = 4
 
-// errMoved: what a former owner held a moment ago has left it.
-var errMoved = errors.New("the object has left")
+// leftError: what a former owner held a moment ago has left it.
+type leftError struct{ from *meta.Snode }
+
+// Error implements error.
+func (e *leftError) Error() string { return "the object has left " + e.from.String() }
+
+// readOnce is readObject under one placement. Errors: leftError, and those that are
+// answered.
+func (t *Target) readOnce(w http.ResponseWriter, r *http.Request, req *objectRequest, view *meta.View) error {
+	if view.Transition.Now() != nil {
+		if served, err := t.readMoving(w, r, req, view); served || err != nil {
+			return err
+		}
+	}
+	former := t.formerOwners(view, req.key)
+	if len(former) == 0 {
+		return t.readLocal(w, r, req)
+	}
+	f, err := t.find(r.Context(), view, req.key, former)
+	switch {
+	case err != nil:
+		return err
+	case f.best.Kind == 0 && req.key.Props.EC.Enabled:
+		return t.readFromSlices(w, r, req, f.unknown)
+	case len(f.unknown) > 0 && !t.newestOfSlices(r.Context(), req.key, &f):
+		return t.errUnknown(req.key, f.unknown)
+	case f.none():
+		return apierr.ObjectNotFound(t.node.Name() + ": " + req.key.Cname())
+	case f.slices != nil:
+		return t.sendContent(w, r, req, f.slices)
+	case f.best.node == nil:
+		return t.readLocal(w, r, req)
+	}
+	return t.relay(w, r, req, f.best.node)
+}
 
 // readMoving answers a read of a name that another target is about to own, and
 // may own already without this one knowing it: what was written there since is
@@ -200,10 +225,7 @@ func (t *Target) readMoving(w http.ResponseWriter, r *http.Request, req *objectR
 	case there.Kind.IsDeleted():
 		return true, apierr.ObjectNotFound(t.node.Name() + ": " + req.key.Cname())
 	}
-	if err := t.relay(w, r, req, next); !errors.Is(err, errMoved) {
-		return true, err
-	}
-	return true, t.errUnknown(req.key, []string{next.String()})
+	return true, t.relay(w, r, req, next)
 }
 
 // readLocal answers with what this target itself holds.
@@ -241,7 +263,8 @@ func (t *Target) readInstead(w http.ResponseWriter, r *http.Request, req *object
 	if f.best.node == nil {
 		return t.readLocal(w, r, req)
 	}
-	if err := t.relay(w, r, req, f.best.node); !errors.Is(err, errMoved) {
+	var left *leftError
+	if err := t.relay(w, r, req, f.best.node); !errors.As(err, &left) {
 		return err
 	}
 	return unavailable
@@ -408,7 +431,7 @@ func (t *Target) relay(w http.ResponseWriter, r *http.Request, req *objectReques
 	defer func() { _ = res.Body.Close() }() // was only read
 	switch {
 	case res.StatusCode == http.StatusNotFound:
-		return errMoved
+		return &leftError{from}
 	case res.StatusCode >= http.StatusInternalServerError:
 		// It was there a moment ago: whether it still is, the next try tells.
 		return t.errUnknown(req.key, []string{from.String()})

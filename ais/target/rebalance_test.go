@@ -80,21 +80,33 @@ func (l *leaving) start(status int, prefix, value string) string {
 	return answer
 }
 
+// status is the state of a rebalance in the cluster.
+func (l *leaving) status(id string) (s wire.JobStatus) {
+	l.t.Helper()
+	_, body := expect(l.t, 200, follower, "GET", l.url+"/cluster?what=status", strings.NewReader(`{"id":"`+id+`"}`))
+	if err := json.Unmarshal([]byte(body), &s); err != nil {
+		l.t.Fatal(err)
+	}
+	return s
+}
+
+// ended waits for the end of a rebalance.
+func (l *leaving) ended(id string) (s wire.JobStatus) {
+	l.t.Helper()
+	eventually(l.t, "the end of "+id, func() bool {
+		s = l.status(id)
+		return s.EndTime != 0
+	})
+	return s
+}
+
 // run runs a rebalance to its end and returns its snapshots.
 func (l *leaving) run(prefix, value string) (snaps []*wire.Snap) {
 	l.t.Helper()
 	id := l.start(200, prefix, value)
-	eventually(l.t, "the end of "+id, func() bool {
-		_, body := expect(l.t, 200, follower, "GET", l.url+"/cluster?what=status", strings.NewReader(`{"id":"`+id+`"}`))
-		var s wire.JobStatus
-		if err := json.Unmarshal([]byte(body), &s); err != nil {
-			l.t.Fatal(err)
-		}
-		if s.EndTime != 0 && (s.Aborted || s.Error != "") {
-			l.t.Fatalf("%s: %s", id, body)
-		}
-		return s.EndTime != 0
-	})
+	if s := l.ended(id); s.Aborted || s.Error != "" {
+		l.t.Fatalf("%s: %+v", id, s)
+	}
 	_, body := expect(l.t, 200, follower, "GET", l.url+"/cluster?what=qryxstats", strings.NewReader(`{"id":"`+id+`"}`))
 	var all map[string][]*wire.Snap
 	if err := json.Unmarshal([]byte(body), &all); err != nil {
