@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/deploy/playground"
@@ -45,7 +46,13 @@ type jobState struct {
 // awaitJob waits as clients do: by the job's state in the cluster.
 func (c *cluster) awaitJob(p *playground.Node, id string) (s jobState) {
 	c.t.Helper()
-	c.eventually("end of job "+id, func() error {
+	return c.awaitJobWithin(stepTimeout, p, id)
+}
+
+// awaitJobWithin is awaitJob for a job that may take so long.
+func (c *cluster) awaitJobWithin(limit time.Duration, p *playground.Node, id string) (s jobState) {
+	c.t.Helper()
+	c.eventuallyWithin(limit, "end of job "+id, func() error {
 		a, err := try(client, http.MethodGet, p.URL()+"/v1/cluster?what=status", `{"id":"`+id+`"}`, "Content-Type", jsonType)
 		if err != nil || a.status != http.StatusOK {
 			return fmt.Errorf("%d %s: %w", a.status, a.body, err)

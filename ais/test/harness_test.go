@@ -213,14 +213,20 @@ func (c *cluster) primary(asked *playground.Node) *playground.Node {
 // eventually waits until check succeeds.
 func (c *cluster) eventually(what string, check func() error) {
 	c.t.Helper()
-	deadline := time.Now().Add(stepTimeout)
+	c.eventuallyWithin(stepTimeout, what, check)
+}
+
+// eventuallyWithin waits for a time until check succeeds.
+func (c *cluster) eventuallyWithin(limit time.Duration, what string, check func() error) {
+	c.t.Helper()
+	deadline := time.Now().Add(limit)
 	for {
 		err := check()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			c.t.Fatalf("%s: still after %v: %v", what, stepTimeout, err)
+			c.t.Fatalf("%s: still after %v: %v", what, limit, err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
