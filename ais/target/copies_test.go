@@ -1,6 +1,7 @@
 package target_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -120,29 +121,86 @@ func TestNumberOfCopies(t *testing.T) {
 	}
 }
 
-// TestMountpathLeavesWhenItsObjectsHaveMoved: nobody who reads or writes sees
-// anything of it.
+// TestMountpathLeavesWhenItsObjectsHaveMoved: nobody who reads or lists sees anything of it;
+// a mirrored bucket has as many copies as there are mountpaths for, down to one and up again.
 func TestMountpathLeavesWhenItsObjectsHaveMoved(t *testing.T) {
 	t.Parallel()
-	c := aistest.New(t, aistest.Options{Mountpaths: 3})
-	expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(`{"action":"create-bck"}`))
-	const count = 60
-	for i := range count {
-		expect(t, 200, follower, "PUT", object(c.Proxies[0], fmt.Sprintf("o%02d", i)), strings.NewReader(fmt.Sprint("content ", i)))
+	for name, tc := range map[string]struct {
+		props string
+		files int // of each object, where there are mountpaths enough
+	}{
+		"plain":    {`{}`, 1},
+		"mirrored": {`{"mirror":{"enabled":true,"copies":2}}`, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mountpathsComeAndGo(t, tc.props, tc.files)
+		})
 	}
+}
+
+func mountpathsComeAndGo(t *testing.T, bucketProps string, files int) {
+	c := aistest.New(t, aistest.Options{Mountpaths: 3})
+	bucket := c.Proxies[0].URL() + "/v1/buckets/b"
+	expect(t, 200, follower, "POST", bucket, strings.NewReader(`{"action":"create-bck","value":`+bucketProps+`}`))
+	const count = 60
+	name := func(i int) string { return fmt.Sprintf("o%02d", i) }
+	for i := range count {
+		expect(t, 200, follower, "PUT", object(c.Proxies[0], name(i)), strings.NewReader(fmt.Sprint("content ", i)))
+	}
+	target := c.Targets[0]
+	have := func(files int) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%d files of each object", files), func() bool {
+			for i := range count {
+				all, err := target.Store.Belongings(t.Context(), core.Key{Bck: wire.Bck{Name: "b", Provider: wire.ProviderAIS}, Props: props(t, c), Name: name(i)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(all) != files {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	have(files)
 	var stop atomic.Bool
-	var readers sync.WaitGroup
+	var users sync.WaitGroup
 	for g := range 2 {
-		readers.Go(func() {
+		users.Go(func() {
 			for i := g; !stop.Load(); i = (i + 1) % count {
-				if _, text := expect(t, 200, follower, "GET", object(c.Proxies[0], fmt.Sprintf("o%02d", i)), nil); text != fmt.Sprint("content ", i) {
-					t.Errorf("o%02d: %q", i, text)
+				if _, text := expect(t, 200, follower, "GET", object(c.Proxies[0], name(i)), nil); text != fmt.Sprint("content ", i) {
+					t.Errorf("%s: %q", name(i), text)
 					return
 				}
 			}
 		})
 	}
-	target := c.Targets[0]
+	users.Go(func() {
+		for !stop.Load() {
+			_, text := expect(t, 200, follower, "GET", bucket, strings.NewReader(`{"action":"list","value":{"props":"name,atime,copies"}}`), "Content-Type: application/json")
+			var page struct {
+				Entries []struct {
+					Name  string `json:"name"`
+					Atime string `json:"atime"`
+				} `json:"entries"`
+			}
+			if err := json.Unmarshal([]byte(text), &page); err != nil {
+				t.Error(err)
+				return
+			}
+			for i, e := range page.Entries {
+				if i >= count || e.Name != name(i) || e.Atime == "" {
+					t.Errorf("entry %d of %d is %+v", i, len(page.Entries), e)
+					return
+				}
+			}
+			if len(page.Entries) != count {
+				t.Errorf("%d names are listed", len(page.Entries))
+			}
+		}
+	})
 	lists := func(available, waiting, disabled int) func() bool {
 		return func() bool {
 			l := target.Disks.Lists()
@@ -153,22 +211,18 @@ func TestMountpathLeavesWhenItsObjectsHaveMoved(t *testing.T) {
 		mountpath(t, c, 200, "disable-mp", path, "")
 	}
 	eventually(t, "both are disabled", lists(1, 0, 2))
+	have(1)
 	mountpath(t, c, 200, "enable-mp", target.Paths[0], "")
 	eventually(t, "objects have moved to it", lists(2, 0, 1))
+	have(files)
 	mountpath(t, c, 200, "detach-mp", target.Paths[1], "")
 	mountpath(t, c, 200, "attach-mp", target.Paths[1], "")
 	eventually(t, "and to the other", lists(3, 0, 0))
 	mountpath(t, c, 200, "detach-mp", target.Paths[2], "")
 	eventually(t, "the third is gone", lists(2, 0, 0))
+	have(files)
 	stop.Store(true)
-	readers.Wait()
-	for i := range count {
-		name := fmt.Sprintf("o%02d", i)
-		all, err := target.Store.Belongings(t.Context(), core.Key{Bck: wire.Bck{Name: "b", Provider: wire.ProviderAIS}, Props: props(t, c), Name: name})
-		if err != nil || len(all) != 1 {
-			t.Errorf("%s has %d files, %v", name, len(all), err)
-		}
-	}
+	users.Wait()
 }
 
 // TestResilverIsTriedAgain: a mountpath that could not leave, because of an object that
