@@ -88,7 +88,7 @@ func skips(node *meta.Snode, action string) (bool, error) {
 		if leaving {
 			return false, apierr.BadRequest("cannot %s %s: it is being decommissioned", action, node)
 		}
-		return node.Flags&meta.FlagMaintenance != 0, nil
+		return node.Flags&meta.FlagMaintenance != 0 && !unmoved(node), nil
 	case wire.ActStopMaintenance:
 		if leaving {
 			return false, apierr.BadRequest("cannot %s %s: it is being decommissioned", action, node)
@@ -169,14 +169,18 @@ func moves(v *meta.View, op *meta.Operation) bool {
 		return after > before && after >= 2
 	}
 	leaving := len(activeTargets(v, op))
-	if verifies(op) {
-		for _, id := range op.Nodes { // an earlier attempt may have left data behind
-			if node := v.Smap.Tmap[id]; node != nil && node.Flags&meta.FlagDecommission != 0 {
-				return before > leaving
-			}
+	for _, id := range op.Nodes { // an earlier attempt may have left data behind
+		if node := v.Smap.Tmap[id]; node != nil && unmoved(node) && (op.Action != wire.ActDecommissionNode || verifies(op)) {
+			return before > leaving
 		}
 	}
 	return leaving > 0 && before > leaving
+}
+
+// unmoved tells a target that was taken out of service by an operation that has failed before its
+// data had moved, and that has not come back.
+func unmoved(node *meta.Snode) bool {
+	return node.Role == meta.RoleTarget && !node.Active() && node.Flags&meta.FlagPostMaintenance == 0
 }
 
 // verifies tells a decommission that ends only when the data has left. That
