@@ -21,6 +21,7 @@ func (w *write) commit(ctx context.Context) (Attrs, error) {
 			return Attrs{}, err
 		}
 	}
+	defer w.endStaging()
 	attrs, err := w.commitAsOwner(ctx)
 	if err != nil && w.opts.Conditions.any() && apierr.StatusOf(err) == apierr.StatusPreconditionFailed {
 		// The answer says what the name holds: like a read it waits until that
@@ -60,6 +61,9 @@ func (w *write) commitOnce(ctx context.Context) (Attrs, error) {
 		return w.unchanged(flushing, &now)
 	}
 	prepared = prepared && now.sameAs(&before)
+	if err := w.mustBeStaged(prepared, &rec); err != nil {
+		return Attrs{}, err
+	}
 	var ticket Ticket
 	for {
 		if !prepared {
@@ -82,6 +86,9 @@ func (w *write) commitOnce(ctx context.Context) (Attrs, error) {
 		// The placement changed since the stamp was made: with the old epoch
 		// this write would lose against an earlier one of another owner.
 		_ = w.s.end(ticket) // nothing was done under it
+		if w.staging != nil {
+			return Attrs{}, errRestage
+		}
 		prepared = false
 	}
 	w.owe()

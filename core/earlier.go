@@ -163,6 +163,9 @@ func (w *write) commitAsOwner(ctx context.Context) (Attrs, error) {
 			return Attrs{}, err
 		}
 		attrs, err := w.commitOnce(ctx)
+		if err != nil {
+			w.endStaging()
+		}
 		if errors.Is(err, ErrNotOwner) && w.mayHandOver() {
 			var handed error
 			if attrs, handed = w.handOver(ctx); !errors.Is(handed, ErrNotOwner) {
@@ -171,22 +174,27 @@ func (w *write) commitAsOwner(ctx context.Context) (Attrs, error) {
 		}
 		switch {
 		case err == nil:
+			kept := w.keepStaged(ctx)
 			if err := w.supersede(ctx, attrs.Stamp); err != nil {
 				return attrs, err
 			}
-			return attrs, w.protect(ctx, &attrs)
+			return attrs, w.protect(ctx, &attrs, kept)
 		case errors.Is(err, errUnverified):
 			if err := w.verifyStored(ctx); err != nil {
 				return Attrs{}, err
 			}
 			continue
-		case !errors.Is(err, errOwnersChanged) && !(errors.Is(err, ErrNotOwner) && w.mayHandOver()):
+		case !errors.Is(err, errOwnersChanged) && !errors.Is(err, errRestage) && !(errors.Is(err, ErrNotOwner) && w.mayHandOver()):
 			return Attrs{}, err
 		}
 		if waiting.IsZero() {
 			waiting = time.Now()
 		} else if time.Since(waiting) > changeTime {
-			return Attrs{}, apierr.Wrap(err, apierr.StatusServiceUnavailable, "", "PUT %s: the owner of the name keeps changing", w.Cname())
+			what := "the owner of the name keeps changing"
+			if errors.Is(err, errRestage) {
+				what = "what the name holds keeps changing"
+			}
+			return Attrs{}, apierr.Wrap(err, apierr.StatusServiceUnavailable, "", "PUT %s: %s", w.Cname(), what)
 		}
 		if err := delay.For(ctx, changePause); err != nil {
 			return Attrs{}, err

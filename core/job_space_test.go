@@ -61,7 +61,7 @@ func jobSteps() []jobStep {
 				r.tb.Fatal(err)
 			}
 		}, run: func(r *rig) error {
-			return r.store.RestoreObject(ctx, r.key("o"), &attrs, strings.NewReader(jobContent+jobContent))
+			return r.store.RestoreObject(ctx, r.key("o"), &attrs, strings.NewReader(jobContent+jobContent), nil)
 		}, done: func(r *rig) bool { content, _, _ := r.get("o"); return content == jobContent+jobContent }},
 	}
 }

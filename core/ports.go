@@ -51,11 +51,30 @@ type Slices interface {
 	// name lock. newer is the greatest stamp that was found to exceed it, else zero;
 	// had: somebody held something older.
 	Replaced(ctx context.Context, key Key, stamp Stamp, deleted, known bool) (had bool, newer Stamp, err error)
+	// BeginWrite waits for the turn of a write of a name that is acknowledged when its slices
+	// are there. Staging.End ends it. Errors: ErrNotOwner; 503 other writes of the name take their time.
+	BeginWrite(ctx context.Context, key Key) (Staging, error)
 	// Amended tells them of a change of metadata alone, before it is acknowledged.
 	Amended(ctx context.Context, key Key, from Stamp, attrs Attrs) error
 	// Protect returns when the loss of this target would lose nothing of a
 	// generation.
 	Protect(ctx context.Context, key Key, attrs Attrs) error
+}
+
+// Staging is the making of slices of a write before its commit. Its methods are called
+// one at a time, and no name lock is held.
+type Staging interface {
+	// Stage returns when all slices or replicas of a generation are staged, on stable storage;
+	// after an error none is wanted. content opens what was received, from its start, each time; it may
+	// be called by several goroutines. What another call has staged goes. newer is set if
+	// somebody holds a generation that exceeds this one. Errors: ErrNotOwner; 503 too few targets can be
+	// reached; those of the holders and of content.
+	Stage(ctx context.Context, attrs *Attrs, content func() (io.ReadCloser, error)) (newer Stamp, err error)
+	// Keep has what was staged committed: the generation is that of the object now. After an
+	// error Slices.Protect goes on.
+	Keep(ctx context.Context) error
+	// End gives the turn to the next write. With drop what was staged is not to become anything.
+	End(drop bool)
 }
 
 // Remote is the backend of a remote bucket. Every method is called without a

@@ -57,6 +57,11 @@ type write struct {
 	earlier earlierState
 	handed  bool // another target has committed it
 
+	// Of a write whose slices are made before its commit, see stagesFirst.
+	staging Staging // its turn; nil: it has none
+	staged  Stamp   // the generation of which all slices are staged
+	placed  bool    // the name may hold that generation
+
 	sync bool // the bucket's writes are acknowledged when they are durable
 	// The name lock: may place give it up for the last flush, whose turn it
 	// was then, and was nobody told of a later write of the name meanwhile.

@@ -27,7 +27,13 @@ func (w *write) lockPrepared(ctx, flushing context.Context) (before existing, re
 		}
 		prepared = false
 		if w.sync {
+			if err := w.beginStaging(ctx); err != nil {
+				return before, rec, false, err
+			}
 			if before, rec, prepared, err = w.prepare(ctx, flushing); err != nil {
+				return before, rec, false, err
+			}
+			if err := w.stage(ctx, prepared, &rec); err != nil {
 				return before, rec, false, err
 			}
 		}

@@ -89,6 +89,7 @@ func (w *write) rename(ctx context.Context, now *existing, rec *record) (path st
 			path = w.escapedPath()
 		}
 		rename := func() error { return w.renameTo(path, rec.place) }
+		w.placed = true
 		if err := w.withReserve(rec, rename(), rename); err == nil {
 			w.named()
 			return path, nil
@@ -97,6 +98,9 @@ func (w *write) rename(ctx context.Context, now *existing, rec *record) (path st
 			return "", err
 		}
 		// Another name took the place since we looked: p and p/q.
+		if w.placed = false; w.staging != nil {
+			return "", errRestage
+		}
 		rec.place, rec.name = PlaceEscaped, w.Name
 		if w.moved == nil {
 			w.restamp(rec)

@@ -89,7 +89,7 @@ func TestOneFullDiskOfTwo(t *testing.T) {
 			t.Error(err)
 		}
 		_, attrs, _ := from.get(names[1])
-		check("an object that is made again", to.store.RestoreObject(ctx, to.key(names[1]), &attrs, io.NopCloser(strings.NewReader("content of "+names[1]))))
+		check("an object that is made again", to.store.RestoreObject(ctx, to.key(names[1]), &attrs, io.NopCloser(strings.NewReader("content of "+names[1])), nil))
 		_, err = stage(to.store, to.key(names[2]), 1, 10, bytes.Repeat([]byte("x"), 1000))
 		check("a slice", err)
 	}

@@ -448,10 +448,10 @@ func TestObjectRestored(t *testing.T) {
 		}
 		bad := was
 		bad.Checksum.Value = strings.Repeat("0", 16)
-		if err := r.store.RestoreObject(context.Background(), r.key("d/o"), &bad, strings.NewReader(content)); err == nil {
+		if err := r.store.RestoreObject(context.Background(), r.key("d/o"), &bad, strings.NewReader(content), nil); err == nil {
 			t.Error("content that differs from its checksum was restored")
 		}
-		if err := r.store.RestoreObject(context.Background(), r.key("d/o"), &was, strings.NewReader(content)); err != nil {
+		if err := r.store.RestoreObject(context.Background(), r.key("d/o"), &was, strings.NewReader(content), nil); err != nil {
 			t.Fatal(err)
 		}
 		r.restart()
@@ -463,7 +463,7 @@ func TestObjectRestored(t *testing.T) {
 			t.Errorf("listed: %q", names)
 		}
 		r.put("d/o", "newer")
-		if err := r.store.RestoreObject(context.Background(), r.key("d/o"), &was, strings.NewReader(content)); err != nil {
+		if err := r.store.RestoreObject(context.Background(), r.key("d/o"), &was, strings.NewReader(content), nil); err != nil {
 			t.Error(err)
 		}
 		if got, _, _ := r.get("d/o"); got != "newer" {

@@ -35,8 +35,9 @@ func (s *Store) restoreLost(ctx context.Context, o *object, attempt int) error {
 }
 
 // protect tells the holders of slices of a write before it is acknowledged, and
-// with durability "redundant" waits for those of the new generation.
-func (w *write) protect(ctx context.Context, attrs *Attrs) error {
+// with durability "redundant" waits for those of the new generation, unless they are kept
+// already.
+func (w *write) protect(ctx context.Context, attrs *Attrs, kept bool) error {
 	if w.handed || !w.s.sliced(&w.object) {
 		return nil
 	}
@@ -50,7 +51,7 @@ func (w *write) protect(ctx context.Context, attrs *Attrs) error {
 	if err == nil && newer.Compare(attrs.LastChange()) > 0 {
 		err = w.s.overtaken(&w.object, newer)
 	}
-	if err != nil || deleted || w.Props.Durability != meta.DurabilityRedundant {
+	if err != nil || deleted || kept || w.Props.Durability != meta.DurabilityRedundant {
 		return err
 	}
 	return port.Protect(ctx, w.Key, *attrs)
@@ -288,8 +289,9 @@ func (s *Store) readProtection(c *candidate) (p Protection) {
 // kept: stamp, version, times and custom metadata are those of the attributes, and
 // the body must have their size and checksum. If something as new or newer is
 // here nothing is changed, which is no error. It needs the permission of the
-// guard: the owner alone restores. Errors are those of Put.
-func (s *Store) RestoreObject(ctx context.Context, key Key, attrs *Attrs, body io.Reader) error {
+// guard: the owner alone restores. first, if set, is called when the body was received and nothing
+// can be seen of it yet, with what opens it; its error is returned. Errors are those of Put.
+func (s *Store) RestoreObject(ctx context.Context, key Key, attrs *Attrs, body io.Reader, first func(content func() (io.ReadCloser, error)) error) error {
 	o, err := s.resolve(key)
 	if err != nil {
 		return err
@@ -307,6 +309,11 @@ func (s *Store) RestoreObject(ctx context.Context, key Key, attrs *Attrs, body i
 	defer w.discard()
 	if err := w.receive(ctx, body); err != nil {
 		return w.fail(err)
+	}
+	if first != nil {
+		if err := first(w.content); err != nil {
+			return err
+		}
 	}
 	if err := w.restore(context.WithoutCancel(ctx), attrs); err != nil {
 		return w.fail(err)

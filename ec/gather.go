@@ -101,6 +101,13 @@ func (e *Engine) choose(key core.Key, g *gathered) (*readable, error) {
 	switch {
 	case best != nil:
 		return best, nil
+	case e.unfinished(g):
+		if rest := g.without(g.newest); !rest.newest.IsZero() {
+			return e.choose(key, rest)
+		}
+		if redundant(key) {
+			return nil, apierr.ObjectNotFound(key.Cname())
+		}
 	case g.markOf(g.newest) == core.SliceDeleted:
 		return nil, apierr.ObjectNotFound(key.Cname())
 	case len(g.unknown) > 0:
@@ -117,6 +124,45 @@ func (e *Engine) choose(key core.Key, g *gathered) (*readable, error) {
 	}
 	return nil, apierr.New(apierr.StatusInternalServerError, "",
 		"%s is lost: %d of its slices are left, and %d are needed", key.Cname(), len(numbers), pieces[0].Data)
+}
+
+// unfinished tells that of the newest generation nothing is there but some of its
+// slices that are staged, too few to read it: whoever made them did not come to the
+// end. It has not replaced the older ones: for that all of its slices are committed, or
+// marks tell that the older ones are superseded.
+func (e *Engine) unfinished(g *gathered) bool {
+	return len(g.unknown) == 0 && g.onlyStaged(g.newest) && e.readable(g.of(g.newest)) == nil
+}
+
+// onlyStaged tells that of a generation some slices are staged, none is committed, and
+// there is no mark.
+func (g *gathered) onlyStaged(stamp core.Stamp) bool {
+	found := false
+	for i := range g.pieces {
+		p := &g.pieces[i]
+		if p.Stamp != stamp {
+			continue
+		}
+		if p.IsMark() || !p.Staged {
+			return false
+		}
+		found = true
+	}
+	return found
+}
+
+// without is what is held beside a generation.
+func (g *gathered) without(stamp core.Stamp) *gathered {
+	rest := &gathered{unknown: g.unknown}
+	for i := range g.pieces {
+		if p := &g.pieces[i]; p.Stamp != stamp {
+			rest.pieces = append(rest.pieces, *p)
+			if p.Stamp.Compare(rest.newest) > 0 {
+				rest.newest = p.Stamp
+			}
+		}
+	}
+	return rest
 }
 
 func (e *Engine) unreachable(key core.Key, g *gathered, why string) error {

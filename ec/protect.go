@@ -87,20 +87,29 @@ func (e *Engine) ProtectObject(ctx context.Context, key core.Key, check Check) (
 type protectRun struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
+	// A write that makes its slices before its commit has the turn. It ends by itself, and soon.
+	write  bool
+	staged core.Stamp // the generation of a write that is not committed here yet; zero: none. Under Engine.mu
 }
 
 // beginProtect waits for its turn. What it returns is called at the end.
 func (e *Engine) beginProtect(ctx context.Context, key core.Key) (context.Context, func(), error) {
+	ctx, _, end, err := e.beginRun(ctx, key, false)
+	return ctx, end, err
+}
+
+// beginRun is beginProtect; a write does not wait for the slices of older generations.
+func (e *Engine) beginRun(ctx context.Context, key core.Key, write bool) (context.Context, *protectRun, func(), error) {
 	id := restoreID{key.Props.BID, key.Name}
 	for {
 		e.mu.Lock()
 		before := e.protects[id]
 		if before == nil {
-			run := &protectRun{done: make(chan struct{})}
+			run := &protectRun{done: make(chan struct{}), write: write}
 			ctx, run.cancel = context.WithCancelCause(ctx)
 			e.protects[id] = run
 			e.mu.Unlock()
-			return ctx, func() {
+			return ctx, run, func() {
 				run.cancel(nil)
 				e.mu.Lock()
 				delete(e.protects, id)
@@ -109,21 +118,24 @@ func (e *Engine) beginProtect(ctx context.Context, key core.Key) (context.Contex
 			}, nil
 		}
 		e.mu.Unlock()
+		if write && !before.write {
+			before.cancel(errChanged)
+		}
 		select {
 		case <-before.done:
 		case <-ctx.Done():
-			return nil, nil, context.Cause(ctx)
+			return nil, nil, nil, context.Cause(ctx)
 		}
 	}
 }
 
 // endProtect returns when no slices are being made of what a name held before
-// the call.
+// the call. What a write stages, which is not committed then, its holders refuse.
 func (e *Engine) endProtect(key core.Key) {
 	e.mu.Lock()
 	run := e.protects[restoreID{key.Props.BID, key.Name}]
 	e.mu.Unlock()
-	if run != nil {
+	if run != nil && !run.write {
 		run.cancel(errChanged)
 		<-run.done
 	}
@@ -154,7 +166,9 @@ func (e *Engine) protect(ctx context.Context, key core.Key, attrs *core.Attrs, s
 	stamp := attrs.LastChange()
 	var g *gathered
 	if !direct {
-		g = e.gather(ctx, key, check == ReadAll)
+		if g, err = e.dropUnfinished(ctx, key, e.gather(ctx, key, check == ReadAll), stamp); err != nil {
+			return out, err
+		}
 		if g.newest.Compare(stamp) > 0 {
 			return out, e.giveWay(ctx, key, g, stamp)
 		}
@@ -165,7 +179,7 @@ func (e *Engine) protect(ctx context.Context, key core.Key, attrs *core.Attrs, s
 			return out, err
 		}
 	}
-	if out, err = e.fill(ctx, key, attrs, shape, plan); err != nil {
+	if out, err = e.fill(ctx, e.stored(key, attrs), shape, plan); err != nil {
 		return out, err
 	}
 	out.holders = holdersOf(plan)
@@ -223,58 +237,67 @@ func (e *Engine) assign(shape Shape, order []string, g *gathered, stamp core.Sta
 }
 
 // fill stages what is not held, reading the object once, and commits all.
-func (e *Engine) fill(ctx context.Context, key core.Key, attrs *core.Attrs, shape Shape, plan []assignment) (out Outcome, err error) {
+func (e *Engine) fill(ctx context.Context, from *source, shape Shape, plan []assignment) (out Outcome, err error) {
+	out, failed, err := e.stageAll(ctx, from, shape, plan)
+	if err != nil {
+		return out, err
+	}
+	return out, errors.Join(failed, e.commitAll(ctx, from.key, from.attrs.LastChange(), plan))
+}
+
+// stageAll stages what is not held, and notes in the plan what is now. failed are the errors
+// of holders; err: the object could not be read.
+func (e *Engine) stageAll(ctx context.Context, from *source, shape Shape, plan []assignment) (out Outcome, failed, err error) {
 	var sinks []Sink
-	stamp := attrs.LastChange()
-	length := core.SliceLength(attrs.Size, shape.Data)
-	ready := make([]bool, len(plan)) // staged or committed
+	stamp := from.attrs.LastChange()
+	length := core.SliceLength(from.attrs.Size, shape.Data)
 	var mu sync.Mutex
 	for i := range plan {
 		a := &plan[i]
 		if a.held {
-			ready[i] = true
 			continue
 		}
 		sl := &core.Slice{
-			Name: key.Name, State: core.SliceKept, Stamp: stamp, Number: a.number, Data: shape.Data, Parity: shape.Parity, Length: length, Object: *attrs,
+			Name: from.key.Name, State: core.SliceKept, Stamp: stamp, Number: a.number, Data: shape.Data, Parity: shape.Parity, Length: length, Object: *from.attrs,
 		}
 		sinks = append(sinks, Sink{Number: a.number, Send: func(ctx context.Context, body Body) error {
-			v, err := e.holders.Stage(ctx, a.id, key, sl, body)
+			v, err := e.holders.Stage(ctx, a.id, from.key, sl, body)
 			switch {
 			case err != nil:
 				return fmt.Errorf("t[%s]: %w", a.id, err)
 			case !v.Done:
-				return apierr.Unavailable(retryAfter, "t[%s] holds something newer of %s", a.id, key.Cname())
+				refused := apierr.Unavailable(retryAfter, "t[%s] holds something newer of %s", a.id, from.key.Cname())
+				refused.Cause = &newerError{v.Newest}
+				return refused
 			}
 			mu.Lock()
-			ready[i] = true
+			a.held, a.staged = true, true
 			out.Pieces++
 			out.Bytes += length
 			mu.Unlock()
 			return nil
 		}})
 	}
-	failed, err := e.deliver(ctx, key, attrs, shape, sinks)
-	if err != nil {
-		return out, err
-	}
+	failed, err = e.deliver(ctx, from, shape, sinks)
+	return out, failed, err
+}
+
+// commitAll has the holders commit what they have staged of a plan.
+func (e *Engine) commitAll(ctx context.Context, key core.Key, stamp core.Stamp, plan []assignment) error {
 	var ids []string
 	var steps []*assignment
 	for i := range plan {
-		if a := &plan[i]; ready[i] && (!a.held || a.staged) {
+		if a := &plan[i]; a.held && a.staged {
 			ids, steps = append(ids, a.id), append(steps, a)
 		}
 	}
-	for _, err := range e.toAll(ctx, ids, func(ctx context.Context, i int, id string) error {
+	return errors.Join(e.toAll(ctx, ids, func(ctx context.Context, i int, id string) error {
 		v, err := e.holders.Commit(ctx, id, key, stamp, steps[i].number)
 		if err == nil && !v.Done {
 			err = apierr.Unavailable(retryAfter, "t[%s] has not staged slice %d of %s", id, steps[i].number, key.Cname())
 		}
 		return err
-	}) {
-		failed = errors.Join(failed, err)
-	}
-	return out, failed
+	})...)
 }
 
 // clear removes what is superfluous once all of a generation is held: older
@@ -308,6 +331,25 @@ func (e *Engine) clear(ctx context.Context, key core.Key, g *gathered, stamp cor
 	})...)
 }
 
+// dropUnfinished has the holders drop what they have staged of generations that are
+// newer than the object here and did not come to be. It returns what else is held.
+func (e *Engine) dropUnfinished(ctx context.Context, key core.Key, g *gathered, stamp core.Stamp) (*gathered, error) {
+	for g.newest.Compare(stamp) > 0 && e.unfinished(g) {
+		staged := g.of(g.newest)
+		ids := make([]string, len(staged))
+		for i := range staged {
+			ids[i] = staged[i].id
+		}
+		if err := errors.Join(e.toAll(ctx, ids, func(ctx context.Context, i int, id string) error {
+			return e.dropSlice(ctx, id, key, staged[i].Stamp, staged[i].Number)
+		})...); err != nil {
+			return nil, err
+		}
+		g = g.without(g.newest)
+	}
+	return g, nil
+}
+
 // giveWay is for an object here that is older than what others hold.
 func (e *Engine) giveWay(ctx context.Context, key core.Key, g *gathered, stamp core.Stamp) error {
 	err := e.Restore(ctx, key)
@@ -334,6 +376,12 @@ func (e *Engine) settleAbsent(ctx context.Context, key core.Key) error {
 		return err
 	}
 	g := e.gather(ctx, key, false)
+	if redundant(key) || !g.without(g.newest).newest.IsZero() {
+		var err error
+		if g, err = e.dropUnfinished(ctx, key, g, core.Stamp{}); err != nil {
+			return err
+		}
+	}
 	if g.newest.IsZero() {
 		return nil
 	}

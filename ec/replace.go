@@ -41,8 +41,12 @@ func (e *Engine) Replaced(ctx context.Context, key core.Key, stamp core.Stamp, d
 	if unknown > 0 && (before.had || deleted || known) {
 		// For those that could not be told, a mark is left with all others: they may be all
 		// that hold what was replaced.
-		if _, err = e.tell(ctx, key, stamp, state, true, &before); err != nil {
+		if unknown, err = e.tell(ctx, key, stamp, state, true, &before); err != nil {
 			return before.there(), before.newer, err
+		}
+		if others := len(e.cluster.Everybody()) - 1; deleted && unknown > 0 && others-unknown < key.Props.EC.ParitySlices && redundant(key) {
+			return before.there(), before.newer, apierr.Unavailable(retryAfter, "%s: its deletion could be told to %d of %d other targets only, and is to survive the loss of %d targets",
+				key.Cname(), others-unknown, others, key.Props.EC.ParitySlices)
 		}
 	}
 	if deleted {

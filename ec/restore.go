@@ -69,9 +69,18 @@ func (e *Engine) awaitRestore(ctx context.Context, key core.Key) {
 
 func (e *Engine) restore(ctx context.Context, key core.Key) (err error) {
 	for range restoreAttempts {
+		g := e.gather(ctx, key, false)
+		if staged := e.beingStaged(key); !staged.IsZero() {
+			g = g.without(staged)
+		}
 		var found *readable
-		if found, err = e.choose(key, e.gather(ctx, key, false)); err == nil {
-			err = e.rebuild(ctx, key, found)
+		if found, err = e.choose(key, g); err == nil {
+			err = e.rebuild(ctx, key, found, g)
+		} else if apierr.IsNotFound(err) && redundant(key) && e.olderReadable(g) {
+			// Who reads that it is gone must not read it again, whatever is lost next.
+			if _, told := e.markAll(ctx, key, g.newest, core.SliceDeleted, false); told != nil && !errors.Is(told, errChanged) {
+				err = apierr.Unavailable(retryAfter, "%s is being deleted: %v", key.Cname(), told)
+			}
 		}
 		if !overtook(err) {
 			break
@@ -84,13 +93,17 @@ func (e *Engine) restore(ctx context.Context, key core.Key) (err error) {
 }
 
 // rebuild makes the object again, and notes that slices may be missing.
-func (e *Engine) rebuild(ctx context.Context, key core.Key, found *readable) error {
+func (e *Engine) rebuild(ctx context.Context, key core.Key, found *readable, g *gathered) error {
+	var first func(func() (io.ReadCloser, error)) error
+	if redundant(key) && g.onlyStaged(found.object.LastChange()) {
+		first = func(content func() (io.ReadCloser, error)) error { return e.complete(ctx, key, found, g, content) }
+	}
 	body, w := io.Pipe()
 	go func() {
 		err := e.decode(ctx, key, found, 0, found.object.Size, w)
 		_ = w.CloseWithError(err) // always nil
 	}()
-	err := e.store.RestoreObject(ctx, key, &found.object, body)
+	err := e.store.RestoreObject(ctx, key, &found.object, body, first)
 	_ = body.CloseWithError(err) // always nil
 	if err != nil {
 		return unreadable(key, err)
@@ -149,10 +162,16 @@ type Content struct {
 	found *readable
 }
 
-// Open finds what can be read of a name without its owner. Errors are those of
-// core.Slices.Restore.
+// Open finds what can be read of a name without its owner. With durability "redundant"
+// nothing is that the owner, when it is back, may not know. Errors are those of core.Slices.Restore.
 func (e *Engine) Open(ctx context.Context, key core.Key) (*Content, error) {
-	found, err := e.choose(key, e.gather(ctx, key, false))
+	g := e.gather(ctx, key, false)
+	found, err := e.choose(key, g)
+	if redundant(key) && (err == nil || apierr.IsNotFound(err)) {
+		if why := e.undecided(g, found); why != "" {
+			return nil, apierr.Unavailable(retryAfter, "%s: %s", key.Cname(), why)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
