@@ -34,9 +34,9 @@ const (
 type Task interface {
 	// Context ends when the work on the bucket is to stop.
 	Context() context.Context
-	// Wait is called before each name, and holds the work back while others need the
-	// disks.
-	Wait(ctx context.Context) error
+	// Begin is called before each name, and holds the work back while others need the
+	// disks; end is called with the bytes that were copied when it is done.
+	Begin(ctx context.Context) (end func(bytes int64), err error)
 	// Did tells what was done for one name, or why nothing was.
 	Did(p *core.Pending, did *core.Arranged, err error)
 	// End is called once, when there is nothing more to do for now.
@@ -202,12 +202,14 @@ func (p *pass) one(ctx context.Context, task Task, name *core.Pending) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(task.Context(), cancel)()
-	if err := task.Wait(ctx); err != nil {
+	end, err := task.Begin(ctx)
+	if err != nil {
 		p.fail()
 		return
 	}
 	store := p.w.options.Store
 	did, err := store.ArrangeCopies(ctx, name.Key)
+	end(did.Bytes)
 	if apierr.IsNotFound(err) {
 		return // the bucket is gone, and its names with it
 	}

@@ -33,9 +33,9 @@ type tally struct {
 	ended  atomic.Int64
 }
 
-func (t *tally) Context() context.Context       { return t.ctx }
-func (t *tally) Wait(ctx context.Context) error { return ctx.Err() }
-func (t *tally) End()                           { t.ended.Add(1) }
+func (t *tally) Context() context.Context                       { return t.ctx }
+func (t *tally) Begin(ctx context.Context) (func(int64), error) { return func(int64) {}, ctx.Err() }
+func (t *tally) End()                                           { t.ended.Add(1) }
 func (t *tally) Did(p *core.Pending, did *core.Arranged, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

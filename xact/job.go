@@ -118,8 +118,9 @@ type Env struct {
 	Logger  *slog.Logger
 	Metrics *metrics.Registry
 	Peers   Peers
-	Load    Load // nil: jobs never hold back
 	Streams *transport.Endpoint
+	// Governor decides when work is begun; nil: at once.
+	Governor *Governor
 	// Confirmed tells that a primary vouches at present for the metadata of View;
 	// nil: that is never known.
 	Confirmed func() bool
@@ -144,8 +145,8 @@ type Peers interface {
 
 // Load tells how busy this target is.
 type Load interface {
-	// Now is the load as it was measured last. It neither blocks nor
-	// allocates.
+	// Now is the load of the moment. It is called by one goroutine, several times a
+	// second while there is work for jobs.
 	Now() LoadSample
 }
 
@@ -154,9 +155,10 @@ type LoadSample struct {
 	Disk int64 // percent, of the busiest disk
 	// Slow is how many times as long as at leisure an operation of a disk takes, of
 	// the disk where that is worst; up to 1: not longer, or not known.
-	Slow  float64
-	CPU   int64 // percent, of all processors
-	Users bool  // clients have been served
+	Slow   float64
+	CPU    int64 // percent, of all processors
+	Users  bool  // clients have been served
+	Served Served
 }
 
 // timing are the times of the framework; tests shorten them.

@@ -23,6 +23,9 @@ type Kind struct {
 	// upstream's clients refuse names that they do not know.
 	Unlisted bool
 
+	// Repairs: it brings objects back to their level of protection; its work comes
+	// before that of other jobs, see Governor.
+	Repairs bool
 	// Conflicts: it does not start while data moves (rebalance, resilver,
 	// rename), nor these while it runs.
 	Conflicts bool
@@ -84,7 +87,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		{Name: KindRebalance, Start: StartGeneric, IC: true, Moves: true, Leaving: true, Resumes: true},
-		{Name: KindResilver, Scope: ScopeTarget, Start: StartGeneric, IC: true, Moves: true, Resumes: true},
+		{Name: KindResilver, Scope: ScopeTarget, Start: StartGeneric, IC: true, Moves: true, Resumes: true, Repairs: true},
 		{Name: KindLRU, Display: "lru-eviction", Scope: ScopeClusterOrBucket, Start: StartGeneric, IC: true, Resumes: true},
 		{Name: KindCleanup, Display: "cleanup", Scope: ScopeClusterOrBucket, Start: StartGeneric, IC: true, Extended: true, Conflicts: true, Resumes: true},
 		{Name: KindLoadCache, Display: "warm-up-metadata", Scope: ScopeBucket, Start: StartGeneric, IC: true, Resumes: true},
@@ -92,9 +95,9 @@ func Kinds() []Kind {
 		{Name: KindCopyBck, Display: "copy-bucket", Scope: ScopeBucket, IC: true, Conflicts: true, GivesWay: true},
 		{Name: KindETLBck, Display: "etl-bucket", Scope: ScopeBucket, IC: true, Conflicts: true, GivesWay: true},
 		{Name: KindMoveBck, Display: "rename-bucket", Scope: ScopeBucket, IC: true, Conflicts: true, Moves: true, GivesWay: true},
-		{Name: KindMakeCopies, Display: "mirror", Scope: ScopeBucket, Start: StartByCall, IC: true, Resumes: true},
-		{Name: KindPutCopies, Scope: ScopeBucket, Start: StartByPut, Idle: true, Local: true},
-		{Name: KindECEncode, Display: "ec-bucket", Scope: ScopeBucket, Start: StartByCall, IC: true, Conflicts: true, GivesWay: true, Resumes: true},
+		{Name: KindMakeCopies, Display: "mirror", Scope: ScopeBucket, Start: StartByCall, IC: true, Resumes: true, Repairs: true},
+		{Name: KindPutCopies, Scope: ScopeBucket, Start: StartByPut, Idle: true, Local: true, Repairs: true},
+		{Name: KindECEncode, Display: "ec-bucket", Scope: ScopeBucket, Start: StartByCall, IC: true, Conflicts: true, GivesWay: true, Resumes: true, Repairs: true},
 		{Name: "ec-put", Scope: ScopeBucket, Idle: true, Extended: true, Local: true},
 		{Name: "ec-get", Scope: ScopeBucket, Idle: true, Extended: true, Local: true},
 		{Name: "ec-resp", Scope: ScopeBucket, Idle: true, Local: true},

@@ -2,16 +2,14 @@ package xact
 
 import (
 	"context"
-	"time"
 
 	"github.com/aistore-go/aistore/cmn/config"
-	"github.com/aistore-go/aistore/cmn/delay"
 )
 
 const (
-	// Shares of its time that a job works while users are served: of a disk
-	// that is busy up to disk_util_low_wm it takes all, up to disk_util_high_wm less and
-	// less, and above disk_util_max_wm the least, so that it always ends.
+	// Shares of what a node can do that are left to jobs while users are served: of a
+	// disk that is busy up to disk_util_low_wm all, up to disk_util_high_wm less and
+	// less, and above disk_util_max_wm the least.
 	shareHigh  = 0.25
 	shareLeast = 0.05
 	// The same for processors, in percent.
@@ -22,16 +20,10 @@ const (
 	slowLow  = 2
 	slowHigh = 8
 	slowMost = 16
-	// maxPause bounds one pause.
-	maxPause = time.Second
-	// pauseGrain is the least pause worth a timer: shorter ones are saved up.
-	pauseGrain = 500 * time.Microsecond
-	// throttleWork is what Throttle takes the work since its last call for.
-	throttleWork = time.Millisecond
 )
 
-// share is the part of its time that a job may work, from 1 down to shareLeast.
-// While no user is served, jobs may have everything.
+// share is the part of mostPermits that jobs may have, from 1 down to shareLeast.
+// While no user is served, they may have everything.
 func share(load LoadSample, disk *config.DiskConf) float64 {
 	if !load.Users {
 		return 1
@@ -55,50 +47,45 @@ func share(load LoadSample, disk *config.DiskConf) float64 {
 	)
 }
 
-// Pace makes one goroutine of a job hold back while users need the disks or
-// processors. It is used by that goroutine alone.
+// Pace is for work in one goroutine whose pieces have no end that could be told: each
+// ends when the next one begins, with nothing waited for in between.
 type Pace struct {
-	x    *Xaction
-	from time.Time // when the work since the last Wait began
-	owed time.Duration
+	x     *Xaction
+	piece *Piece
 }
 
 // NewPace returns the pace of one goroutine.
 func (x *Xaction) NewPace() *Pace { return &Pace{x: x} }
 
-// Wait is called before each piece of work. It pauses in proportion to the
-// work since its last call. The error is that of the context.
+// Wait is called before each piece of work. It waits until that may be begun, see
+// Governor. The error is that of the context.
 func (p *Pace) Wait(ctx context.Context) error {
-	now := time.Now()
-	if !p.from.IsZero() {
-		p.owed += p.x.owes(now.Sub(p.from))
-	}
-	if p.owed >= pauseGrain {
-		err := delay.For(ctx, min(p.owed, maxPause))
-		p.owed = 0
-		if err != nil {
-			return err
-		}
-		now = time.Now()
-	}
-	p.from = now
-	return ctx.Err()
+	p.piece.End(-1)
+	var err error
+	p.piece, err = p.x.Begin(ctx)
+	return err
 }
 
-// owes is the pause that some work is to be followed by.
-func (x *Xaction) owes(work time.Duration) time.Duration {
-	if x.env.Load == nil {
-		return 0
+// Begin waits until a piece of the job's work may be begun; see Governor.
+func (x *Xaction) Begin(ctx context.Context) (*Piece, error) {
+	if x.kind.Repairs {
+		return x.env.Governor.BeginRepair(ctx)
 	}
-	s := share(x.env.Load.Now(), &x.env.Config().Disk)
-	return time.Duration(float64(work) * (1/s - 1))
+	return x.env.Governor.Begin(ctx)
 }
 
-// Throttle holds back for a moment if users need the disks or processors: for
-// work that is no Walk and has no Pace. It is called once for each object.
-func (x *Xaction) Throttle(ctx context.Context) error {
-	if owed := x.owes(throttleWork); owed >= pauseGrain {
-		_ = delay.For(ctx, owed) // ctx tells
+type pieceKey struct{}
+
+// With returns a context that tells what works on a piece which one that is.
+func (p *Piece) With(ctx context.Context) context.Context {
+	if p == nil {
+		return ctx
 	}
-	return ctx.Err()
+	return context.WithValue(ctx, pieceKey{}, p)
+}
+
+// PieceOf is the piece of work that a context was made for, nil if it was for none.
+func PieceOf(ctx context.Context) *Piece {
+	p, _ := ctx.Value(pieceKey{}).(*Piece)
+	return p
 }

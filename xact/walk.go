@@ -45,6 +45,9 @@ type WalkOptions struct {
 
 	// Workers is the number of joggers of each mountpath; <= 0: one.
 	Workers int
+	// Lists: visits only pass names on to goroutines that begin pieces of work
+	// for them. Else each visit is a piece of work, see Governor.
+	Lists bool
 }
 
 // Found is an object that a walk visits.
@@ -56,7 +59,7 @@ type Found struct {
 // Walk visits objects of this target, in parallel over the mountpaths, from
 // the listing index: what is there throughout is visited exactly once, in the
 // order of names on each mountpath. No more than a page of names is in memory.
-// Joggers hold back when users need the disks, see Throttle. An error of visit
+// Joggers hold back when users need the node, see Governor. An error of visit
 // ends the walk and is returned. Names that are stored or removed meanwhile may
 // be visited or not; a bucket that is destroyed meanwhile has no more objects.
 func (x *Xaction) Walk(ctx context.Context, o WalkOptions, visit func(ctx context.Context, f *Found) error) error {
@@ -188,17 +191,26 @@ func (w *walk) pass(f *Found) error {
 
 // jog visits the objects of a mountpath.
 func (w *walk) jog(q <-chan *Found) error {
-	pace := w.x.NewPace()
 	for f := range q {
 		if err := w.ctx.Err(); err != nil {
 			return err
 		}
-		if err := pace.Wait(w.ctx); err != nil {
-			return err
-		}
-		if err := w.visit(w.ctx, f); err != nil {
+		if err := w.one(f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// one visits one object.
+func (w *walk) one(f *Found) error {
+	if w.o.Lists {
+		return w.visit(w.ctx, f)
+	}
+	piece, err := w.x.Begin(w.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { piece.End(f.Entry.Attrs.Size) }()
+	return w.visit(piece.With(w.ctx), f)
 }

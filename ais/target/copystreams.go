@@ -13,6 +13,7 @@ import (
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
 	"github.com/aistore-go/aistore/transport"
+	"github.com/aistore-go/aistore/xact"
 )
 
 const (
@@ -168,6 +169,7 @@ func (c *copyStreams) send(ctx context.Context, job string, to core.Key, smap *m
 		shared.release()
 		return err
 	}
+	defer xact.PieceOf(ctx).Rest()()
 	select {
 	case err := <-verdict:
 		return err
@@ -196,6 +198,11 @@ func (t *Target) receiveCopy(ctx context.Context, m *transport.Incoming) ([]byte
 	if key.Props, err = objreq.Bucket(ctx, t.control, key.Bck); err != nil {
 		return nil, err
 	}
+	piece, err := t.jobEnv.Governor.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer piece.End(head.Size)
 	if _, err := t.store.PutCopy(ctx, key, m, head.origin()); err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/ais/node/objreq"
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/config"
 	"github.com/aistore-go/aistore/cmn/query"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
@@ -38,7 +39,8 @@ func (t *Target) newJobs(more []xact.Registration) *xact.Registry {
 	env := &xact.Env{
 		Confirmed: t.confirmed,
 		NodeID:    t.node.ID(), Store: t.store, Disks: t.fs, View: t.control.View, Config: t.node.Config,
-		Logger: t.logger, Metrics: t.metrics, Peers: jobPeers{t}, Load: t.load, Streams: t.streams,
+		Logger: t.logger, Metrics: t.metrics, Peers: jobPeers{t}, Streams: t.streams,
+		Governor: xact.NewGovernor(t.load, func() *config.DiskConf { return &t.node.Config().Disk }),
 	}
 	t.jobEnv = env
 	return xact.NewRegistry(xact.Options{

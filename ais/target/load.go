@@ -1,7 +1,6 @@
 package target
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/metrics"
@@ -9,48 +8,45 @@ import (
 	"github.com/aistore-go/aistore/xact"
 )
 
-// loadPause is how often the processors and the users' requests are looked at.
-const loadPause = 500 * time.Millisecond
+const (
+	// loadPause is how often the processors and disks are looked at. Disks are measured
+	// at intervals of disk.iostat_time_long.
+	loadPause = 500 * time.Millisecond
+	// usersStay is for how long users are taken to be there after their last request.
+	usersStay = 2 * time.Second
+)
 
-// load tells jobs how busy this target is, see xact.Load. Disks are measured at
-// intervals of disk.iostat_time_long.
+// load tells the governor of jobs how busy this target is. It implements xact.Load.
 type load struct {
 	metrics *metrics.Registry
 	cpu     *sysinfo.Sampler
 	slow    func() float64 // see xact.LoadSample.Slow; nil: not known. Set before the first look
-	served  int64          // requests of users at the last look
-	quiet   int            // looks since then without any
-	now     atomic.Pointer[xact.LoadSample]
+	last    xact.LoadSample
+	looked  time.Time // at processors and disks
+	users   time.Time // when the last request of a user was seen
 }
 
-// quietLooks is for how many looks users are taken to be there after their
-// last request.
-const quietLooks = 4
-
 func newLoad(m *metrics.Registry) *load {
-	l := &load{metrics: m, cpu: sysinfo.New(), quiet: quietLooks, served: m.Served()}
-	l.now.Store(&xact.LoadSample{})
-	return l
+	return &load{metrics: m, cpu: sysinfo.New(), last: xact.LoadSample{Served: m.Served()}}
 }
 
 // Now implements xact.Load.
-func (l *load) Now() xact.LoadSample { return *l.now.Load() }
-
-// look measures.
-func (l *load) look() {
-	s := xact.LoadSample{CPU: l.cpu.MemCPU().CPUUtil}
-	for _, d := range l.metrics.Disks() {
-		s.Disk = max(s.Disk, d.Util)
+func (l *load) Now() xact.LoadSample {
+	now := time.Now()
+	s := &l.last
+	if now.Sub(l.looked) >= loadPause {
+		l.looked = now
+		s.CPU, s.Disk = l.cpu.MemCPU().CPUUtil, 0
+		for _, d := range l.metrics.Disks() {
+			s.Disk = max(s.Disk, d.Util)
+		}
+		if l.slow != nil {
+			s.Slow = l.slow()
+		}
 	}
-	if l.slow != nil {
-		s.Slow = l.slow()
+	if served := xact.Served(l.metrics.Served()); served != s.Served {
+		s.Served, l.users = served, now
 	}
-	served := l.metrics.Served()
-	if served != l.served {
-		l.served, l.quiet = served, 0
-	} else if l.quiet < quietLooks {
-		l.quiet++
-	}
-	s.Users = l.quiet < quietLooks
-	l.now.Store(&s)
+	s.Users = now.Sub(l.users) < usersStay
+	return *s
 }

@@ -159,14 +159,10 @@ func Start(s *startup.Settings) (_ *Running, err error) {
 		t.role.collectGarbage(s),
 		s.Every(func(*config.Cluster) time.Duration { return mendEvery }, t.role.mendDirectories),
 		s.LogStats(t.log, t.metrics),
-		s.Every(func(*config.Cluster) time.Duration { return loadPause }, func() {
-			if t.role.jobs.Active() > 0 {
-				t.role.load.look()
-			}
-		}),
 		s.Every(func(*config.Cluster) time.Duration { return min(s.Config().Memsys.HousekeepTime.D(), memoryLook) }, func() { pressure.Look() }),
 	}
 	t.role.keepDisks()
+	t.role.sweeps.Go(func() { t.role.jobEnv.Governor.Run(t.role.ctx) })
 	t.Node.MarkStarted()
 	return t, nil
 }

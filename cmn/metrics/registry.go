@@ -80,12 +80,17 @@ func (r *Registry) Failed(op Op, bck wire.Bck, status int) {
 	r.add(r.buckets.get(bck), ops[op].failed, 1)
 }
 
-// Served is how many operations have been done for users, without listings.
-func (r *Registry) Served() (n int64) {
-	for _, op := range []Op{Get, Put, Head, Delete} {
-		n += r.value(ops[op].count)
+// Served is how many operations have been done for users, and the time that they
+// took together, by kind: GET, PUT, HEAD, DELETE.
+func (r *Registry) Served() (done [4]struct {
+	Count int64
+	Time  time.Duration
+}) {
+	for i, op := range [...]Op{Get, Put, Head, Delete} {
+		done[i].Count = r.value(ops[op].count)
+		done[i].Time = time.Duration(r.latency[op].sum.Load())
 	}
-	return n
+	return done
 }
 
 // FailedMissing counts a GET of an object that does not exist as failed, for a

@@ -105,7 +105,7 @@ func (j *job) Run(ctx context.Context, x *xact.Xaction) error {
 	// Of what was deleted there may be versions.
 	props, known := env.View().BMD.Get(j.spec.Bck)
 	deleted := known && env.Store.MayHoldVersions(j.spec.Bck, props)
-	return x.Walk(ctx, xact.WalkOptions{Bck: j.spec.Bck, Workers: 2, Stamps: deleted}, func(ctx context.Context, f *xact.Found) error {
+	return x.Walk(ctx, xact.WalkOptions{Bck: j.spec.Bck, Workers: 2, Stamps: deleted, Props: core.ListSize}, func(ctx context.Context, f *xact.Found) error {
 		if j.visited.Add(1)%spaceEvery == 0 {
 			if err := env.Disks.OutOfSpace(); err != nil {
 				return err

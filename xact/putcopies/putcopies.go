@@ -68,8 +68,11 @@ type task struct{ x *xact.Xaction }
 // Context implements mirror.Task.
 func (t *task) Context() context.Context { return t.x.Context() }
 
-// Wait implements mirror.Task.
-func (t *task) Wait(ctx context.Context) error { return t.x.Throttle(ctx) }
+// Begin implements mirror.Task.
+func (t *task) Begin(ctx context.Context) (end func(bytes int64), err error) {
+	piece, err := t.x.Begin(ctx)
+	return piece.End, err
+}
 
 // Did implements mirror.Task.
 func (t *task) Did(p *core.Pending, did *core.Arranged, err error) {

@@ -38,9 +38,11 @@ func TestOneJobCountsAllTasks(t *testing.T) {
 	first.Did(pending, &core.Arranged{Copied: 2, Bytes: 200}, nil)
 	second.Did(pending, &core.Arranged{}, nil) // there was nothing to do
 	second.Did(&core.Pending{Key: r.Key("o-2")}, &core.Arranged{}, errors.New("disk full"))
-	if err := first.Wait(t.Context()); err != nil {
+	end, err := first.Begin(t.Context())
+	if err != nil {
 		t.Error(err)
 	}
+	end(200)
 	all := r.Registry.Snaps(xact.Query{Kind: xact.KindPutCopies})
 	if len(all) != 1 {
 		t.Fatalf("%d jobs", len(all))

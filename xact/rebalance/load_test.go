@@ -21,7 +21,7 @@ func TestUsersTakeEverything(t *testing.T) {
 	c.active("t1", "t2")
 	names := c.put(60)
 	for _, r := range c.rigs {
-		r.Env.Load = saturated{}
+		r.Govern(saturated{})
 	}
 	c.active("t1", "t2", "t3")
 	type sums struct{ objects, bytes int64 }

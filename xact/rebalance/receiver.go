@@ -32,7 +32,12 @@ func (r *receiver) receive(ctx context.Context, _ string, body io.Reader) ([]byt
 	}
 	switch kind {
 	case kindGeneration:
+		piece, err := r.env.Governor.Begin(ctx)
+		if err != nil {
+			return nil, err
+		}
 		counted := &counting{Reader: body}
+		defer func() { piece.End(counted.n) }()
 		arrival, err := r.env.Store.Arrive(ctx, key, s.head, counted)
 		if err != nil {
 			return nil, err

@@ -151,15 +151,17 @@ func (s *sender) once(ctx context.Context) error {
 	s.left.Store(0)
 	s.stuck.Store(nil)
 	smap := s.job.env.View().Smap
-	movers := crew{move: func(key core.Key) { s.name(ctx, smap, key) }, names: make(chan core.Key)}
+	movers := crew{
+		move: func(key core.Key) { s.name(ctx, smap, key) }, names: make(chan core.Key), ended: make(chan struct{}, 1),
+		most: func() int { return s.job.env.Governor.Spread(inFlight) },
+	}
 	defer movers.wait()
-	pace := s.x.NewPace()
 	for _, bucket := range s.job.buckets() {
 		err := s.job.env.Store.Misplaced(ctx, bucket.Bck, bucket.Props, core.MisplacedOptions{
 			Prefix: s.job.args.Name, Owns: s.job.owns(smap),
 		}, func(name string) error {
-			if err := pace.Wait(ctx); err != nil {
-				return err
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
 			}
 			s.seen.Add(1)
 			key := core.Key{Bck: bucket.Bck, Props: bucket.Props, Name: name}
@@ -175,17 +177,28 @@ func (s *sender) once(ctx context.Context) error {
 	return nil
 }
 
-// crew moves names, inFlight at a time, on goroutines that keep the stacks that
-// they have grown for the names after.
+// crew moves names, inFlight at a time or as many as the node can spare, on
+// goroutines that keep the stacks that they have grown for the names after.
 type crew struct {
 	move   func(core.Key)
+	most   func() int // how many names may be on their way now
 	names  chan core.Key
+	ended  chan struct{} // a name is not on its way any more
+	busy   atomic.Int64
 	size   int
 	active sync.WaitGroup
 }
 
 // give gives a name to who is idle, or waits for somebody.
 func (c *crew) give(ctx context.Context, key core.Key) error {
+	for c.busy.Load() >= int64(c.most()) {
+		select {
+		case <-c.ended:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	c.busy.Add(1)
 	select {
 	case c.names <- key:
 		return nil
@@ -196,16 +209,17 @@ func (c *crew) give(ctx context.Context, key core.Key) error {
 		c.active.Go(func() {
 			for more := true; more; key, more = <-c.names {
 				c.move(key)
+				c.busy.Add(-1)
+				select {
+				case c.ended <- struct{}{}:
+				default:
+				}
 			}
 		})
 		return nil
 	}
-	select {
-	case c.names <- key:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	c.names <- key // fewer than all are busy
+	return nil
 }
 
 // wait returns when all that was given has been moved, or could not be.
@@ -216,7 +230,11 @@ func (c *crew) wait() {
 
 // name moves one name.
 func (s *sender) name(ctx context.Context, smap *meta.Smap, key core.Key) {
-	moved, err := s.move(ctx, smap, key)
+	piece, err := s.x.Begin(ctx)
+	if err != nil {
+		return // the job ends
+	}
+	moved, err := s.move(ctx, smap, key, piece)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil && apierr.IsNotFound(err):
@@ -232,7 +250,9 @@ func (s *sender) name(ctx context.Context, smap *meta.Smap, key core.Key) {
 }
 
 // move sends all generations of a name and removes them when all have arrived.
-func (s *sender) move(ctx context.Context, smap *meta.Smap, key core.Key) (moved bool, err error) {
+func (s *sender) move(ctx context.Context, smap *meta.Smap, key core.Key, piece *xact.Piece) (moved bool, err error) {
+	size := int64(0)
+	defer func() { piece.End(size) }()
 	owner, err := smap.Owner(hrw.Digest(key.Bck.Uname(key.Name)))
 	if err != nil {
 		return false, err
@@ -251,7 +271,10 @@ func (s *sender) move(ctx context.Context, smap *meta.Smap, key core.Key) (moved
 	}
 	sent := int64(0)
 	for _, p := range d.Parcels() {
+		size += p.Size
+		resume := piece.Rest()
 		arrival, err := s.send(ctx, stream, key, p)
+		resume()
 		if err != nil || arrival == 0 {
 			return false, err
 		}

@@ -212,10 +212,12 @@ func (j *job) name(ctx context.Context, x *xact.Xaction, set *fs.Set, key core.K
 	if env.Disks.Available() != set {
 		return errSetChanged
 	}
-	if err := x.Throttle(ctx); err != nil {
+	piece, err := x.Begin(ctx)
+	if err != nil {
 		return err
 	}
 	did, err := env.Store.Arrange(ctx, key)
+	piece.End(did.Bytes)
 	j.visited.Add(1)
 	j.moved.Add(int64(did.Moved))
 	j.copied.Add(int64(did.Copied))

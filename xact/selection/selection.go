@@ -161,12 +161,14 @@ func (s *Share) Each(ctx context.Context, x *xact.Xaction, c Cluster, o *Options
 	})
 	for range count {
 		group.Go(func() error {
-			pace := x.NewPace()
 			for obj := range queue {
-				if err := pace.Wait(inner); err != nil {
+				piece, err := x.Begin(inner)
+				if err != nil {
 					return err
 				}
-				err := Patiently(inner, func() error { return visit(inner, obj) })
+				ctx := piece.With(inner)
+				err = Patiently(ctx, func() error { return visit(ctx, obj) })
+				piece.End(obj.Size)
 				if err = judge(inner, x, o, obj, err); err != nil {
 					return err
 				}
@@ -239,7 +241,7 @@ func (s *Share) named(ctx context.Context, o *Options, pass func(*Object) error)
 func (s *Share) found(ctx context.Context, x *xact.Xaction, c Cluster, o *Options, pass func(*Object) error) error {
 	walk := xact.WalkOptions{
 		Bck: o.Bck, Prefix: o.Selection.Prefix(), NonRecursive: o.NonRecursive, Props: core.ListSize | core.ListCopies,
-		Stamps: !s.settled,
+		Stamps: !s.settled, Lists: true,
 	}
 	if s.settled {
 		walk.Owns = s.owns

@@ -96,12 +96,32 @@ func New(tb testing.TB, o Options, jobs ...xact.Registration) *Rig {
 		tb.Fatal(err)
 	}
 	r.Env = &xact.Env{
-		NodeID: "t1", Store: r.Store, Disks: r.Disks, Logger: logger, Metrics: metrics.New(meta.RoleTarget, "t1"), Load: o.Load, Peers: o.Peers,
+		NodeID: "t1", Store: r.Store, Disks: r.Disks, Logger: logger, Metrics: metrics.New(meta.RoleTarget, "t1"), Peers: o.Peers,
 		View: func() *meta.View { return r.View }, Config: func() *config.Cluster { return r.Config },
+	}
+	if o.Load != nil {
+		r.Govern(o.Load)
 	}
 	r.Registry = xact.NewRegistry(xact.Options{Env: r.Env, Registrations: jobs, JobID: o.JobID})
 	tb.Cleanup(r.close)
 	return r
+}
+
+// Govern has the target's jobs hold back at a load. It is called before the first
+// one starts.
+func (r *Rig) Govern(load xact.Load) {
+	g := xact.NewGovernor(load, func() *config.DiskConf { return &r.Config.Disk })
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		g.Run(ctx)
+	}()
+	r.tb.Cleanup(func() {
+		stop()
+		<-ended
+	})
+	r.Env.Governor = g
 }
 
 func (r *Rig) close() {
