@@ -59,7 +59,9 @@ func TestMountpathWithoutADisk(t *testing.T) {
 	})
 }
 
-// TestReplacedDisk: a broken disk is replaced by an empty one without a restart.
+// TestReplacedDisk: a broken disk is replaced by an empty one without a restart. Objects of a
+// mirrored bucket can be read all the time, and have all copies again by themselves: after a start without
+// the disk, and with the new one.
 func TestReplacedDisk(t *testing.T) {
 	t.Parallel()
 	for _, action := range []string{"attach-mp", "enable-mp"} {
@@ -74,6 +76,26 @@ func TestReplacedDisk(t *testing.T) {
 			if len(lost) == 0 || len(lost) == len(all) {
 				t.Fatalf("%d of %d objects on the disk", len(lost), len(all))
 			}
+			createBucket(t, c.nodes[0], "m", `{"mirror":{"enabled":true,"copies":2}}`)
+			mirrored := putMany(t, c.nodes[0], "m", "m%03d", 30, small)
+			twoCopies := func(when string) {
+				t.Helper()
+				for i, name := range mirrored {
+					c.eventually("two copies of "+name+" "+when, func() error {
+						a, err := try(client, http.MethodGet, objectURL(c.nodes[0], "m", name), "")
+						switch {
+						case err != nil:
+							return err
+						case a.status == http.StatusNotFound, a.status == http.StatusOK && a.body != small(i):
+							t.Fatalf("%s: %s: %d %q", when, name, a.status, a.body)
+						case a.header.Get("Ais-Mirror-Copies") != "2":
+							return fmt.Errorf("%d, copies %q", a.status, a.header.Get("Ais-Mirror-Copies"))
+						}
+						return nil
+					})
+				}
+			}
+			twoCopies("at first")
 			if err := n.Signal(syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
@@ -86,6 +108,7 @@ func TestReplacedDisk(t *testing.T) {
 			c.wantFlags(n, 6|diskFaultFlag)
 			others := []string{c.Mountpath(n, 1), c.Mountpath(n, 3), c.Mountpath(n, 4)}
 			c.wantMountpaths(n, others, []string{broken})
+			twoCopies("without the disk")
 			c.mountpath(n, action, broken, "", 404, "ErrMpathNotFound")
 			if err := os.Mkdir(broken, 0o755); err != nil { // the new disk is mounted
 				t.Fatal(err)
@@ -94,6 +117,13 @@ func TestReplacedDisk(t *testing.T) {
 			c.mountpath(n, action, broken, "", 200)
 			c.wantMountpaths(n, c.configured(n), nil)
 			c.wantFlags(n, 6)
+			c.eventually("copies on the new disk", func() error {
+				if found, err := filepath.Glob(broken + "/@ais/m/%ob/m*"); err != nil || len(found) == 0 {
+					return fmt.Errorf("%q, %w", found, err)
+				}
+				return nil
+			})
+			twoCopies("with the new disk")
 			for _, name := range lost {
 				must(t, http.StatusNotFound, http.MethodGet, objectURL(c.nodes[0], "b", name), "")
 				must(t, http.StatusOK, http.MethodPut, objectURL(c.nodes[0], "b", name), all[name])
