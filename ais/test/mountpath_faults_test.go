@@ -88,7 +88,10 @@ func TestReplacedDisk(t *testing.T) {
 							return err
 						case a.status == http.StatusNotFound, a.status == http.StatusOK && a.body != small(i):
 							t.Fatalf("%s: %s: %d %q", when, name, a.status, a.body)
-						case a.header.Get("Ais-Mirror-Copies") != "2":
+						case a.status != http.StatusOK:
+							return fmt.Errorf("%d %s", a.status, a.body)
+						}
+						if a = call(t, http.MethodHead, objectURL(c.nodes[0], "m", name), ""); a.header.Get("Ais-Mirror-Copies") != "2" {
 							return fmt.Errorf("%d, copies %q", a.status, a.header.Get("Ais-Mirror-Copies"))
 						}
 						return nil
