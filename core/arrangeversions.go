@@ -275,25 +275,15 @@ func (w *write) plantVersion(ctx context.Context, rec *record) error {
 		return err
 	}
 	defer w.bucket.gate.RUnlock()
-	if !w.noted.holds(&w.object) {
-		w.noted.cancel()
-		var err error
-		if w.noted, err = w.s.note(ctx, &w.object, true); err != nil {
-			return err
-		}
+	noted, err := w.noteVersion(ctx)
+	if err != nil {
+		return err
 	}
-	noted := &w.noted
-	noted.versions = true
 	defer noted.settle()
 	dir := w.versionsDir()
-	if err := w.s.nameVersions(ctx, &w.object, dir, true); err != nil {
+	if err := w.nameVersion(ctx, dir, rec.stamp); err != nil {
 		return err
 	}
-	w.dirs.versions.Store(holdsSome)
-	if err := w.s.renameInto(w.mp, w.work, w.versionPath(rec.stamp)); err != nil {
-		return err
-	}
-	w.named()
 	if err := w.mp.Filesystem().Flush(ctx, fs.FlushRequest{Dirs: []string{dir}}); err != nil {
 		return err
 	}

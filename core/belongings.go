@@ -62,11 +62,8 @@ type Belonging struct {
 // verification, cleanup. Errors: 400 bad name; 404 no such bucket; 500 I/O;
 // 503 a mountpath is busy.
 func (s *Store) Belongings(ctx context.Context, key Key) ([]Belonging, error) {
-	o, err := s.resolve(key)
+	o, err := s.lockName(ctx, key, false)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.lock(ctx, &o, false); err != nil {
 		return nil, err
 	}
 	defer s.unlock(&o, false)

@@ -74,11 +74,8 @@ func (s *Store) gatherAll(ctx context.Context, o *object) (epoch uint64, err err
 // or a current generation that would become one. Errors: 400, 404 no such
 // bucket, 500 I/O, 503 a mountpath is busy.
 func (s *Store) KeepsVersions(ctx context.Context, key Key) (bool, error) {
-	o, err := s.resolve(key)
+	o, err := s.lockName(ctx, key, false)
 	if err != nil {
-		return false, err
-	}
-	if err := s.lock(ctx, &o, false); err != nil {
 		return false, err
 	}
 	defer s.unlock(&o, false)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
-	"github.com/aistore-go/aistore/cmn/naming"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core/meta"
 	fsys "github.com/aistore-go/aistore/fs"
@@ -27,12 +26,9 @@ import (
 //
 // Errors: 400 a prefix that is too long; 404 no such bucket; 500 I/O; 503 a mountpath is busy.
 func (s *Store) List(ctx context.Context, bck wire.Bck, props *meta.Bprops, opts ListOptions) ([]Entry, error) {
-	if len(opts.Prefix) > naming.MaxObjectName {
-		return nil, apierr.BadRequest("invalid prefix: longer than %d bytes", naming.MaxObjectName)
-	}
-	b := s.bucket(bck, props)
-	if b == nil {
-		return nil, apierr.BucketNotFound(bck)
+	b, err := s.listed(bck, props, opts.Prefix)
+	if err != nil {
+		return nil, err
 	}
 	if opts.Limit <= 0 {
 		opts.Limit = DefaultListLimit

@@ -328,18 +328,18 @@ func (w *write) movedRecord(now *existing) record {
 // placeVersion makes the work file a noncurrent version, durably. It is called
 // under the exclusive lock.
 func (w *write) placeVersion(ctx context.Context, rec *record) error {
-	if !w.noted.holds(&w.object) { // else its frame was flushed with the data
-		w.noted.cancel()
-		var err error
-		if w.noted, err = w.s.note(ctx, &w.object, true); err != nil {
-			return err
-		}
+	noted, err := w.noteVersion(ctx)
+	if err != nil {
+		return err
 	}
-	noted := &w.noted
-	noted.versions = true
 	defer noted.settle()
 	dir := w.versionsDir()
-	if err := w.nameVersion(ctx, dir, rec.stamp); err != nil {
+	if err := w.enter(); err != nil {
+		return err
+	}
+	err = w.nameVersion(ctx, dir, rec.stamp)
+	w.bucket.gate.RUnlock()
+	if err != nil {
 		return err
 	}
 	w.s.forget(&w.object)
@@ -357,12 +357,22 @@ func (w *write) placeVersion(ctx context.Context, rec *record) error {
 	return nil
 }
 
-// nameVersion gives the work file the name of a version.
-func (w *write) nameVersion(ctx context.Context, dir string, stamp Stamp) error {
-	if err := w.enter(); err != nil {
-		return err
+// noteVersion notes that a noncurrent version comes, unless the frame that was flushed
+// with the data still says so.
+func (w *write) noteVersion(ctx context.Context) (*noted, error) {
+	if !w.noted.holds(&w.object) {
+		w.noted.cancel()
+		var err error
+		if w.noted, err = w.s.note(ctx, &w.object, true); err != nil {
+			return nil, err
+		}
 	}
-	defer w.bucket.gate.RUnlock()
+	w.noted.versions = true
+	return &w.noted, nil
+}
+
+// nameVersion gives the work file the name of a version. The bucket's gate is held.
+func (w *write) nameVersion(ctx context.Context, dir string, stamp Stamp) error {
 	if err := w.s.nameVersions(ctx, &w.object, dir, true); err != nil {
 		return err
 	}

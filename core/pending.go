@@ -140,11 +140,8 @@ func (s *Store) PendingDone(ctx context.Context, work Work, p *Pending) (done bo
 // a copy or a slice missing. It takes the name lock. Errors are those of Open,
 // but for a name that holds nothing, which owes nothing.
 func (s *Store) Owe(ctx context.Context, work Work, key Key) error {
-	o, err := s.resolve(key)
+	o, err := s.lockName(ctx, key, false)
 	if err != nil {
-		return err
-	}
-	if err := s.lock(ctx, &o, false); err != nil {
 		return err
 	}
 	defer s.unlock(&o, false)

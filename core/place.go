@@ -168,18 +168,25 @@ func (s *Store) seen(o *object, path string, rec *record, e *existing) {
 // sidecar if that is where the body is. Damage is an error with
 // errRecordDamaged in its chain.
 func (s *Store) decodeRecord(mp *fsys.Mountpath, o *object, frame []byte, rec *record) error {
-	form, content, err := openFrame(frame)
-	if err != nil {
-		return err
-	}
-	if form == formInline {
-		return rec.decodeBody(content)
-	}
-	ref, err := decodeReference(content)
-	if err != nil {
+	ref, whole, err := rec.decodeFrame(frame)
+	if whole || err != nil {
 		return err
 	}
 	return s.readSidecar(mp, sidecarPath(mp, o, ref.stamp), ref, rec)
+}
+
+// decodeFrame reads a record from the value of its attribute. If the body is in a
+// sidecar (whole is false), it returns the reference to that.
+func (r *record) decodeFrame(frame []byte) (ref sidecarRef, whole bool, err error) {
+	form, content, err := openFrame(frame)
+	if err != nil {
+		return ref, false, err
+	}
+	if form == formInline {
+		return ref, true, r.decodeBody(content)
+	}
+	ref, err = decodeReference(content)
+	return ref, false, err
 }
 
 // renameInto renames a work file over a name, making the directories that are

@@ -83,15 +83,8 @@ func (s *Store) recordAt(mp *fsys.Mountpath, bck wire.Bck, path string) (rec rec
 // decodeHashed is decodeRecord for a name of which only the hash is known, in
 // the end of a path.
 func (s *Store) decodeHashed(mp *fsys.Mountpath, bck wire.Bck, hashed string, frame []byte, rec *record) error {
-	form, content, err := openFrame(frame)
-	if err != nil {
-		return err
-	}
-	if form == formInline {
-		return rec.decodeBody(content)
-	}
-	ref, err := decodeReference(content)
-	if err != nil {
+	ref, whole, err := rec.decodeFrame(frame)
+	if whole || err != nil {
 		return err
 	}
 	return s.readSidecar(mp, sidecarBeside(mp, bck, hashed, ref.stamp), ref, rec)

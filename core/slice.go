@@ -162,11 +162,8 @@ func newestSlice(held []heldSlice) (newest *heldSlice) {
 //
 // Errors: 400 bad name; 404 no such bucket; 500 I/O; 503 the mountpath is busy.
 func (s *Store) LookSlices(ctx context.Context, key Key, verify bool) ([]Slice, error) {
-	o, err := s.resolve(key)
+	o, err := s.lockName(ctx, key, false)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.lock(ctx, &o, false); err != nil {
 		return nil, err
 	}
 	held, err := s.heldSlices(&o, false)

@@ -157,11 +157,8 @@ func (s *Store) RevokeProtection(ctx context.Context, key Key, stamp Stamp) erro
 }
 
 func (s *Store) noteProtection(ctx context.Context, key Key, stamp Stamp, frame []byte) error {
-	o, err := s.resolve(key)
+	o, err := s.lockName(ctx, key, false)
 	if err != nil {
-		return err
-	}
-	if err := s.lock(ctx, &o, false); err != nil {
 		return err
 	}
 	defer s.unlock(&o, false)

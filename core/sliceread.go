@@ -33,11 +33,8 @@ type SliceReader struct {
 // OpenSlice opens what this target holds of a generation, committed or staged.
 // Errors: 404 it holds no slice or replica of it; others are those of LookSlices.
 func (s *Store) OpenSlice(ctx context.Context, key Key, stamp Stamp, n int) (*SliceReader, error) {
-	o, err := s.resolve(key)
+	o, err := s.lockName(ctx, key, false)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.lock(ctx, &o, false); err != nil {
 		return nil, err
 	}
 	defer s.unlock(&o, false)

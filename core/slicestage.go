@@ -373,11 +373,8 @@ func (s *Store) CommitSlice(ctx context.Context, key Key, stamp Stamp, n int) (v
 
 // withSlices calls do with all that is held of a name, under its exclusive lock.
 func (s *Store) withSlices(ctx context.Context, key Key, do func(o *object, held []heldSlice) error) error {
-	o, err := s.resolve(key)
+	o, err := s.lockName(ctx, key, true)
 	if err != nil {
-		return err
-	}
-	if err := s.lock(ctx, &o, true); err != nil {
 		return err
 	}
 	defer s.unlock(&o, true)

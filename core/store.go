@@ -141,6 +141,18 @@ func (s *Store) bucket(bck wire.Bck, props *meta.Bprops) *bucket {
 	return b
 }
 
+// listed returns the bucket of a listing of names with a prefix. Errors: 400 a prefix
+// that is too long; 404 no such bucket.
+func (s *Store) listed(bck wire.Bck, props *meta.Bprops, prefix string) (*bucket, error) {
+	if len(prefix) > naming.MaxObjectName {
+		return nil, apierr.BadRequest("invalid prefix: longer than %d bytes", naming.MaxObjectName)
+	}
+	if b := s.bucket(bck, props); b != nil {
+		return b, nil
+	}
+	return nil, apierr.BucketNotFound(bck)
+}
+
 // lock takes the name lock, shared or exclusive, and then a slot of the
 // mountpath: in this order, so that nobody waits for a name while holding a
 // slot that the name's holder needs. If the mountpaths have changed since the
@@ -167,6 +179,16 @@ func (s *Store) lock(ctx context.Context, o *object, exclusive bool) error {
 			return err
 		}
 	}
+}
+
+// lockName resolves a name and locks it; the caller unlocks it. Errors: 400 bad
+// name; 404 no such bucket; 503 the mountpath is busy.
+func (s *Store) lockName(ctx context.Context, key Key, exclusive bool) (object, error) {
+	o, err := s.resolve(key)
+	if err == nil {
+		err = s.lock(ctx, &o, exclusive)
+	}
+	return o, err
 }
 
 func (s *Store) unlock(o *object, exclusive bool) {

@@ -96,11 +96,8 @@ func (s *Store) Unbury(ctx context.Context, key Key, stamp Stamp) error {
 }
 
 func (s *Store) removeIf(ctx context.Context, key Key, when func(*record) bool) error {
-	o, err := s.resolve(key)
+	o, err := s.lockName(ctx, key, true)
 	if err != nil {
-		return err
-	}
-	if err := s.lock(ctx, &o, true); err != nil {
 		return err
 	}
 	defer s.unlock(&o, true)

@@ -35,11 +35,8 @@ type Version struct {
 // error. Errors: 400 bad name; 404 no such bucket; 500 I/O; 503 the mountpath
 // is busy.
 func (s *Store) ListVersions(ctx context.Context, key Key) ([]Version, error) {
-	o, err := s.resolve(key)
+	o, err := s.lockName(ctx, key, false)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.lock(ctx, &o, false); err != nil {
 		return nil, err
 	}
 	defer s.unlock(&o, false)
@@ -182,11 +179,8 @@ func (s *Store) openVersion(ctx context.Context, o *object, id string) (v *Versi
 // HeadVersion returns attributes and kind of one version. Errors are those of
 // OpenVersion, but a delete marker is none.
 func (s *Store) HeadVersion(ctx context.Context, key Key, id string) (Version, error) {
-	o, err := s.resolve(key)
+	o, err := s.lockName(ctx, key, false)
 	if err != nil {
-		return Version{}, err
-	}
-	if err := s.lock(ctx, &o, false); err != nil {
 		return Version{}, err
 	}
 	defer s.unlock(&o, false)

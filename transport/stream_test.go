@@ -28,6 +28,12 @@ func echoOf(header string, body []byte) string {
 	return fmt.Sprintf("%s %d %08x", header, len(body), checksum(body))
 }
 
+// count is a receiver that answers with how many bytes a message has.
+func count(_ context.Context, m *Incoming) ([]byte, error) {
+	n, err := io.Copy(io.Discard, m)
+	return fmt.Appendf(nil, "%d", n), err
+}
+
 func open(data []byte) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
 }

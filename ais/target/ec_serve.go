@@ -11,7 +11,6 @@ import (
 	"github.com/aistore-go/aistore/ais/node"
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/config"
-	"github.com/aistore-go/aistore/cmn/query"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
@@ -79,15 +78,10 @@ func (t *Target) slices(w http.ResponseWriter, r *http.Request, bucket string) e
 // sendSlice answers with bytes of a slice. Once the answer has begun, what fails
 // shows as a connection that ends before the announced length.
 func (t *Target) sendSlice(w http.ResponseWriter, r *http.Request, bucket string) error {
-	key, err := t.intraKey(r, bucket)
+	key, q, err := t.intraObject(r, bucket)
 	if err != nil {
 		return err
 	}
-	q, err := query.Parse(r.URL.RawQuery)
-	if err != nil {
-		return err
-	}
-	key.Name = q.Get(paramName)
 	var stamp core.Stamp
 	if err := json.Unmarshal([]byte(q.Get("stamp")), &stamp); err != nil {
 		return apierr.BadRequest("invalid stamp of a slice: %v", err)

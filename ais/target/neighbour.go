@@ -409,6 +409,16 @@ func (t *Target) intraKey(r *http.Request, bucket string) (key core.Key, err err
 	return key, err
 }
 
+// intraObject is intraKey of a call about one object, which the query names.
+func (t *Target) intraObject(r *http.Request, bucket string) (key core.Key, q query.Values, err error) {
+	if q, err = query.Parse(r.URL.RawQuery); err != nil {
+		return key, q, err
+	}
+	key, err = t.intraKey(r, bucket)
+	key.Name = q.Get(paramName)
+	return key, q, err
+}
+
 // relay sends on what another target answers to the same read.
 func (t *Target) relay(w http.ResponseWriter, r *http.Request, req *objectRequest, from *meta.Snode) error {
 	more := "&" + paramName + "=" + url.QueryEscape(req.key.Name)

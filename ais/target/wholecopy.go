@@ -261,15 +261,10 @@ func (t *Target) fetchHome(ctx context.Context, key core.Key, from *meta.Snode) 
 
 // sendWhole answers fetchHome of another target.
 func (t *Target) sendWhole(w http.ResponseWriter, r *http.Request, bucket string) error {
-	key, err := t.intraKey(r, bucket)
+	key, _, err := t.intraObject(r, bucket)
 	if err != nil {
 		return err
 	}
-	q, err := query.Parse(r.URL.RawQuery)
-	if err != nil {
-		return err
-	}
-	key.Name = q.Get(paramName)
 	reader, err := t.store.Open(r.Context(), key)
 	if err != nil {
 		return err

@@ -58,6 +58,18 @@ func (a *App) parseBuckets(cmd *cli.Command) ([]wire.Bck, error) {
 	return buckets, nil
 }
 
+// parseOneBucket reads the only argument as a bucket.
+func (a *App) parseOneBucket(cmd *cli.Command) (wire.Bck, error) {
+	buckets, err := a.parseBuckets(cmd)
+	if err != nil {
+		return wire.Bck{}, err
+	}
+	if len(buckets) > 1 {
+		return wire.Bck{}, misuse(cmd, "expected one bucket")
+	}
+	return buckets[0], nil
+}
+
 func (a *App) bucketCreateCommand() *cli.Command {
 	return &cli.Command{
 		Name: "create", Usage: "create buckets", ArgsUsage: "BUCKET [BUCKET...]",

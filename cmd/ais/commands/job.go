@@ -91,6 +91,19 @@ func (a *App) jobWords(ctx context.Context, cmd *cli.Command) (w jobWords, err e
 	return w, nil
 }
 
+// askedJobs reads what a command about jobs is asked for: its words, its filters, and
+// the cluster.
+func (a *App) askedJobs(ctx context.Context, cmd *cli.Command) (words jobWords, only *jobFilter, client *api.Client, err error) {
+	if words, err = a.jobWords(ctx, cmd); err != nil {
+		return words, nil, nil, err
+	}
+	if only, err = jobFilterOf(cmd); err != nil {
+		return words, nil, nil, err
+	}
+	client, err = a.cluster()
+	return words, only, client, err
+}
+
 // jobCandidates lists kinds and running jobs.
 func (a *App) jobCandidates(ctx context.Context, _ *cli.Command) []string {
 	ctx, cancel := context.WithTimeout(ctx, completionTime)
@@ -118,11 +131,10 @@ func waitFlags() []cli.Flag {
 
 func (a *App) jobStartCommand() *cli.Command {
 	cmd := &cli.Command{Name: "start", Usage: "start a job"}
-	nonverbose := func() cli.Flag { return flag("non-verbose", "print only the job's id", "nv") }
 	add := func(name, usage, arguments string, example string, args func(context.Context, *cli.Command) (*api.JobArgs, string, error), flags ...cli.Flag) {
 		cmd.Commands = append(cmd.Commands, &cli.Command{
 			Name: name, Usage: usage, ArgsUsage: arguments, Description: examples(example, example+" --wait"),
-			Flags: append(append(flags, waitFlags()...), nonverbose()),
+			Flags: append(append(flags, waitFlags()...), nonVerboseFlag()),
 			Action: func(ctx context.Context, cmd *cli.Command) error {
 				args, extra, err := args(ctx, cmd)
 				if err != nil {
@@ -290,15 +302,7 @@ func (a *App) jobStopCommand() *cli.Command {
 }
 
 func (a *App) stopJobs(ctx context.Context, cmd *cli.Command) error {
-	words, err := a.jobWords(ctx, cmd)
-	if err != nil {
-		return err
-	}
-	only, err := jobFilterOf(cmd)
-	if err != nil {
-		return err
-	}
-	client, err := a.cluster()
+	words, only, client, err := a.askedJobs(ctx, cmd)
 	if err != nil {
 		return err
 	}

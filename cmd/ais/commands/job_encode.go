@@ -31,12 +31,10 @@ func (a *App) startEncodeCommand() *cli.Command {
 }
 
 func (a *App) startEncode(ctx context.Context, cmd *cli.Command) error {
-	buckets, err := a.parseBuckets(cmd)
+	bucket, err := a.parseOneBucket(cmd)
 	switch {
 	case err != nil:
 		return err
-	case len(buckets) > 1:
-		return misuse(cmd, "expected one bucket")
 	case cmd.IsSet("data-slices") != cmd.IsSet("parity-slices"):
 		return misuse(cmd, "--data-slices and --parity-slices go together")
 	case !cmd.IsSet("data-slices") && !cmd.Bool("recover"):
@@ -53,7 +51,7 @@ func (a *App) startEncode(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	id, err := client.EncodeBucket(ctx, buckets[0], &set, cmd.Bool("recover"))
+	id, err := client.EncodeBucket(ctx, bucket, &set, cmd.Bool("recover"))
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func (a *App) startMirrorCommand() *cli.Command {
 		),
 		Flags: append([]cli.Flag{
 			&cli.Int64Flag{Name: "copies", Usage: "`N` files of each object, the object itself included: 2 to 16, at most as many as each target has mountpaths; 1 ends mirroring", HideDefault: true, Local: true},
-			flag("non-verbose", "print only the job's id", "nv"),
+			nonVerboseFlag(),
 		}, waitFlags()...),
 		Action:        a.startMirror,
 		ShellComplete: a.complete(a.bucketCandidates("", 0)),
@@ -28,20 +28,18 @@ func (a *App) startMirrorCommand() *cli.Command {
 }
 
 func (a *App) startMirror(ctx context.Context, cmd *cli.Command) error {
-	buckets, err := a.parseBuckets(cmd)
-	switch {
-	case err != nil:
+	bucket, err := a.parseOneBucket(cmd)
+	if err != nil {
 		return err
-	case len(buckets) > 1:
-		return misuse(cmd, "expected one bucket")
-	case !cmd.IsSet("copies"):
+	}
+	if !cmd.IsSet("copies") {
 		return misuse(cmd, "missing --copies: how many files of each object there are to be")
 	}
 	client, err := a.cluster()
 	if err != nil {
 		return err
 	}
-	id, err := client.MakeNCopies(ctx, buckets[0], int(cmd.Int64("copies")))
+	id, err := client.MakeNCopies(ctx, bucket, int(cmd.Int64("copies")))
 	if err != nil {
 		return err
 	}

@@ -101,15 +101,7 @@ func groupJobs(snaps api.JobSnaps, node string) [][]*shownJob {
 }
 
 func (a *App) showJobs(ctx context.Context, cmd *cli.Command) error {
-	words, err := a.jobWords(ctx, cmd)
-	if err != nil {
-		return err
-	}
-	only, err := jobFilterOf(cmd)
-	if err != nil {
-		return err
-	}
-	client, err := a.cluster()
+	words, only, client, err := a.askedJobs(ctx, cmd)
 	if err != nil {
 		return err
 	}
