@@ -46,6 +46,9 @@ func (a *App) bucketCopyCommand() *cli.Command {
 func nonVerboseFlag() cli.Flag { return flag("non-verbose", "print only the job's id", "nv") }
 
 func (a *App) copyBucket(ctx context.Context, cmd *cli.Command) error {
+	if err := checkWait(cmd, false); err != nil {
+		return err
+	}
 	if cmd.NArg() != 2 {
 		return misuse(cmd, "expecting a source and a destination bucket")
 	}
@@ -58,12 +61,13 @@ func (a *App) copyBucket(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	prefix := cmd.String("prefix")
-	switch {
-	case cmd.IsSet("list") && cmd.IsSet("template"):
+	if cmd.IsSet("list") && cmd.IsSet("template") {
 		return misuse(cmd, "expecting one of --list and --template")
-	case from.Object != "" && (cmd.IsSet("list") || cmd.IsSet("template") || cmd.IsSet("prefix")):
-		return misuse(cmd, "flags --list, --template and --prefix do not go with a name after the bucket (%q)", from.Object)
-	case from.Object != "":
+	}
+	if from.Object != "" {
+		if err := oneSelector(cmd, from.Object); err != nil {
+			return err
+		}
 		prefix = from.Object
 	}
 	msg := api.CopyBucketMsg{
@@ -78,9 +82,7 @@ func (a *App) copyBucket(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	if _, err := client.HeadBucket(ctx, to, true); api.IsNotFound(err) && to.IsAIS() && !msg.DryRun {
-		a.warn("destination %s does not exist: it is created with the properties of %s", to, from.Bucket)
-	}
+	_, missing := client.HeadBucket(ctx, to, true)
 	var id string
 	kind := wire.ActCopyBucket
 	if cmd.IsSet("list") || cmd.IsSet("template") {
@@ -94,7 +96,28 @@ func (a *App) copyBucket(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	if api.IsNotFound(missing) && to.IsAIS() && !msg.DryRun {
+		a.warn("destination %s does not exist: it is created with the properties of %s", to, from.Bucket)
+	}
 	return a.started(ctx, cmd, kind, id)
+}
+
+// oneSelector refuses more than one of --list, --template, --prefix, and a name after the
+// bucket ("" if there is none).
+func oneSelector(cmd *cli.Command, name string) error {
+	var set []string
+	for _, flag := range []string{"list", "template", "prefix"} {
+		if cmd.IsSet(flag) {
+			set = append(set, "--"+flag)
+		}
+	}
+	switch {
+	case name != "" && len(set) > 0:
+		return misuse(cmd, "flags --list, --template and --prefix do not go with a name after the bucket (%q)", name)
+	case len(set) > 1:
+		return misuse(cmd, "%s do not go together: expecting one of them", strings.Join(set, " and "))
+	}
+	return nil
 }
 
 // listRange reads --list and --template.
@@ -131,6 +154,9 @@ func (a *App) bucketMoveCommand() *cli.Command {
 		Flags:         append([]cli.Flag{nonVerboseFlag()}, waitFlags()...),
 		ShellComplete: a.complete(a.bucketCandidates("", 1)),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if err := checkWait(cmd, false); err != nil {
+				return err
+			}
 			buckets, err := a.parseBuckets(cmd)
 			if err != nil {
 				return err
@@ -164,11 +190,17 @@ func (a *App) bucketEvictCommand() *cli.Command {
 		}, waitFlags()...),
 		ShellComplete: a.complete(a.bucketCandidates("/", 1)),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if err := checkWait(cmd, false); err != nil {
+				return err
+			}
 			if cmd.NArg() != 1 {
 				return misuse(cmd, "expecting a bucket")
 			}
 			what, err := uri.Parse(cmd.Args().First(), a.config.DefaultProvider)
 			if err != nil {
+				return err
+			}
+			if err := oneSelector(cmd, what.Object); err != nil {
 				return err
 			}
 			client, err := a.cluster()

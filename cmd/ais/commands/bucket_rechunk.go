@@ -33,6 +33,9 @@ func (a *App) bucketRechunkCommand() *cli.Command {
 }
 
 func (a *App) rechunkBucket(ctx context.Context, cmd *cli.Command) error {
+	if err := checkWait(cmd, false); err != nil {
+		return err
+	}
 	if cmd.NArg() != 1 {
 		return misuse(cmd, "expecting a bucket")
 	}

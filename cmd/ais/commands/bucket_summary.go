@@ -41,6 +41,19 @@ func (a *App) summarizeBuckets(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	if what.Object != "" && cmd.IsSet("prefix") {
+		return misuse(cmd, "flag --prefix does not go with a name after the bucket (%q)", what.Object)
+	}
+	if cmd.Bool("dont-wait") {
+		for _, name := range []string{"json", "verbose", "no-headers", "units", "refresh"} {
+			if cmd.IsSet(name) {
+				return misuse(cmd, "flag --%s does not go with --dont-wait: there is no result to show", name)
+			}
+		}
+	}
+	if _, _, err := units(cmd); err != nil {
+		return err
+	}
 	msg := &api.SummaryMsg{Prefix: what.Object + cmd.String("prefix"), Cached: cmd.Bool("cached"), Present: true}
 	if !cmd.Bool("dont-wait") {
 		return a.summarize(ctx, cmd, what.Bucket, msg)

@@ -20,6 +20,12 @@ import (
 // dryCleanup runs a cleanup that removes nothing, waits for its end, and says what
 // would go.
 func (a *App) dryCleanup(ctx context.Context, cmd *cli.Command, args *api.JobArgs) error {
+	if cmd.IsSet("non-verbose") {
+		return misuse(cmd, "flag --non-verbose does not go with --dry-run: what would be removed is shown")
+	}
+	if err := checkWait(cmd, true); err != nil {
+		return err
+	}
 	client, err := a.cluster()
 	if err != nil {
 		return err

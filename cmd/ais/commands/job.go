@@ -162,15 +162,19 @@ func (a *App) jobStartCommand() *cli.Command {
 				"latest": wire.JobLatest, "sync": wire.JobSync, "cleanup": wire.JobCleanup,
 			})}
 			prefix := cmd.String("prefix")
+			if cmd.NArg() > 1 {
+				return nil, "", misuse(cmd, "expected one bucket, or none for all")
+			}
 			if word := cmd.Args().First(); word != "" {
 				at, err := uri.Parse(word, a.config.DefaultProvider)
 				if err != nil {
 					return nil, "", err
 				}
 				args.Bck = &at.Bucket
-				if at.Object != "" {
-					prefix = at.Object
+				if err := oneSelector(cmd, at.Object); err != nil {
+					return nil, "", err
 				}
+				prefix += at.Object
 			}
 			return args, prefix, nil
 		}, textFlag("prefix", "only objects whose names begin with `PREFIX`"), flag("latest", "bring the latest versions of remote objects"),
@@ -222,11 +226,8 @@ func (a *App) jobStartCommand() *cli.Command {
 		"load-lom-cache": "load the metadata of a bucket's objects", wire.ActRechunk: "store a bucket's objects in the chunks that its properties ask for",
 	} {
 		add(jobTitle(kind), usage, "BUCKET", "ais start "+jobTitle(kind)+" ais://b", func(_ context.Context, cmd *cli.Command) (*api.JobArgs, string, error) {
-			b, err := a.parseBuckets(cmd)
-			if err != nil {
-				return nil, "", err
-			}
-			return &api.JobArgs{Kind: kind, Bck: &b[0]}, "", nil
+			b, err := a.parseOneBucket(cmd)
+			return &api.JobArgs{Kind: kind, Bck: &b}, "", err
 		})
 	}
 	copying, renaming := a.bucketCopyCommand(), a.bucketMoveCommand()
@@ -247,8 +248,18 @@ func splitCommas(text string) (words []string) {
 
 // startJob starts a job and tells of it.
 func (a *App) startJob(ctx context.Context, cmd *cli.Command, args *api.JobArgs, extra string) error {
-	if args.Kind == "cleanup-store" && args.Flags&wire.JobDryRun != 0 {
-		return a.dryCleanup(ctx, cmd, args)
+	if args.Kind == "cleanup-store" {
+		if args.Flags&wire.JobDryRun != 0 {
+			return a.dryCleanup(ctx, cmd, args)
+		}
+		for _, name := range []string{"verbose", "json", "no-headers", "units"} {
+			if cmd.IsSet(name) {
+				return misuse(cmd, "flag --%s goes with --dry-run", name)
+			}
+		}
+	}
+	if err := checkWait(cmd, false); err != nil {
+		return err
 	}
 	client, err := a.cluster()
 	if err != nil {

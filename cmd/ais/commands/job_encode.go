@@ -31,6 +31,9 @@ func (a *App) startEncodeCommand() *cli.Command {
 }
 
 func (a *App) startEncode(ctx context.Context, cmd *cli.Command) error {
+	if err := checkWait(cmd, false); err != nil {
+		return err
+	}
 	bucket, err := a.parseOneBucket(cmd)
 	switch {
 	case err != nil:
@@ -44,6 +47,9 @@ func (a *App) startEncode(ctx context.Context, cmd *cli.Command) error {
 	for name, to := range map[string]**int{"data-slices": &set.DataSlices, "parity-slices": &set.ParitySlices} {
 		if cmd.IsSet(name) {
 			n := int(cmd.Int64(name))
+			if n < 1 { // 0 would be the default
+				return misuse(cmd, "flag --%s: %d (expected 1 to 32)", name, n)
+			}
 			*to = &n
 		}
 	}

@@ -28,6 +28,9 @@ func (a *App) startMirrorCommand() *cli.Command {
 }
 
 func (a *App) startMirror(ctx context.Context, cmd *cli.Command) error {
+	if err := checkWait(cmd, false); err != nil {
+		return err
+	}
 	bucket, err := a.parseOneBucket(cmd)
 	if err != nil {
 		return err

@@ -47,26 +47,48 @@ func (a *App) jobWaitCommand() *cli.Command {
 	}
 }
 
+// checkWait refuses, before anything is started, flags of waiting that cannot be read or
+// have no effect. waits: the command waits in any case.
+func checkWait(cmd *cli.Command, waits bool) error {
+	if !waits && !cmd.Bool("wait") {
+		for _, name := range []string{"timeout", "refresh", "progress"} {
+			if cmd.IsSet(name) {
+				return misuse(cmd, "flag --%s goes with --wait", name)
+			}
+		}
+	}
+	_, err := waitOptions(cmd)
+	return err
+}
+
+// waitOptions reads --timeout and --refresh.
+func waitOptions(cmd *cli.Command) (o api.WaitOptions, err error) {
+	o = api.WaitOptions{Timeout: -1, Poll: time.Second}
+	for name, to := range map[string]*time.Duration{"timeout": &o.Timeout, "refresh": &o.Poll} {
+		if !cmd.IsSet(name) {
+			continue
+		}
+		text := cmd.String(name)
+		if *to, err = measure.ParseDuration(text); err != nil {
+			return o, fmt.Errorf("flag --%s: %w", name, err)
+		}
+		if *to <= 0 {
+			return o, fmt.Errorf("flag --%s: %q (expected more than nothing)", name, text)
+		}
+	}
+	o.Poll = max(o.Poll, 100*time.Millisecond)
+	return o, nil
+}
+
 // waitJob waits for a job, and shows how far it is.
 func (a *App) waitJob(ctx context.Context, cmd *cli.Command, args *api.JobArgs) error {
 	client, err := a.cluster()
 	if err != nil {
 		return err
 	}
-	o := api.WaitOptions{Timeout: -1, Poll: time.Second}
-	if text := cmd.String("timeout"); text != "" {
-		if o.Timeout, err = measure.ParseDuration(text); err != nil {
-			return fmt.Errorf("flag --timeout: %w", err)
-		}
-		if o.Timeout <= 0 {
-			return fmt.Errorf("flag --timeout: %q (expected more than nothing)", text)
-		}
-	}
-	if text := cmd.String("refresh"); text != "" {
-		if o.Poll, err = measure.ParseDuration(text); err != nil {
-			return fmt.Errorf("flag --refresh: %w", err)
-		}
-		o.Poll = max(o.Poll, 100*time.Millisecond)
+	o, err := waitOptions(cmd)
+	if err != nil {
+		return err
 	}
 	if cmd.Bool("progress") || a.ErrIsTerminal {
 		p := a.newJobProgress()

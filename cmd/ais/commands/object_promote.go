@@ -31,6 +31,9 @@ func (a *App) objectPromoteCommand() *cli.Command {
 }
 
 func (a *App) promote(ctx context.Context, cmd *cli.Command) error {
+	if err := checkWait(cmd, false); err != nil {
+		return err
+	}
 	if cmd.NArg() != 2 {
 		return misuse(cmd, "expecting a path and a bucket")
 	}

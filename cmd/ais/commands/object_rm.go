@@ -63,6 +63,15 @@ func (a *App) removeObjects(ctx context.Context, cmd *cli.Command) error {
 	if selectors > 1 || selectors == 1 && cmd.NArg() > 1 {
 		return misuse(cmd, "expecting one bucket and one of --list, --template, --prefix, --all")
 	}
+	if !cmd.IsSet("template") {
+		for _, name := range []string{"wait", "timeout", "refresh", "non-verbose"} {
+			if cmd.IsSet(name) {
+				return misuse(cmd, "flag --%s goes with --template: else no job is started", name)
+			}
+		}
+	} else if err := checkWait(cmd, false); err != nil {
+		return err
+	}
 	if _, err := a.dataClient(cmd); err != nil {
 		return err
 	}

@@ -171,6 +171,16 @@ func (a *App) unknownFlag(cmd *cli.Command, err error) error {
 			}
 		}
 	}
+	if rest, found := strings.CutPrefix(message, "invalid value "); found {
+		value, rest, _ := strings.Cut(rest, " for flag -")
+		name, cause, _ := strings.Cut(rest, ": ")
+		switch {
+		case strings.HasPrefix(cause, "strconv.ParseInt"):
+			message = fmt.Sprintf("flag --%s: invalid value %s (expected a whole number)", name, value)
+		case strings.HasPrefix(cause, "strconv.ParseBool"):
+			message = fmt.Sprintf("flag --%s: invalid value %s (expected true or false)", name, value)
+		}
+	}
 	return misuse(cmd, "%s", message)
 }
 

@@ -50,6 +50,9 @@ func (a *App) weighTargets(ctx context.Context, cmd *cli.Command) error {
 		if node.Role != meta.RoleTarget {
 			return misuse(cmd, "%s is not a target", node)
 		}
+		if _, twice := weights.Capacities[node.ID]; twice {
+			return misuse(cmd, "%q: the capacity of %s is given twice", word, node)
+		}
 		if weights.Capacities == nil {
 			weights.Capacities = map[string]uint64{}
 		}
