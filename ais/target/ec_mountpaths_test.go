@@ -41,12 +41,12 @@ func TestMountpathsOfAnEncodedBucketLeave(t *testing.T) {
 			}
 		}
 	}
-	for _, n := range c.Targets[:2] {
-		change(n, "disable-mp")
+	for _, actions := range [][2]string{{"disable-mp", "enable-mp"}, {"detach-mp", "attach-mp"}} {
+		for _, action := range actions {
+			for _, n := range c.Targets[:2] {
+				change(n, action)
+			}
+			read(action)
+		}
 	}
-	read("disabled")
-	for _, n := range c.Targets[:2] {
-		change(n, "enable-mp")
-	}
-	read("enabled again")
 }
