@@ -65,7 +65,7 @@ func (s *Store) transplant(ctx context.Context, at *object, src *source, rec *re
 			}
 		}
 		if !src.former {
-			rec.atime = max(rec.atime, s.access.get(w.digest, effectiveAtime(src.rec.atime, &src.info)))
+			rec.atime = s.access.get(w.digest, effectiveAtime(src.rec.atime, &src.info))
 		}
 		return w.attach(ctx, rec, durable)
 	})
