@@ -28,7 +28,6 @@ var moving = &section{
 			fmt.Sprintf("One gateway, two targets with one mountpath each, data on a disk: %s. One of the targets goes into maintenance and comes back, "+
 				"in turns: its share of the objects, about half, moves away and back. Medians of %d moves; those of small objects are moves away, of a new cluster each.", filesystem(b.disk), b.rounds),
 			"Beside the large objects, in turns: `cp` of as many bytes from one folder of the disk to another, followed by `sync`.",
-			fmt.Sprintf("Users: %d clients that GET 4 KiB through the gateway, slices of %v with and without a rebalance of small objects in turns.", b.workers, b.slice),
 		}
 	},
 	head: []string{"what", "moved at a time", "rebalance", "beside it", "ratio", "aim"},
@@ -38,7 +37,6 @@ func rebalanceRows() []row {
 	return []row{
 		{id: "rebalance-64m", section: moving, title: "rebalance of 64 MiB objects beside cp and sync", measure: measureLargeMoves},
 		{id: "rebalance-small", section: moving, title: "CPU of a rebalance of small objects", measure: measureSmallMoves},
-		{id: "rebalance-users", section: moving, title: "users during a rebalance", measure: measureUsersOfMoves},
 	}
 }
 
@@ -314,50 +312,4 @@ func measureSmallMoves(ctx context.Context, b *bench) (cells []string, err error
 		"4 KiB objects", fmt.Sprintf("%d objects", last.objects), fmt.Sprintf("%.0f us CPU an object on both sides (%.0f in user mode)", medianOf(costs), medianOf(users)),
 		fmt.Sprintf("%.0f objects/s", medianOf(rates)), "-", "250 us",
 	}, nil
-}
-
-func measureUsersOfMoves(ctx context.Context, b *bench) (cells []string, err error) {
-	err = b.withMovement(ctx, small.size, b.of(smallMoves), []workingSet{small}, func(m *movement) error {
-		plan := load.Plan{Workers: b.workers, Duration: b.slice, Task: small.reads(address(m.proxy()), "/v1/objects/"+bucket), Options: m.loadOptions()}
-		slice := func() (float64, error) {
-			plan.Seed++
-			s, _, err := b.sampleWith(ctx, m.processes(), &plan)
-			return s.rate, err
-		}
-		var alone, beside []float64
-		var last moved
-		for round := range b.rounds {
-			b.progress.round(round+1, b.rounds)
-			rate, err := slice()
-			if err != nil {
-				return err
-			}
-			alone = append(alone, rate)
-			id, err := m.begin(ctx)
-			if err != nil {
-				return err
-			}
-			if rate, err = slice(); err != nil {
-				return err
-			}
-			runs, err := m.running(ctx, id)
-			if err == nil && !runs {
-				err = fmt.Errorf("%s has ended before the slice of %v", id, b.slice)
-			}
-			if err != nil {
-				return err
-			}
-			beside = append(beside, rate)
-			if last, err = m.end(ctx, id); err != nil {
-				return err
-			}
-		}
-		with, without := medianOf(beside), medianOf(alone)
-		cells = []string{
-			"GET 4 KiB of users", fmt.Sprintf("%d objects", last.objects), fmt.Sprintf("%.0f GETs/s", with), fmt.Sprintf("none: %.0f GETs/s", without),
-			fmt.Sprintf("%.2f", with/without), "at least 0.8",
-		}
-		return nil
-	})
-	return cells, err
 }

@@ -28,7 +28,7 @@ type section struct {
 // allRows are the rows in the order in which they are measured.
 func allRows() []row {
 	var rows []row
-	for _, part := range [][]row{compareRows(), durableRows(), encodeRows(), listRows(), memoryRows(), indexRows(), rebalanceRows(), tlsRows(), callRows()} {
+	for _, part := range [][]row{compareRows(), durableRows(), encodeRows(), listRows(), memoryRows(), indexRows(), rebalanceRows(), usersRows(), tlsRows(), callRows()} {
 		rows = append(rows, part...)
 	}
 	return append(rows, copyRows()...)
