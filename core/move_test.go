@@ -254,6 +254,7 @@ func TestBadArrivals(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				t.Cleanup(func() { _ = body.Close() })
 				return body
 			}
 			all, err := io.ReadAll(open())
@@ -412,5 +413,47 @@ func TestLargeContentIsAFile(t *testing.T) {
 		if from != nil && !errors.Is(from.Close(), os.ErrClosed) {
 			t.Errorf("%s: the file stays open", name)
 		}
+	}
+}
+
+// TestReadingOutlivesTheDeparture: what was opened of a generation is read to its end
+// though the departure was closed meanwhile, as by a sender who was told that the
+// receiver wants no more; nobody begins to read it afterwards, and the file is let go of.
+func TestReadingOutlivesTheDeparture(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	content := strings.Repeat("0123456789abcdef", 20_000) // more than what is read at once
+	r.put("a", content)
+	d, err := r.store.Depart(t.Context(), r.key("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := d.Parcels()[0]
+	bodies := make([]io.ReadCloser, 2)
+	for i := range bodies {
+		if bodies[i], err = p.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, bodies[i], 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(d.Close(), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for i, body := range bodies {
+		rest, err := io.ReadAll(body)
+		if err != nil || string(rest) != content[10:] {
+			t.Errorf("reading %d: %d bytes of %d, %v", i, len(rest), len(content)-10, err)
+		}
+		if err := body.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if body, err := p.Open(t.Context()); err == nil {
+		t.Errorf("the departure is closed, and what it has is opened: %v", body.Close())
+	}
+	if p.reader.File != nil {
+		t.Error("the file is still open")
 	}
 }

@@ -27,8 +27,8 @@ import (
 // leaves, so that no file stays open for it, in bytes.
 const smallParcel = 128 << 10
 
-// Departure is a name on its way to another target. It is for one goroutine;
-// Close ends it.
+// Departure is a name on its way to another target. It is for one goroutine, but
+// parcels are opened and read from any; Close ends it.
 type Departure struct {
 	s       *Store
 	o       object
@@ -37,8 +37,8 @@ type Departure struct {
 	bid     uint64 // the bucket for which it is described; 0: its own
 }
 
-// Parcel is one generation as it is sent. Open may be called again and again
-// until the Departure is closed.
+// Parcel is one generation as it is sent. Open may be called again and again, from any
+// goroutine. What was opened before the Departure is closed can be read to its end.
 type Parcel struct {
 	Head    []byte // describes it, see Store.Arrive
 	Size    int64  // of the body, bytes
@@ -48,10 +48,10 @@ type Parcel struct {
 	Current bool
 
 	d       *Departure
-	version string  // id of a noncurrent version, whose file is opened when it is read
-	written Stamp   // of the record
-	data    []byte  // the body, if it is small
-	reader  *Reader // of the current generation, if it is not
+	version string        // id of a noncurrent version, whose file is opened when it is read
+	written Stamp         // of the record
+	data    []byte        // the body, if it is small
+	reader  *SharedReader // of the current generation, if it is not
 	trailer bool
 }
 
@@ -95,10 +95,9 @@ func (d *Departure) Close() (err error) {
 	for _, p := range d.parcels {
 		if p.reader != nil {
 			err = errors.Join(err, p.reader.Close())
-			p.reader = nil
 		}
-		p.data = nil
 	}
+	d.parcels = nil
 	if d.open {
 		d.open = false
 		d.s.departures.leave(d.o.digest)
@@ -175,7 +174,7 @@ func (d *Departure) parcelOf(c *candidate) (*Parcel, error) {
 	r := &Reader{Attrs: attrs, File: c.file, chunked: c.content, store: d.s, digest: d.o.digest, key: d.o.Key}
 	d.s.locks.beginSending(d.o.digest)
 	if p.Content > smallParcel {
-		p.reader = r
+		p.reader = ShareReader(r)
 		return p, nil
 	}
 	p.data = make([]byte, p.Content, p.Size)
@@ -274,8 +273,8 @@ func (p *Parcel) Open(ctx context.Context) (io.ReadCloser, error) {
 	switch {
 	case p.data != nil || p.Size == 0:
 		return io.NopCloser(bytes.NewReader(p.data)), nil
-	case p.reader != nil:
-		return p.stream(p.reader, io.NopCloser(nil)), nil
+	case p.reader != nil && p.reader.Retain():
+		return p.stream(p.reader.Reader, p.reader), nil
 	case p.version == "":
 		return nil, apierr.New(apierr.StatusInternalServerError, "", "%s: the departure is closed", p.d.o.Cname())
 	}

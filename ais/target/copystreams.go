@@ -3,6 +3,7 @@ package target
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -109,64 +110,37 @@ func (c *copyStreams) to(owner *meta.Snode, job string) *transport.Stream {
 	return s.Stream
 }
 
-// sharedReader is a reader of an object that is closed when nobody reads from it.
-type sharedReader struct {
-	*core.Reader
-	mu    sync.Mutex
-	users int
-}
-
-func (r *sharedReader) retain() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.users++
-}
-
-func (r *sharedReader) release() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.users--; r.users == 0 {
-		_ = r.Close() // was only read
-	}
-}
-
-// sharedBody is one reading of it.
+// sharedBody is one reading of an object.
 type sharedBody struct {
 	io.Reader
-	of *sharedReader
+	io.Closer
 }
 
-// Close implements io.Closer.
-func (b sharedBody) Close() error {
-	b.of.release()
-	return nil
-}
+// errGivenUp: nobody waits for a copy any more.
+var errGivenUp = errors.New("the copy was given up")
 
 // send sends an object to the owner of a copy and waits for its verdict. It
 // takes over the reader.
 func (c *copyStreams) send(ctx context.Context, job string, to core.Key, smap *meta.Smap, owner *meta.Snode, origin *core.Origin, reader *core.Reader) error {
-	shared := &sharedReader{Reader: reader, users: 1}
-	defer shared.release()
+	shared := core.ShareReader(reader)
+	defer func() { _ = shared.Close() }() // was only read
 	head, err := encodeFrame(&copyMessage{Bck: to.Bck, Name: []byte(to.Name), Smap: smap.Version, Job: job, copyHead: headOf(origin)})
 	if err != nil {
 		return err
 	}
-	verdict := make(chan error, 1)
+	verdict, size := make(chan error, 1), reader.Size
 	m := &transport.Message{
-		Size: int64(len(head)) + reader.Size, SelfVerifying: true,
+		Size: int64(len(head)) + size, SelfVerifying: true,
 		Open: func() (io.ReadCloser, error) {
-			shared.retain()
-			return sharedBody{io.MultiReader(bytes.NewReader(head), io.NewSectionReader(shared, 0, reader.Size)), shared}, nil
+			if !shared.Retain() {
+				return nil, errGivenUp
+			}
+			return sharedBody{io.MultiReader(bytes.NewReader(head), io.NewSectionReader(shared, 0, size)), shared}, nil
 		},
-		Done: func(_ []byte, err error) {
-			shared.release()
-			verdict <- err
-		},
+		Done: func(_ []byte, err error) { verdict <- err },
 	}
 	stream := c.to(owner, job)
-	shared.retain() // until Done
 	if err := stream.Send(ctx, m); err != nil {
-		shared.release()
 		return err
 	}
 	defer xact.PieceOf(ctx).Rest()()

@@ -77,7 +77,7 @@ func (l *leaving) reader(sizes ...int) (stop func()) {
 // one from starting; objects are read all the time, and the last one moves everything.
 func TestAHundredRebalancesAreStopped(t *testing.T) {
 	t.Parallel()
-	sizes := []int{0, 1000, 70_000}
+	sizes := []int{0, 1000, 500_000} // the last ones are sent from their files
 	l := newLeaving(t, nil, sizes...)
 	stopReading := l.reader(sizes...)
 	comes := l.c.Targets[2].Snode()

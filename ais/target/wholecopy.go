@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/cksum"
@@ -166,6 +168,33 @@ func (t *Target) sendCopy(ctx context.Context, job string, from, to core.Key, sm
 	return reader.Attrs, nil
 }
 
+// lentBody is the body of a request, which the connection may go on to read from when the
+// answer has come before its end, and whoever sends it has closed what it is read from.
+type lentBody struct {
+	mu   sync.Mutex
+	from io.Reader // nil: it was taken back
+}
+
+// Read implements io.Reader.
+func (b *lentBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.from == nil {
+		return 0, errTakenBack
+	}
+	return b.from.Read(p)
+}
+
+// takeBack returns when nobody reads from it any more.
+func (b *lentBody) takeBack() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.from = nil
+}
+
+// errTakenBack: the request has its answer.
+var errTakenBack = errors.New("the request has ended")
+
 // post sends a body to the owner of a name, and returns the answer.
 func (t *Target) post(ctx context.Context, to core.Key, call string, smap *meta.Smap, owner *meta.Snode, body io.Reader, size int64) ([]byte, error) {
 	return t.postOf(ctx, "", to, call, smap, owner, body, size)
@@ -180,7 +209,9 @@ func (t *Target) postOf(ctx context.Context, job string, to core.Key, call strin
 	address := intraURL(owner, call, to.Bck, more)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, io.NopCloser(body))
+	lent := &lentBody{from: body}
+	defer lent.takeBack()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, io.NopCloser(lent))
 	if err != nil {
 		return nil, err
 	}
