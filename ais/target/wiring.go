@@ -198,7 +198,7 @@ func (t *Running) openDisks() (err error) {
 	paths, testMode := s.Local.Mountpaths()
 	logger := t.log.Logger("fs")
 	t.disks, err = fs.Open(fs.Options{
-		Mountpaths: paths, TestMode: testMode, NodeID: id, NewNodeID: s.NewID, ConfDir: s.Local.ConfDir, Logger: logger,
+		System: heldDisks(), Mountpaths: paths, TestMode: testMode, NodeID: id, NewNodeID: s.NewID, ConfDir: s.Local.ConfDir, Logger: logger,
 		Space: func() fs.Watermarks {
 			space := &s.Config().Space
 			return fs.Watermarks{Cleanup: space.CleanupWM, Low: space.LowWM, High: space.HighWM, OutOfSpace: space.OutOfSpace}
