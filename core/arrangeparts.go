@@ -230,6 +230,9 @@ func (r *arrangement) duplicate(ctx context.Context, b *Belonging, home *fs.Moun
 	}
 	defer func() { _ = src.file.Close() }() // was only read
 	w.size, w.opts.Size = src.info.Size, src.info.Size
+	if err := home.Room(src.info.Size); err != nil {
+		return w, src, err
+	}
 	if err := w.create(ctx); err != nil {
 		return w, src, err
 	}

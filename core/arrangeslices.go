@@ -103,6 +103,11 @@ func (r *arrangement) copySlice(ctx context.Context, h *heldSlice, w *write) err
 	}
 	defer func() { _ = src.file.Close() }() // was only read
 	w.size, w.opts.Size = src.info.Size, src.info.Size
+	if !h.IsMark() {
+		if err := r.mp.Room(src.info.Size); err != nil {
+			return err
+		}
+	}
 	if err := w.create(ctx); err != nil {
 		return err
 	}

@@ -84,11 +84,15 @@ func (s *Store) verifyChunks(ctx context.Context, c *candidate, content *chunked
 	}
 	buf := s.memory.Get(memsys.MaxSlab)
 	defer buf.Free()
+	read, done := c.validating(s, &content.o)
+	defer done()
+	at := int64(0)
 	for i := range content.manifest.chunks {
-		damage, err := s.verifyChunk(ctx, c, content, i, whole, buf.Bytes())
+		damage, err := verifyChunk(ctx, content, i, at, whole, buf.Bytes(), read)
 		if damage != nil || err != nil {
 			return damage, err
 		}
+		at += content.manifest.chunks[i].size
 	}
 	if whole == nil {
 		return nil, nil
@@ -99,8 +103,9 @@ func (s *Store) verifyChunks(ctx context.Context, c *candidate, content *chunked
 	return nil, nil
 }
 
-// verifyChunk reads one chunk, and adds it to the checksum of the whole.
-func (s *Store) verifyChunk(ctx context.Context, c *candidate, content *chunkedContent, i int, whole hash.Hash, buf []byte) (damage, err error) {
+// verifyChunk reads one chunk, which is offset at of the object, and adds it to the
+// checksum of the whole.
+func verifyChunk(ctx context.Context, content *chunkedContent, i int, at int64, whole hash.Hash, buf []byte, read readChunkPart) (damage, err error) {
 	want := &content.manifest.chunks[i]
 	crc := uint32(0)
 	for off := int64(0); off < want.size; {
@@ -108,7 +113,7 @@ func (s *Store) verifyChunk(ctx context.Context, c *candidate, content *chunkedC
 			return nil, err
 		}
 		piece := buf[:min(int64(len(buf)), want.size-off)]
-		n, _, err := content.readChunk(c.mp, c.file, i, piece, off)
+		n, err := read(i, piece, off, at+off)
 		if n < len(piece) {
 			if apierr.CodeOf(err) == wire.CodeBadChecksum {
 				return err, nil

@@ -67,11 +67,13 @@ func (s *Store) verifyContent(ctx context.Context, o *object, c *candidate) (dam
 	}
 	buf := s.memory.Get(memsys.MaxSlab)
 	defer buf.Free()
+	read, done := c.validating(s, o)
+	defer done()
 	for off := int64(0); off < c.info.Size; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		n, err := readIn(o.mp, c.file, buf.Bytes()[:min(int64(len(buf.Bytes())), c.info.Size-off)], off)
+		n, err := read(0, buf.Bytes()[:min(int64(len(buf.Bytes())), c.info.Size-off)], off, off)
 		_, _ = h.Write(buf.Bytes()[:n]) // hashes never fail
 		off += int64(n)
 		if err != nil && off < c.info.Size {
@@ -82,6 +84,31 @@ func (s *Store) verifyContent(ctx context.Context, o *object, c *candidate) (dam
 		return apierr.BadChecksum(sum.Type, c.rec.checksum.Value, sum.Value, o.Cname()), nil
 	}
 	return nil, nil
+}
+
+// readChunkPart fills p from offset off of the i-th chunk (0: what is one file), which
+// is offset at of the object; fewer bytes come with an error.
+type readChunkPart func(i int, p []byte, off, at int64) (int, error)
+
+// validating returns what reads the content of a candidate for a look at all of it;
+// done is to be called after that. What goes on elsewhere, after a disk has failed,
+// reads where a client will read: from copies, or from slices.
+func (c *candidate) validating(s *Store, o *object) (read readChunkPart, done func()) {
+	if !c.goesOn {
+		return func(i int, p []byte, off, _ int64) (n int, err error) {
+			if c.content == nil {
+				return readIn(o.mp, c.file, p, off)
+			}
+			n, _, err = c.content.readChunk(c.mp, c.file, i, p, off)
+			return n, err
+		}, func() {}
+	}
+	r := &Reader{Attrs: c.rec.attrs(c.mp), File: c.file, chunked: c.content, store: s, digest: o.digest, key: o.Key}
+	return r.readPiece, func() {
+		if c.detours = r.detours.Load(); c.detours != nil {
+			_ = c.detours.close() // of what was only read
+		}
+	}
 }
 
 // takeAside moves a damaged object to quarantine, unless it was replaced since

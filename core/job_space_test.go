@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/fs/faultfs"
 )
 
@@ -85,11 +86,10 @@ func TestNoSpaceInJobs(t *testing.T) {
 	}
 }
 
-// jobWithoutSpace has the n-th call fail; false: there are fewer.
-func jobWithoutSpace(t *testing.T, step *jobStep, op faultfs.Op, n int) (reached bool) {
-	disk := faultfs.New(nil)
-	r := newRig(t, rigOptions{system: disk, mountpaths: 2, props: func(p *meta.Bprops) { durable(p); p.Mirror.Copies = 2 }})
-	defer r.close()
+// rig makes what the step needs on two disks of a system.
+func (step *jobStep) rig(t *testing.T, system fs.System, marks fs.Watermarks) *rig {
+	t.Helper()
+	r := newRig(t, rigOptions{system: system, mountpaths: 2, space: marks, props: func(p *meta.Bprops) { durable(p); p.Mirror.Copies = 2 }})
 	out := ""
 	if step.out {
 		o, err := r.store.resolve(r.key("o"))
@@ -116,6 +116,42 @@ func jobWithoutSpace(t *testing.T, step *jobStep, op faultfs.Op, n int) (reached
 	if step.prepare != nil {
 		step.prepare(r)
 	}
+	return r
+}
+
+// TestJobsLeaveRoom: a job does not fill a disk beyond its out-of-space mark, though it
+// could: it is told 507, what is there stays readable, and the same again does it
+// when there is room.
+func TestJobsLeaveRoom(t *testing.T) {
+	t.Parallel()
+	for i := range jobSteps() {
+		step := &jobSteps()[i]
+		t.Run(step.name, func(t *testing.T) {
+			t.Parallel()
+			system := &twoDisks{System: fs.Unix(), full: "none"}
+			r := step.rig(t, system, fs.Watermarks{Cleanup: 65, Low: 75, High: 90, OutOfSpace: 95})
+			system.full = "@all"
+			r.fs.RefreshCapacity()
+			if err := step.run(r); statusOf(err) != 507 {
+				t.Errorf("over the mark: status %d, %v", statusOf(err), err)
+			}
+			if content, _, found := r.get("o"); !step.lost && (!found || content != jobContent+jobContent) {
+				t.Errorf("over the mark: found %v, %d bytes", found, len(content))
+			}
+			system.full = "none"
+			r.fs.RefreshCapacity()
+			if err := step.run(r); err != nil || !step.done(r) {
+				t.Errorf("when there is room: %v, done: %v", err, step.done(r))
+			}
+		})
+	}
+}
+
+// jobWithoutSpace has the n-th call fail; false: there are fewer.
+func jobWithoutSpace(t *testing.T, step *jobStep, op faultfs.Op, n int) (reached bool) {
+	disk := faultfs.New(nil)
+	r := step.rig(t, disk, fs.Watermarks{})
+	defer r.close()
 	disk.Restart(faultfs.Fault{Op: op, Path: "/@ais/", Nth: n, Err: unix.ENOSPC})
 	err := step.run(r)
 	var failed faultfs.Call

@@ -100,6 +100,7 @@ func (s *Store) OpenInto(ctx context.Context, key Key, r *Reader) error {
 	}
 	r.Attrs, r.File, r.chunked, r.store, r.digest = c.attrs(s, &o), c.file, c.content, s, o.digest
 	r.opened, r.key = s.options.Clock().UnixNano(), key
+	r.detours.Store(c.detours)
 	s.locks.beginSending(o.digest)
 	return nil
 }
@@ -143,6 +144,10 @@ type candidate struct {
 	// content has taken that over.
 	held    bool
 	content *chunkedContent
+	// goesOn: what cannot be read while the content is validated is read from another
+	// place, as for a client; detours are the places that failed.
+	goesOn  bool
+	detours *detours
 }
 
 // manifest is that of a chunked object whose content was opened, else nil.
@@ -179,11 +184,13 @@ func (c *candidate) attrs(s *Store, o *object) Attrs {
 // is damaged. Only with content can more than the record be read of what is
 // chunked.
 func (s *Store) openWhole(ctx context.Context, o *object, validate, content bool) (candidate, error) {
+	var damage error // of what was taken out of the way and could not be restored
 	for attempt := 0; ; attempt++ {
 		c, err := s.openOnce(ctx, o, content)
 		if err != nil {
 			return candidate{}, err
 		}
+		c.goesOn = true
 		if c.held {
 			if found, err := s.openContent(ctx, o, &c, validate); found != nil || err != nil {
 				again := false
@@ -211,6 +218,9 @@ func (s *Store) openWhole(ctx context.Context, o *object, validate, content bool
 			c.damage, err = s.verifyContent(ctx, &at, &c)
 			if err != nil {
 				_ = c.file.Close() // the reading's error is the one to report
+				if attempt == 0 && ctx.Err() == nil && s.isRemote(o) && s.fetch(ctx, o) == nil {
+					continue
+				}
 				return candidate{}, err
 			}
 		}
@@ -222,9 +232,18 @@ func (s *Store) openWhole(ctx context.Context, o *object, validate, content bool
 			if err := s.takeAside(ctx, &at, &c); err != nil {
 				return candidate{}, err
 			}
-			if attempt > o.Props.Mirror.Copies || attempt > 0 && !o.Props.Mirror.Enabled || !s.restore(ctx, o) {
+			mirrored := o.Props.Mirror.Enabled
+			if attempt > o.Props.Mirror.Copies || attempt > 0 && !mirrored {
 				return candidate{}, c.damage
 			}
+			if !s.restore(ctx, o) {
+				if !mirrored {
+					return candidate{}, c.damage
+				}
+				damage = c.damage // a copy can be read where it lies, though it cannot be stored here
+			}
+		case c.file == nil && damage != nil:
+			return candidate{}, damage
 		case c.file == nil:
 			if err := s.restoreLost(ctx, o, attempt); err != nil {
 				return candidate{}, err
@@ -396,7 +415,7 @@ func (s *Store) restore(ctx context.Context, o *object) bool {
 	if s.sliced(o) && s.options.Ports.Slices.Restore(ctx, o.Key) == nil {
 		return true
 	}
-	if s.options.Ports.Remote == nil || !o.Props.IsRemote(o.Bck) {
+	if !s.isRemote(o) {
 		return false
 	}
 	if err := s.fetch(ctx, o); err != nil {
@@ -404,6 +423,11 @@ func (s *Store) restore(ctx context.Context, o *object) bool {
 		return false
 	}
 	return true
+}
+
+// isRemote tells that a backend has the object, or may have it.
+func (s *Store) isRemote(o *object) bool {
+	return s.options.Ports.Remote != nil && o.Props.IsRemote(o.Bck)
 }
 
 // fetch stores what the backend has of an object.

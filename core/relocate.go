@@ -72,7 +72,10 @@ func (w *write) relocate(ctx context.Context) error {
 	}
 	home := w.home
 	w.file, w.work, w.flushed = nil, "", false
-	err := w.create(ctx)
+	err := w.mp.Room(w.size)
+	if err == nil {
+		err = w.create(ctx)
+	}
 	if err == nil {
 		err = w.copyFrom(ctx, from)
 	}

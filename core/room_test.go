@@ -13,7 +13,7 @@ import (
 )
 
 // twoDisks is a system in which mp1 and mp2 are filesystems of their own, and one of them
-// is full.
+// is full, or both are ("@all").
 type twoDisks struct {
 	fs.System
 	full string
@@ -32,7 +32,7 @@ func (d twoDisks) Stat(path string) (fs.FileInfo, error) {
 func (d twoDisks) Statfs(path string) (fs.FilesystemInfo, error) {
 	info, err := d.System.Statfs(path)
 	info.Total, info.Available = 1<<40, 1<<39
-	if strings.Contains(path+"/", "/"+d.full+"/") {
+	if d.full == "@all" || strings.Contains(path+"/", "/"+d.full+"/") {
 		info.Available = 1 << 30
 	}
 	return info, err

@@ -44,10 +44,16 @@ func (s *Store) openSource(mp *fsys.Mountpath, path string, rec *record) (src so
 // the way. The work file is on stable storage if durable says so. No lock is
 // held: plant gives it its name. The caller discards what is returned.
 //
-// errSourceDamaged: the content is another one. Errors are those of disks else.
+// errSourceDamaged: the content is another one. 507: the mountpath is over the
+// out-of-space mark, or has no room for it. Errors are those of disks else.
 func (s *Store) transplant(ctx context.Context, at *object, src *source, rec *record, durable bool) (*write, error) {
 	w := &write{s: s, object: *at, sync: durable, size: src.info.Size, tag: "move"}
 	w.opts.Size = src.info.Size
+	if !rec.kind.IsDeleted() { // that has the room which is kept for what a node must note
+		if err := at.mp.Room(src.info.Size); err != nil {
+			return w, err
+		}
+	}
 	if err := w.create(ctx); err != nil {
 		return w, err
 	}

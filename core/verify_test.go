@@ -240,6 +240,33 @@ func TestDamageIsFetchedFromTheBackend(t *testing.T) {
 	}
 }
 
+// TestUnreadableIsFetchedFromTheBackend: an object of a remote bucket that cannot be read when
+// its content is to be verified is fetched again.
+func TestUnreadableIsFetchedFromTheBackend(t *testing.T) {
+	t.Parallel()
+	b := &backend{content: "what the backend has"}
+	disk := faultfs.New(nil)
+	r := newRig(t, rigOptions{system: disk, store: func(o *Options) { o.Ports.Remote = b }})
+	r.bck = wire.Bck{Name: "cloud", Provider: wire.ProviderAWS}
+	r.props = r.props.Clone()
+	r.props.Provider, r.props.Checksum.ValidateWarmGet = wire.ProviderAWS, true
+	r.bmd = meta.NewBMD("cluster01", 3, meta.BucketEntry{Bck: r.bck, Props: r.props})
+	if err := r.store.ApplyBMD(context.Background(), nil, r.bmd); err != nil {
+		t.Fatal(err)
+	}
+	o, err := r.store.resolve(r.key("o"))
+	if err == nil {
+		err = r.store.fetch(context.Background(), &o)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk.Inject(faultfs.Fault{Op: faultfs.OpRead, Path: "/%ob/", Err: unix.EIO})
+	if content, _, found := r.get("o"); !found || content != b.content || b.fetched != 2 {
+		t.Fatalf("%v %q, fetched %d times", found, content, b.fetched)
+	}
+}
+
 // Every bit of a small object matters, whatever the type of its checksum.
 func TestSingleBitFlips(t *testing.T) {
 	t.Parallel()

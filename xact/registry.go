@@ -147,15 +147,21 @@ func (r *Registry) verdict(spec *Spec) Verdict {
 // ended is not run twice. A job of an idle kind is given the further request. Jobs that give way
 // are aborted first; the new one begins when they have let go.
 func (r *Registry) Start(ctx context.Context, spec *Spec) (*Xaction, error) {
+	return r.startOrJoin(ctx, spec, false)
+}
+
+// startOrJoin is Start; with joins, a job that does the same under another id is
+// returned instead. What the cluster starts does not join: its primary has decided.
+func (r *Registry) startOrJoin(ctx context.Context, spec *Spec, joins bool) (*Xaction, error) {
 	for {
-		x, again, err := r.start(ctx, spec)
+		x, again, err := r.start(ctx, spec, joins)
 		if !again {
 			return x, err
 		}
 	}
 }
 
-func (r *Registry) start(ctx context.Context, spec *Spec) (x *Xaction, again bool, err error) {
+func (r *Registry) start(ctx context.Context, spec *Spec, joins bool) (x *Xaction, again bool, err error) {
 	r.mu.Lock()
 	have := r.jobs[spec.ID]
 	r.mu.Unlock()
@@ -191,6 +197,9 @@ func (r *Registry) start(ctx context.Context, spec *Spec) (x *Xaction, again boo
 	v := r.verdict(spec)
 	if v.Err != nil {
 		return nil, false, v.Err
+	}
+	if joins && v.Join != nil {
+		return r.jobs[v.Join.ID], false, nil
 	}
 	for _, o := range v.Abort {
 		old := r.jobs[o.ID]
@@ -239,7 +248,8 @@ func (r *Registry) run(x *Xaction) {
 	}
 }
 
-// StartLocal starts a job of a local kind, or returns the one that runs.
+// StartLocal starts a job of a local kind, or returns the one that runs: also one that
+// was started at the same moment and, without a primary, under another id.
 func (r *Registry) StartLocal(ctx context.Context, kind string, bck wire.Bck, args json.RawMessage) (*Xaction, error) {
 	k, ok := FindKind(kind)
 	if !ok {
@@ -259,7 +269,7 @@ func (r *Registry) StartLocal(ctx context.Context, kind string, bck wire.Bck, ar
 			spec.BID = props.BID
 		}
 	}
-	return r.Start(ctx, spec)
+	return r.startOrJoin(ctx, spec, true)
 }
 
 // localID is the id of a job of a local kind: one whose job was not aborted here.

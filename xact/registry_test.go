@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -237,6 +238,40 @@ func TestLocalJobsShareTheirID(t *testing.T) {
 	if other, err := rig.Env.Start(t.Context(), "put-copies", rig.Bck, nil); err != nil || other.ID() != "notThefromPrimary" {
 		t.Errorf("after an abort: %v, %v", other, err)
 	}
+}
+
+// TestLocalJobsStartTogether: without a primary to give an id, two starts at the same
+// moment make one job.
+func TestLocalJobsStartTogether(t *testing.T) {
+	const starts = 4
+	var asked sync.WaitGroup
+	asked.Add(starts)
+	rig := xacttest.New(t, xacttest.Options{JobID: func(context.Context, string, wire.Bck, string) (string, error) {
+		asked.Done()
+		asked.Wait() // none of them has found a job that runs
+		return "", errors.New("the primary cannot be reached")
+	}}, kindOf("put-copies", untilAborted))
+	var started sync.WaitGroup
+	jobs := make([]*xact.Xaction, starts)
+	for i := range jobs {
+		started.Go(func() {
+			var err error
+			if jobs[i], err = rig.Env.Start(t.Context(), "put-copies", rig.Bck, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	started.Wait()
+	for _, x := range jobs[1:] {
+		if x != jobs[0] {
+			t.Errorf("%v beside %v", x, jobs[0])
+		}
+	}
+	if n := rig.Registry.Active(); n != 1 {
+		t.Errorf("%d jobs run", n)
+	}
+	jobs[0].Abort(xact.ErrUserAbort)
+	rig.Finish(jobs[0])
 }
 
 func TestQueries(t *testing.T) {

@@ -54,6 +54,27 @@ func (t *Target) sendContent(w http.ResponseWriter, r *http.Request, req *object
 	return nil
 }
 
+// readAround answers a read of an object whose file this target, its owner, cannot open,
+// with what other targets hold of it if it is erasure-coded; else with the error.
+func (t *Target) readAround(w http.ResponseWriter, r *http.Request, req *objectRequest, failed error) error {
+	if !slicesMayHelp(req.key, failed) {
+		return failed
+	}
+	if err := t.readSlices(w, r, req); err != nil {
+		t.logger.Warn("an object cannot be read where it lies, nor from its slices", "object", req.key.Cname(), "err", failed, "slices", err)
+		return failed
+	}
+	t.logger.Warn("an object that cannot be read where it lies was sent from its slices", "object", req.key.Cname(), "err", failed)
+	return nil
+}
+
+// slicesMayHelp tells that a read has failed because of a disk of this target, and that
+// others may have what the object is made of.
+func slicesMayHelp(key core.Key, failed error) bool {
+	status := apierr.StatusOf(failed)
+	return key.Props.EC.Enabled && (status == http.StatusInternalServerError || status == http.StatusInsufficientStorage)
+}
+
 // lateAnswer begins an answer with its first byte, so that what fails before is
 // an error.
 type lateAnswer struct {

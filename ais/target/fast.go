@@ -109,7 +109,7 @@ func (t *Target) getFast(c *fastpath.Conn, r *fastpath.Request, q *fastRequest) 
 		return fastpath.Slow
 	}
 	if err := t.store.OpenInto(c.Context(), req.key, &q.reader); err != nil {
-		if t.mayHaveLeft(q, err) {
+		if t.mayHaveLeft(q, err) || slicesMayHelp(req.key, err) {
 			return fastpath.Slow
 		}
 		return c.Fail(t.done(metrics.Get, req, err))

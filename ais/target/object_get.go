@@ -32,7 +32,7 @@ const (
 func (t *Target) getObject(w http.ResponseWriter, r *http.Request, req *objectRequest) error {
 	reader, err := t.store.Open(r.Context(), req.key)
 	if err != nil {
-		return err
+		return t.readAround(w, r, req, err)
 	}
 	defer func() { _ = reader.Close() }() // was only read
 	var part content

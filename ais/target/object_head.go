@@ -27,7 +27,7 @@ func (t *Target) headObject(w http.ResponseWriter, r *http.Request, req *objectR
 	}
 	attrs, err := t.store.Head(r.Context(), req.key)
 	if err != nil {
-		return err
+		return t.readAround(w, r, req, err)
 	}
 	if req.query.Bool(wire.QueryValidateChecksum) {
 		// The finding is for whoever asked; nothing is moved by a HEAD.

@@ -25,6 +25,7 @@ type readOnCase struct {
 	nth    int // call
 	begun  bool
 	ranges string // header Range
+	never  bool   // all calls from that one on fail
 }
 
 var readOnCases = []readOnCase{
@@ -47,7 +48,11 @@ var readOnCases = []readOnCase{
 // end just before.
 func (x *readOnCase) arm(disk *faultfs.System, truncate bool) {
 	if !truncate {
-		disk.Inject(faultfs.Fault{Op: x.op, Path: x.path, Nth: x.nth, Err: unix.EIO})
+		times := 1
+		if x.never {
+			times = -1
+		}
+		disk.Inject(faultfs.Fault{Op: x.op, Path: x.path, Nth: x.nth, Times: times, Err: unix.EIO})
 		return
 	}
 	var seen atomic.Int64
@@ -165,6 +170,69 @@ func TestReadGoesOnElsewhere(t *testing.T) {
 						t.Errorf("%s: status %d, %d bytes, %v: the client is to see that it is short", at, status, len(body), err)
 					case !strings.HasPrefix(want, body):
 						t.Errorf("%s: %d bytes are not the beginning of the content", at, len(body))
+					}
+				}
+			}
+		})
+	}
+}
+
+// validatedCases are reads of a bucket that verifies content before it is sent; all reads
+// of the file fail from some call on, so that what is sent does not come from it.
+var validatedCases = []readOnCase{
+	{name: "plain", path: "/%ob/", op: faultfs.OpOpen, nth: 1},
+	{name: "plain", path: "/%ob/", op: faultfs.OpRead, nth: 1},
+	{name: "plain-large", path: "/%ob/", op: faultfs.OpRead, nth: 1},
+	{name: "plain-large", path: "/%ob/", op: faultfs.OpRead, nth: 5},
+	{name: "plain-large", path: "/%ob/", op: faultfs.OpRead, nth: 5, ranges: "bytes=1000-9000000"},
+	{name: "chunked", path: "/%ob/", op: faultfs.OpRead, nth: 1},
+	{name: "chunked", path: "/%ch/", op: faultfs.OpOpen, nth: 1},
+	{name: "chunked", path: "/%ch/", op: faultfs.OpRead, nth: 1},
+	{name: "chunked-large", path: "/%ob/", op: faultfs.OpRead, nth: 3},
+	{name: "chunked-large", path: "/%ch/", op: faultfs.OpRead, nth: 3},
+	{name: "chunked-large", path: "/%ch/", op: faultfs.OpOpen, nth: 2},
+}
+
+// TestValidatedReadGoesOnElsewhere: a disk fails while the content of an object is verified,
+// before it is sent, or when it is opened for that, and the client gets the whole content
+// all the same, from copies or from slices. Without those it is told 500.
+func TestValidatedReadGoesOnElsewhere(t *testing.T) {
+	t.Parallel()
+	const validate = `"checksum":{"type":"xxhash2","validate_warm_get":true}`
+	for kind, props := range map[string]string{
+		"mirror": `{"durability":"redundant","mirror":{"enabled":true,"copies":2},` + validate + `}`,
+		"slices": `{"durability":"redundant","ec":{"enabled":true,"data_slices":2,"parity_slices":1,"objsize_limit":1000},` + validate + `}`,
+		"alone":  `{` + validate + `}`,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			targets := 1
+			if kind == "slices" {
+				targets = 4
+			}
+			disk := faultfs.New(nil)
+			disk.Record(false)
+			c := aistest.New(t, aistest.Options{Targets: targets, System: disk})
+			expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(`{"action":"create-bck","value":`+props+`}`))
+			for i := range validatedCases {
+				x := validatedCases[i]
+				content := x.put(t, c.Proxies[0])
+				fails := []bool{false}
+				if kind != "mirror" { // which has its copies on the same disk, for this test
+					fails = append(fails, true)
+				}
+				for _, x.never = range fails {
+					at := fmt.Sprintf("%s%s %s %d %s never=%v", x.name, x.path, x.op, x.nth, x.ranges, x.never)
+					x.arm(disk, false)
+					status, body, err := x.get(t, c.Proxies[0])
+					disk.Heal()
+					wantStatus, want := x.of(content)
+					if kind == "alone" {
+						if status < 500 && (err == nil && body != want || x.never) {
+							t.Errorf("%s: status %d, %d bytes, %v", at, status, len(body), err)
+						}
+					} else if err != nil || status != wantStatus || body != want {
+						t.Errorf("%s: status %d, %d bytes (right: %v), %v %.200s", at, status, len(body), body == want, err, body)
 					}
 				}
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/hrw"
+	"github.com/aistore-go/aistore/cmn/unit"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
@@ -459,5 +460,49 @@ func TestDescriptions(t *testing.T) {
 	}
 	if _, err := decodeSubject([]byte{200, 1, 'x'}); err == nil {
 		t.Error("a text that is cut off is read")
+	}
+}
+
+// TestReceiverThatDoesNotKnowTheBucket: a target whose buckets are of an older version gets
+// what is sent to it later, when it knows the bucket; if it never does, the rebalance
+// says so, and nothing is lost.
+func TestReceiverThatDoesNotKnowTheBucket(t *testing.T) {
+	t.Parallel()
+	for _, hears := range []bool{true, false} {
+		c := newCluster(t, "t1", "t2")
+		c.active("t1")
+		names := c.put(20)
+		c.active("t1", "t2")
+		c.any().Config.Rebalance.DestRetryTime = unit.Duration(20 * time.Millisecond)
+		if hears {
+			c.any().Config.Rebalance.DestRetryTime = unit.Duration(time.Minute)
+		}
+		var asked atomic.Int64
+		c.rigs["t2"].Env.View = func() *meta.View {
+			view := *c.view.Load()
+			if n := asked.Add(1); !hears || n < 100 {
+				view.BMD = meta.NewBMD("cluster01", 1)
+			}
+			return &view
+		}
+		jobs := c.start("g1", Args{}, nil)
+		if hears {
+			c.finish(jobs)
+			c.check(names)
+			if asked.Load() < 100 {
+				t.Errorf("it was asked %d times", asked.Load())
+			}
+			continue
+		}
+		if snap := c.any().Finish(jobs["t1"]); !snap.Aborted || !strings.Contains(snap.AbortError+snap.Error, "t[t2] does not know bucket ais://b1 yet") {
+			t.Errorf("%+v", snap)
+		}
+		jobs["t2"].Abort(xact.ErrUserAbort)
+		c.rigs["t2"].Finish(jobs["t2"])
+		for name := range names {
+			if got := c.holders(name); !slices.Equal(got, []string{"t1"}) {
+				t.Fatalf("%s is at %v", name, got)
+			}
+		}
 	}
 }

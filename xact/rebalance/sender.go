@@ -228,6 +228,22 @@ func (c *crew) wait() {
 	c.active.Wait()
 }
 
+// errUnknownThere: the receiver does not know a bucket yet that is there.
+var errUnknownThere = errors.New("its metadata is older")
+
+// unknownThere turns the 404 of a receiver into one that passes, if the bucket is there
+// all the same: its version of the buckets is older, and it will have heard of the bucket by
+// one of the next passes.
+func (s *sender) unknownThere(key *core.Key, owner string, err error) error {
+	if !apierr.IsNotFound(err) {
+		return err
+	}
+	if props, ok := s.job.env.View().BMD.Get(key.Bck); !ok || props.BID != key.Props.BID {
+		return err // it was destroyed meanwhile
+	}
+	return apierr.Wrap(errUnknownThere, apierr.StatusServiceUnavailable, "", "t[%s] does not know bucket %s yet", owner, key.Bck)
+}
+
 // name moves one name.
 func (s *sender) name(ctx context.Context, smap *meta.Smap, key core.Key) {
 	piece, err := s.x.Begin(ctx)
@@ -237,7 +253,7 @@ func (s *sender) name(ctx context.Context, smap *meta.Smap, key core.Key) {
 	moved, err := s.move(ctx, smap, key, piece)
 	switch {
 	case ctx.Err() != nil:
-	case err != nil && apierr.IsNotFound(err):
+	case err != nil && apierr.IsNotFound(err) && !errors.Is(err, errUnknownThere):
 		// The bucket was destroyed, or the name has gone.
 	case err != nil:
 		s.left.Add(1)
@@ -276,7 +292,7 @@ func (s *sender) move(ctx context.Context, smap *meta.Smap, key core.Key, piece 
 		arrival, err := s.send(ctx, stream, key, p)
 		resume()
 		if err != nil || arrival == 0 {
-			return false, err
+			return false, s.unknownThere(&key, owner.ID, err)
 		}
 		if arrival == core.ArrivalStored {
 			sent += p.Content
