@@ -56,8 +56,13 @@ func wantUnderProtected(t *testing.T, c *aistest.Cluster, nodes []*aistest.Node,
 func scrubbed(t *testing.T, c *aistest.Cluster) string {
 	t.Helper()
 	_, id := expect(t, 200, follower, "PUT", c.Proxies[0].URL()+"/v1/cluster", strings.NewReader(`{"action":"start","value":{"Kind":"scrub","Bck":{"name":"b","provider":"ais"}}}`))
-	said := ""
-	eventually(t, "the end of the scrub", func() bool {
+	return ended(t, c, id)
+}
+
+// ended waits for the end of a job and returns what it says of all targets.
+func ended(t *testing.T, c *aistest.Cluster, id string) (said string) {
+	t.Helper()
+	eventually(t, "the end of job "+id, func() bool {
 		_, said = expect(t, 200, follower, "GET", c.Proxies[0].URL()+"/v1/cluster?what=qryxstats", strings.NewReader(`{"id":"`+id+`"}`))
 		return !strings.Contains(said, `"end-time":"0001-01-01T00:00:00Z"`) && strings.Contains(said, id)
 	})

@@ -11,12 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/config"
 	"github.com/aistore-go/aistore/cmn/feature"
 	"github.com/aistore-go/aistore/cmn/unit"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/fs"
+	"github.com/aistore-go/aistore/fs/faultfs"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/xacttest"
 )
@@ -35,7 +38,13 @@ func (s late) Stat(path string) (fs.FileInfo, error) {
 // that is no content type, and an empty directory; and with three objects.
 func rig(t *testing.T, change func(*config.Cluster)) (*xacttest.Rig, map[string]string) {
 	t.Helper()
-	r := xacttest.New(t, xacttest.Options{System: late{fs.Unix()}, Config: change}, Registration(nil))
+	return rigOn(t, late{fs.Unix()}, change)
+}
+
+// rigOn is rig on the disks of a system.
+func rigOn(t *testing.T, system fs.System, change func(*config.Cluster)) (*xacttest.Rig, map[string]string) {
+	t.Helper()
+	r := xacttest.New(t, xacttest.Options{System: system, Config: change}, Registration(nil))
 	for _, name := range []string{"a", "dir/b"} {
 		r.Put(name, "content")
 	}
@@ -190,5 +199,27 @@ func TestDryRun(t *testing.T) {
 	}
 	if v := xact.Coexist("t1", spec, []xact.Active{{Spec: dry}}, false); v.Join != nil || v.Err != nil {
 		t.Errorf("a cleanup beside a dry run: %+v", v)
+	}
+}
+
+// TestNoRoomInTheTrash: what is to be kept for a day and finds no room in the trash stays
+// where it is, the job says so, does the rest, and the same again, when there is room,
+// moves it.
+func TestNoRoomInTheTrash(t *testing.T) {
+	t.Parallel()
+	for _, op := range []faultfs.Op{faultfs.OpMkdir, faultfs.OpRename} {
+		disk := faultfs.New(late{fs.Unix()})
+		r, garbage := rigOn(t, disk, nil)
+		path := "/" + fs.TrashDir + "/%retained"
+		disk.Inject(faultfs.Fault{Op: op, Path: path, Times: -1, Err: unix.ENOSPC})
+		snap := r.Run(r.Spec(xact.KindCleanup))
+		if !there(garbage["unknown"]) || there(garbage["bare"]) || there(garbage["work"]) || !strings.Contains(snap.Error, "out of space") {
+			t.Errorf("%s: unknown there %v, bare there %v: %q", op, there(garbage["unknown"]), there(garbage["bare"]), snap.Error)
+		}
+		disk.Heal()
+		if snap := r.Run(r.Spec(xact.KindCleanup)); there(garbage["unknown"]) || snap.Error != "" {
+			t.Errorf("%s, again: %q", op, snap.Error)
+		}
+		whole(t, r, "a", "dir/b", "empty")
 	}
 }

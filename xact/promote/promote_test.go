@@ -16,6 +16,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
+	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/xacttest"
 )
@@ -66,9 +67,15 @@ type promotion struct {
 
 func newPromotion(t *testing.T) *promotion {
 	t.Helper()
+	return newPromotionOn(t, nil)
+}
+
+// newPromotionOn is newPromotion on the disks of a system.
+func newPromotionOn(t *testing.T, system fs.System) *promotion {
+	t.Helper()
 	root := t.TempDir()
 	p := &promotion{t: t, cluster: &alone{}, root: root}
-	p.Rig = xacttest.New(t, xacttest.Options{}, Registration(p.cluster, func() Roots {
+	p.Rig = xacttest.New(t, xacttest.Options{System: system}, Registration(p.cluster, func() Roots {
 		return Roots{Allowed: []string{root}, Protected: []string{filepath.Join(root, "private")}}
 	}))
 	p.cluster.store = p.Store

@@ -12,6 +12,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/xacttest"
 )
@@ -37,8 +38,14 @@ func (c *alone) Rechunk(ctx context.Context, key core.Key, chunkSize int64) (cor
 // many others "b-1" to "b-9".
 func rig(t *testing.T, props func(*meta.Bprops), fail func(context.Context, string) error) (*xacttest.Rig, *alone) {
 	t.Helper()
+	return rigOn(t, nil, props, fail)
+}
+
+// rigOn is rig on the disks of a system.
+func rigOn(t *testing.T, system fs.System, props func(*meta.Bprops), fail func(context.Context, string) error) (*xacttest.Rig, *alone) {
+	t.Helper()
 	cluster := &alone{fail: fail}
-	r := xacttest.New(t, xacttest.Options{Props: func(p *meta.Bprops) {
+	r := xacttest.New(t, xacttest.Options{System: system, Props: func(p *meta.Bprops) {
 		p.Chunks.ChunkSize = 4096
 		if props != nil {
 			props(p)

@@ -15,6 +15,7 @@ import (
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
+	"github.com/aistore-go/aistore/fs"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/selection"
 	"github.com/aistore-go/aistore/xact/xacttest"
@@ -108,8 +109,14 @@ type renaming struct {
 
 func newRenaming(t *testing.T, names ...string) *renaming {
 	t.Helper()
+	return newRenamingOn(t, nil, names...)
+}
+
+// newRenamingOn is newRenaming on the disks of a system.
+func newRenamingOn(t *testing.T, system fs.System, names ...string) *renaming {
+	t.Helper()
 	r := &renaming{cluster: &alone{skipped: map[string]bool{}}}
-	r.Rig = xacttest.New(t, xacttest.Options{Props: func(p *meta.Bprops) { p.Versioning.Enabled = true }}, Registration(r.cluster))
+	r.Rig = xacttest.New(t, xacttest.Options{System: system, Props: func(p *meta.Bprops) { p.Versioning.Enabled = true }}, Registration(r.cluster))
 	r.cluster.store = r.Store
 	r.View.Smap = (&meta.Smap{Version: 1, Tmap: map[string]*meta.Snode{"t1": {ID: "t1", Role: meta.RoleTarget}}, Pmap: map[string]*meta.Snode{}}).Freeze()
 	for _, name := range names {
