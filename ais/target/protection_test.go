@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -127,6 +130,55 @@ func TestHoldersThatAreGone(t *testing.T) {
 	wantUnderProtected(t, c, c.Targets[:4], "encoded again", 0)
 	if said := scrubbed(t, c); strings.Contains(said, "below its level") {
 		t.Errorf("the scrub says %s", said)
+	}
+}
+
+// TestScrubReadsSlices: a slice with a flipped bit on another target is found, named with its object,
+// and made again.
+func TestScrubReadsSlices(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Targets: 4})
+	expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(
+		`{"action":"create-bck","value":{"ec":{"enabled":true,"data_slices":2,"parity_slices":1,"objsize_limit":1000}}}`))
+	const count = 6
+	for i := range count {
+		expect(t, 200, follower, "PUT", object(c.Proxies[0], fmt.Sprint("o", i)), strings.NewReader(strings.Repeat("content", 5000)))
+	}
+	wantUnderProtected(t, c, c.Targets, "encoded", 0)
+	if said := scrubbed(t, c); strings.Contains(said, "below its level") {
+		t.Errorf("before: %s", said)
+	}
+	damaged := ""
+	for _, path := range c.Targets[0].Paths {
+		err := filepath.WalkDir(path+"/@ais/b/%ec", func(file string, entry fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) || err == nil && (damaged != "" || !entry.Type().IsRegular()) {
+				return nil
+			}
+			data, err := os.ReadFile(file)
+			if err != nil || len(data) < 2000 {
+				return err
+			}
+			damaged = file
+			f, err := os.OpenFile(file, os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteAt([]byte{data[1000] ^ 1}, 1000)
+			return errors.Join(err, f.Close())
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if damaged == "" {
+		t.Fatal("the target holds no slice")
+	}
+	if said := scrubbed(t, c); !strings.Contains(said, "is below its level of protection: 2 of 3 slices; it is being mended") {
+		t.Errorf("with a damaged slice: %s", said)
+	}
+	wantUnderProtected(t, c, c.Targets, "mended", 0)
+	if said := scrubbed(t, c); strings.Contains(said, "below its level") {
+		t.Errorf("afterwards: %s", said)
 	}
 }
 
