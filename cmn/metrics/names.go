@@ -95,6 +95,10 @@ const (
 	cleanedBytes
 	evictedObjects
 	evictedBytes
+	scrubbedObjects
+	scrubbedBytes
+	scrubDamaged
+	scrubRepaired
 	quarantined
 	walked
 	copiesPending
@@ -197,6 +201,11 @@ var catalog = [numCounters]counter{
 
 	evictedObjects: {name: "lru.evict.n", kind: KindCounter, prom: "lru_evict_count", targetOnly: true, help: "number of objects that were evicted because space was short"},
 	evictedBytes:   {name: "lru.evict.size", kind: KindSize, prom: "lru_evict_bytes", targetOnly: true, help: "bytes of objects that were evicted because space was short"},
+
+	scrubbedObjects: {name: "scrub.n", kind: KindCounter, prom: "scrub_count", targetOnly: true, help: "number of objects that scrub has read and compared"},
+	scrubbedBytes:   {name: "scrub.size", kind: KindSize, prom: "scrub_bytes", targetOnly: true, help: "bytes that scrub has read and compared"},
+	scrubDamaged:    {name: "scrub.damaged.n", kind: KindCounter, prom: "scrub_damaged_count", targetOnly: true, help: "number of damaged objects, copies, chunks and versions that scrub has found, and of objects below their level of protection"},
+	scrubRepaired:   {name: "scrub.repaired.n", kind: KindCounter, prom: "scrub_repaired_count", targetOnly: true, help: "how many of those were mended at once"},
 
 	quarantined: {name: "quarantine.n", kind: KindCounter, prom: "quarantine_count", current: true, targetOnly: true, help: "number of objects that are damaged now: in quarantine, or in chunks that stay where they are"},
 	walked:      {name: "list.walk.n", kind: KindCounter, prom: "list_walk_count", current: true, targetOnly: true, help: "number of buckets, counted on each mountpath, that are listed by walking the directories now"},

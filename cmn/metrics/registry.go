@@ -152,6 +152,21 @@ func (r *Registry) CleanedUp(files int, bytes int64) {
 	r.plain[cleanedBytes].Add(bytes)
 }
 
+// Scrubbed adds objects that scrub has read and compared.
+func (r *Registry) Scrubbed(objects, bytes int64) {
+	r.plain[scrubbedObjects].Add(objects)
+	r.plain[scrubbedBytes].Add(bytes)
+}
+
+// ScrubFound counts something that scrub has found damaged, or below its level of
+// protection; repaired: it was mended at once.
+func (r *Registry) ScrubFound(repaired bool) {
+	r.plain[scrubDamaged].Add(1)
+	if repaired {
+		r.plain[scrubRepaired].Add(1)
+	}
+}
+
 // Evicted adds objects that were evicted because space was short.
 func (r *Registry) Evicted(objects int, bytes int64) {
 	r.plain[evictedObjects].Add(int64(objects))

@@ -81,6 +81,7 @@ func (j *job) Run(ctx context.Context, x *xact.Xaction) error {
 	var objects, bytes int64
 	count := func(r *core.VerifyReport) {
 		x.AddObjects(r.Objects-objects, r.Bytes-bytes)
+		j.env.Metrics.Scrubbed(r.Objects-objects, r.Bytes-bytes)
 		objects, bytes = r.Objects, r.Bytes
 		now := *r
 		now.Findings = nil
@@ -135,6 +136,7 @@ func (j *job) levels(ctx context.Context, x *xact.Xaction, bck wire.Bck) error {
 		j.checked.Add(1)
 		if below != "" {
 			j.below.Add(1)
+			j.env.Metrics.ScrubFound(false)
 		}
 		return nil
 	})
@@ -147,6 +149,7 @@ const levelWorkers = 4
 func (j *job) found(x *xact.Xaction, f *core.Finding) {
 	j.env.Logger.Warn("scrub found damage", "job", x.String(), "bucket", f.Bucket, "object", f.Name, "version", f.Version,
 		"path", f.Path, "problem", f.Problem, "action", f.Action)
+	j.env.Metrics.ScrubFound(f.Action == core.FindingRepaired)
 	if f.Action != core.FindingRepaired {
 		x.AddError(fmt.Errorf("%s/%s (%s): %s: %s", f.Bucket, f.Name, f.Kind, f.Problem, f.Action))
 	}

@@ -71,6 +71,10 @@ func TestScrub(t *testing.T) {
 	if snap := r.Run(spec(r)); snap.Error != "" || snap.Stats.LocalObjects != 2 {
 		t.Errorf("again: %+v", snap)
 	}
+	counted := r.Env.Metrics.Tracker()
+	if counted["scrub.n"] < 6 || counted["scrub.size"] == 0 || counted["scrub.damaged.n"] != 1 || counted["scrub.repaired.n"] != 0 {
+		t.Errorf("counted %v", counted)
+	}
 	absent := r.Spec(xact.KindScrub)
 	absent.Args = json.RawMessage(`{"buckets":[{"name":"absent","provider":"ais"}]}`)
 	if err := r.Registry.Prepare(absent); !apierr.IsNotFound(err) {
