@@ -221,6 +221,8 @@ func TestRebalancesThatAreRefused(t *testing.T) {
 	l := newLeaving(t, nil, 10)
 	l.refused(400, "needs a bucket", "dir", `{"Kind":"rebalance"}`)
 	l.refused(404, "does not exist", "", `{"Kind":"rebalance","Bck":{"name":"nowhere"}}`)
+	l.refused(400, "flags 33 (accepted are 22)", "", `{"Kind":"rebalance","flags":33}`)
+	l.refused(400, "flags 32 (accepted are 0)", "", `{"Kind":"lru","flags":32}`) // a dry run there is not
 	l.c.ChangeSmap(t, maintenance(l.c.Targets[1].Snode()))
 	l.refused(400, "not enough targets", "", `{"Kind":"rebalance","flags":16}`)
 	l.run("", `{"Kind":"rebalance"}`) // with a single active target all goes there
