@@ -19,6 +19,7 @@ func TestClusterPage(t *testing.T) {
 	others := c.secondaries()
 	page{name: "cluster.md", functions: actFunction, env: []string{
 		"AIS=" + primary.URL(), "TARGET=" + c.idOf(c.targets()[0]), "PROXY=" + c.idOf(others[0]), "OTHER=" + c.idOf(others[1]),
+		"AIS_ENDPOINT=" + primary.URL(), "AIS_CLI_CONFIG_DIR=" + t.TempDir(), "AIS_DIRECT=",
 	}}.run(t)
 	for _, n := range c.nodes {
 		c.awaitStopped(n)

@@ -1,6 +1,9 @@
 package test
 
-import "testing"
+import (
+	"strconv"
+	"testing"
+)
 
 // TestRebalancePage runs every command of docs/rebalance.md, in order.
 func TestRebalancePage(t *testing.T) {
@@ -25,6 +28,6 @@ func runMovingPage(t *testing.T, name string) {
 	n := c.targets()[0]
 	page{name: name, stderr: true, dir: t.TempDir(), env: []string{
 		"AIS=" + c.nodes[0].URL(), "AIS_ENDPOINT=" + c.nodes[0].URL(), "AIS_CLI_CONFIG_DIR=" + t.TempDir(), "AIS_DIRECT=",
-		"TARGET=" + c.idOf(n), "DISKS=" + c.Mountpath(n, 1),
+		"TARGET=" + c.idOf(n), "DISKS=" + c.Mountpath(n, 1), "PID=" + strconv.Itoa(n.PID()),
 	}}.run(t)
 }

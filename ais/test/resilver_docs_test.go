@@ -17,6 +17,12 @@ func TestStorageServicesPage(t *testing.T) {
 	runDiskPage(t, "storage_svcs.md", 3)
 }
 
+// TestHealthOfDisksPage runs every command of docs/fshc.md, in order.
+func TestHealthOfDisksPage(t *testing.T) {
+	t.Parallel()
+	runDiskPage(t, "fshc.md", 2)
+}
+
 // runDiskPage runs a page on a target with disks d1, d2, ..., of which some are
 // in use, and a bucket b with thirty objects.
 func runDiskPage(t *testing.T, name string, disks int) {
@@ -36,5 +42,8 @@ func runDiskPage(t *testing.T, name string, disks int) {
 	c.startWith(n, paths)
 	createBucket(t, c.nodes[0], "b", "")
 	c.putObjects(30)
-	page{name: name, env: []string{"AIS=" + c.nodes[0].URL(), "TARGET=" + c.nodeID(n), "DISKS=" + filepath.Join(c.Root, "disks")}}.run(t)
+	page{name: name, env: []string{
+		"AIS=" + c.nodes[0].URL(), "AIS_ENDPOINT=" + c.nodes[0].URL(), "AIS_CLI_CONFIG_DIR=" + t.TempDir(), "AIS_DIRECT=",
+		"TARGET=" + c.nodeID(n), "DISKS=" + filepath.Join(c.Root, "disks"), "LOG=" + n.LogDir(),
+	}}.run(t)
 }

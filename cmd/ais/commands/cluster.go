@@ -11,6 +11,7 @@ import (
 	"github.com/aistore-go/aistore/api"
 	"github.com/aistore-go/aistore/cmd/ais/measure"
 	"github.com/aistore-go/aistore/cmn/wire"
+	"github.com/aistore-go/aistore/core/meta"
 )
 
 func (a *App) clusterCommand() *cli.Command {
@@ -45,18 +46,21 @@ func (a *App) declareLost(ctx context.Context, cmd *cli.Command) error {
 		ids = append(ids, nodeID(word))
 	}
 	if len(ids) == 0 {
-		info, err := client.Placement(ctx)
-		switch {
-		case err != nil:
+		w, err := awaited(ctx, client)
+		if err != nil {
 			return err
-		case len(info.Absent) == 0:
-			return misuse(cmd, "expecting TARGET_ID; no target is absent that anybody waits for")
 		}
-		return misuse(cmd, "expecting TARGET_ID; absent: %s", strings.Join(info.Absent, ", "))
+		return misuse(cmd, "expecting TARGET_ID; %s", w)
 	}
 	if !cmd.Bool("force") {
-		if err := absent(ctx, client, ids); err != nil {
+		w, err := awaited(ctx, client)
+		if err != nil {
 			return err
+		}
+		for _, id := range ids {
+			if err := w.check(id); err != nil {
+				return err
+			}
 		}
 		if err := a.confirmWord(ctx, "LOST", "Give up what only %s holds? There is no way back.", strings.Join(ids, ", ")); err != nil {
 			return err
@@ -72,25 +76,57 @@ func (a *App) declareLost(ctx context.Context, cmd *cli.Command) error {
 	return a.say("Declared lost: %s (rebalance %s settles the placement)", strings.Join(ids, ", "), rebalance)
 }
 
-// absent fails unless all of the targets with these ids are waited for: what it
-// is no use to be asked about.
-func absent(ctx context.Context, client *api.Client, ids []string) error {
+// awaitedTargets are those that do not answer, and may hold what others wait for.
+type awaitedTargets struct {
+	absent []string // may be declared lost
+	owners []string // own names still
+	lost   []string // were declared lost
+}
+
+// awaited asks whom the cluster waits for: what cannot be is told before anybody is asked
+// for a confirmation.
+func awaited(ctx context.Context, client *api.Client) (w awaitedTargets, err error) {
 	info, err := client.Placement(ctx)
 	if err != nil {
-		return err
+		return w, err
 	}
-	for _, id := range ids {
-		switch {
-		case slices.Contains(info.Absent, id):
-		case slices.Contains(info.Lost, id):
-			return fmt.Errorf("t[%s] was declared lost before", id)
-		case len(info.Absent) == 0:
-			return fmt.Errorf("t[%s] is not absent, or nothing of it is waited for; no target is", id)
-		default:
-			return fmt.Errorf("t[%s] is not absent, or nothing of it is waited for; absent: %s", id, strings.Join(info.Absent, ", "))
+	smap, err := client.FetchSmap(ctx)
+	if err != nil {
+		return w, err
+	}
+	w.lost = info.Lost
+	for _, id := range info.Absent {
+		if slices.ContainsFunc(smap.ActiveTargets(), func(node *meta.Snode) bool { return node.ID == id }) {
+			w.owners = append(w.owners, id)
+		} else {
+			w.absent = append(w.absent, id)
 		}
 	}
-	return nil
+	return w, nil
+}
+
+// String says which there are.
+func (w awaitedTargets) String() string {
+	switch {
+	case len(w.absent) > 0:
+		return "absent: " + strings.Join(w.absent, ", ")
+	case len(w.owners) > 0:
+		return fmt.Sprintf("%s owns names until it is taken out of the cluster map, a minute after it has died", strings.Join(w.owners, ", "))
+	}
+	return "no target is absent that anybody waits for"
+}
+
+// check fails unless a target may be declared lost.
+func (w awaitedTargets) check(id string) error {
+	switch {
+	case slices.Contains(w.absent, id):
+		return nil
+	case slices.Contains(w.lost, id):
+		return fmt.Errorf("t[%s] was declared lost before", id)
+	case slices.Contains(w.owners, id):
+		return fmt.Errorf("t[%s] owns names: one that has died is taken out of the cluster map after a minute, or by rm-unsafe", id)
+	}
+	return fmt.Errorf("t[%s] is not absent, or nothing of it is waited for; %s", id, w)
 }
 
 // absentCandidates are the targets that may be declared lost.
@@ -101,11 +137,11 @@ func (a *App) absentCandidates(ctx context.Context, _ *cli.Command) (names []str
 	if err != nil {
 		return nil
 	}
-	info, err := client.Placement(ctx)
+	w, err := awaited(ctx, client)
 	if err != nil {
 		return nil
 	}
-	for _, id := range info.Absent {
+	for _, id := range w.absent {
 		names = append(names, "t["+id+"]")
 	}
 	return names

@@ -54,6 +54,12 @@ func TestDeclareLost(t *testing.T) {
 			t.Errorf("%s: %+v", words, r)
 		}
 	}
+	f.absent = append(f.absent, "tgtAAAAA1") // it has died a moment ago
+	contains(t, f.fails(t, "cluster declare-lost tgtAAAAA1"), "t[tgtAAAAA1] owns names", "after a minute")
+	contains(t, f.fails(t, "cluster declare-lost"), "absent: tgtLLLLL4, tgtLLLLL5")
+	f.absent = []string{"tgtAAAAA1"}
+	contains(t, f.fails(t, "cluster declare-lost"), "tgtAAAAA1 owns names until")
+	f.absent = []string{"tgtLLLLL4", "tgtLLLLL5"}
 	if r := f.run(t, "yes\nLOST\n", "cluster", "declare-lost", "tgtLLLLL5"); r.code != 0 ||
 		!strings.HasPrefix(r.out, `Give up what only tgtLLLLL5 holds? There is no way back. (type "LOST" to confirm): `) {
 		t.Errorf("%+v", r)
