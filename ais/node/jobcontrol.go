@@ -160,7 +160,7 @@ func (n *Node) jobSpec(kind xact.Kind, args *jobArgs, name string) (*xact.Spec, 
 // mayStart checks what is particular to a kind.
 func (n *Node) mayStart(kind string, args *jobArgs, prefix string, hasBucket bool) error {
 	smap := n.View().Smap
-	if known := knownFlags(kind); args.Flags&^known != 0 {
+	if known := knownFlags(kind); kind != xact.KindCleanup && args.Flags&^known != 0 { // a cleanup says more
 		return apierr.BadRequest("cannot start %q: flags %d (accepted are %d)", kind, args.Flags, known)
 	}
 	switch kind {
@@ -192,12 +192,10 @@ func (n *Node) mayStart(kind string, args *jobArgs, prefix string, hasBucket boo
 	return nil
 }
 
-// knownFlags are the bits that a kind knows: whoever asks for a dry run of another one must not get
-// the job itself.
+// knownFlags are the bits that a kind knows, but for cleanup-store: whoever asks for a dry run of
+// another one must not get the job itself.
 func knownFlags(kind string) uint32 {
 	switch kind {
-	case xact.KindCleanup:
-		return xact.FlagZeroSize | xact.FlagKeepMisplaced | xact.FlagDryRun
 	case xact.KindRebalance:
 		return xact.FlagLatest | xact.FlagSync | xact.FlagCleanup
 	case wire.ActPrefetch:
