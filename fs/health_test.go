@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -210,6 +211,44 @@ func TestHealthChecksCanBeOff(t *testing.T) {
 	}
 	eventually(t, "the fault is seen", func() bool { return m.Mountpaths()[0].Fault != "" })
 	wantLists(t, m, d.paths, nil, nil)
+}
+
+// TestHealthChecksOffAndTheDirectoryGone: without health checks nothing is disabled by itself, not
+// even a mountpath whose directory is gone, is a file, or is another one; checks that are
+// allowed again find it.
+func TestHealthChecksOffAndTheDirectoryGone(t *testing.T) {
+	t.Parallel()
+	for name, replace := range map[string]func(t *testing.T, path string){
+		"gone":     func(*testing.T, string) {},
+		"a file":   func(t *testing.T, path string) { touch(t, path) },
+		"an empty": func(t *testing.T, path string) { touch(t, filepath.Join(path, "stray")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDisks(t, 2)
+			opts := d.watched(newClock())
+			opts.LookInterval = time.Millisecond
+			policy, asked := opts.Health(), atomic.Int64{}
+			var enabled atomic.Bool
+			opts.Health = func() fs.HealthPolicy {
+				asked.Add(1)
+				policy := policy
+				policy.Enabled = enabled.Load()
+				return policy
+			}
+			m := openWithBucket(t, opts)
+			d.move(d.paths[0], d.paths[0]+".away")
+			replace(t, d.paths[0])
+			from := asked.Load()
+			eventually(t, "it was looked at", func() bool { return asked.Load() > from+20 })
+			if n := d.checks(d.paths[0]); n > 0 || m.Checking(d.paths[0]) {
+				t.Errorf("%d checks", n)
+			}
+			wantLists(t, m, d.paths, nil, nil)
+			enabled.Store(true)
+			eventually(t, "it is disabled", func() bool { return m.Available().ByPath(d.paths[0]) == nil })
+		})
+	}
 }
 
 func TestUnmountedDirectoryIsDisabled(t *testing.T) {
