@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aistore-go/aistore/ais/aistest"
 	"github.com/aistore-go/aistore/cmn/config"
@@ -164,6 +165,34 @@ func TestRebalanceOverStreams(t *testing.T) {
 				t.Error("the placement is not settled")
 			}
 		})
+	}
+}
+
+// TestEmptyRebalance: a rebalance that finds nothing to move ends within 2 s, times what the
+// machine is slower than one on which a question for a status takes 5 ms.
+func TestEmptyRebalance(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Targets: 3})
+	l := &leaving{t: t, c: c, url: c.Proxies[0].URL() + "/v1"}
+	expect(t, 200, follower, "POST", l.url+"/buckets/b", strings.NewReader(`{"action":"create-bck"}`))
+	for i := range 20 {
+		expect(t, 200, follower, "PUT", fmt.Sprintf("%s/objects/b/o%d", l.url, i), strings.NewReader("content"))
+	}
+	const asked = 40
+	began := time.Now()
+	id := l.start(200, "", `{"Kind":"rebalance"}`)
+	s := l.ended(id)
+	took := time.Since(began)
+	if s.Aborted || s.Error != "" {
+		t.Errorf("%+v", s)
+	}
+	began = time.Now()
+	for range asked {
+		l.status(id)
+	}
+	slow := max(1, time.Since(began).Seconds()/asked/0.005)
+	if bound := time.Duration(slow * float64(2*time.Second)); took > bound {
+		t.Errorf("it took %v, want at most %v", took, bound)
 	}
 }
 
