@@ -1,6 +1,7 @@
 package test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -325,10 +326,10 @@ func (k *killedKeeping) again() {
 				}
 			}
 			aside, err := filepath.Glob(filepath.Join(k.Mountpath(n, 1), ".ais.quarantine", "*"))
-			if left = append(left, aside...); err != nil || len(left) > 0 {
-				return fmt.Errorf("%v, %v", left, err)
+			if left = append(left, aside...); len(left) > 0 {
+				err = errors.Join(err, fmt.Errorf("left: %v", left))
 			}
-			return nil
+			return err
 		})
 	}
 }
