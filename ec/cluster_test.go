@@ -100,6 +100,7 @@ func (c *testCluster) start(id string) *testTarget {
 	}
 	t.store = core.NewStore(core.Options{FS: t.disks, NodeID: id, Logger: quiet, Memory: t.memory})
 	t.engine = New(Options{Store: t.store, Cluster: t, Holders: c, Memory: t.memory, Logger: quiet})
+	t.engine.askAgain = []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}
 	t.store.UseSlices(t.engine)
 	if err := t.store.ApplyBMD(context.Background(), nil, meta.NewBMD("cluster01", 2, c.entry)); err != nil {
 		c.tb.Fatal(err)

@@ -46,7 +46,8 @@ type Engine struct {
 	onRestored func(core.Key, int64)
 	onMade     func(int, int64)
 
-	passing chan struct{} // one for each of the passes
+	passing  chan struct{}   // one for each of the passes
+	askAgain []time.Duration // see pausesOfAsking
 
 	mu       sync.Mutex
 	restores map[restoreID]*restoreRun // under way
@@ -62,7 +63,7 @@ func New(o Options) *Engine {
 	}
 	return &Engine{
 		store: o.Store, local: Local{o.Store}, cluster: o.Cluster, holders: o.Holders, codec: NewCodec(o.Memory), memory: o.Memory,
-		logger: o.Logger, onRestored: o.OnRestored, onMade: o.OnMade, passing: make(chan struct{}, passes), restores: make(map[restoreID]*restoreRun), protects: make(map[restoreID]*protectRun), repaired: make(map[uint64][]string), Troubles: Troubles{names: map[string]string{}},
+		logger: o.Logger, onRestored: o.OnRestored, onMade: o.OnMade, passing: make(chan struct{}, passes), askAgain: pausesOfAsking(), restores: make(map[restoreID]*restoreRun), protects: make(map[restoreID]*protectRun), repaired: make(map[uint64][]string), Troubles: Troubles{names: map[string]string{}},
 	}
 }
 

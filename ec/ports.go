@@ -62,6 +62,7 @@ type Verdict struct {
 	Newest core.Stamp
 	// Use is the answer of Judge.
 	Use core.SliceUse `json:",omitempty"`
-	// Error is why it is not known.
+	// Error is why it is not known. Again: it is to be asked again after a while.
 	Error string
+	Again bool `json:",omitempty"`
 }

@@ -6,10 +6,12 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/delay"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
@@ -21,49 +23,126 @@ const examineBatch = 128
 // Progress counts what RecoverHeld has gone through.
 type Progress func(slices int64, errs []error)
 
+// maxAskAgain bounds the names of which RecoverHeld remembers that they are to be asked again.
+const maxAskAgain = 1 << 16
+
+// pausesOfAsking are the pauses before owners are asked again that could not answer for some
+// names: targets were out of reach, or busy.
+func pausesOfAsking() []time.Duration {
+	return []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second}
+}
+
 // RecoverHeld asks the owners of all that this target holds of a bucket's slices
 // whether they still have the objects: what they have lost they rebuild, what
-// was superseded or deleted goes. It returns when all was asked; the errors of
-// single names are told to progress.
+// was superseded or deleted goes. Names that cannot be answered for at the moment are asked for again, after
+// growing pauses. It returns when all was asked; the errors of single names that are left are told to progress.
 func (e *Engine) RecoverHeld(ctx context.Context, entry meta.BucketEntry, progress Progress) error {
 	everybody := e.cluster.Everybody()
-	var failures atomic.Int64
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(workers)
-	batches := map[string][]Held{}
-	flush := func(owner string) {
-		batch := batches[owner]
-		delete(batches, owner)
-		group.Go(func() error {
-			errs := e.ask(ctx, entry, owner, batch)
-			failures.Add(int64(len(errs)))
-			progress(int64(len(batch)), errs)
-			return ctx.Err()
+	r := &recovery{e: e, entry: entry, progress: progress, batches: map[string][]Held{}}
+	left, err := r.round(ctx, len(e.askAgain) > 0, func(visit func(Held) error) error {
+		return e.store.WalkSlices(ctx, entry, func(sl *core.Slice) error {
+			return visit(Held{Name: []byte(sl.Name), Stamp: sl.Stamp, Mark: sl.IsMark()})
+		})
+	})
+	for i := 0; err == nil && len(left) > 0; i++ {
+		if err = delay.For(ctx, e.askAgain[i]); err != nil {
+			break
+		}
+		again := left
+		left, err = r.round(ctx, i+1 < len(e.askAgain), func(visit func(Held) error) error {
+			for _, h := range again {
+				if err := visit(h); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
-	err := e.store.WalkSlices(ctx, entry, func(sl *core.Slice) error {
-		order := e.cluster.Order(core.Key{Bck: entry.Bck, Props: entry.Props, Name: sl.Name})
-		if len(order) == 0 {
-			return apierr.Unavailable(retryAfter, "there is no active target")
-		}
-		batches[order[0]] = append(batches[order[0]], Held{Name: []byte(sl.Name), Stamp: sl.Stamp, Mark: sl.IsMark()})
-		if len(batches[order[0]]) >= examineBatch {
-			flush(order[0])
-		}
-		return ctx.Err()
-	})
-	for owner := range batches {
-		flush(owner)
-	}
-	if failed := group.Wait(); err == nil {
-		err = failed
-	}
-	if err == nil && failures.Load() == 0 {
+	if err == nil && r.failures.Load() == 0 {
 		e.mu.Lock()
 		e.repaired[entry.Props.BID] = everybody
 		e.mu.Unlock()
 	}
 	return err
+}
+
+// recovery is one run of RecoverHeld.
+type recovery struct {
+	e        *Engine
+	entry    meta.BucketEntry
+	progress Progress
+	failures atomic.Int64
+	batches  map[string][]Held // by owner, not asked yet
+	asked    bool              // all names have been counted
+
+	mu    sync.Mutex
+	later []Held // to be asked again
+}
+
+// round asks the owners of all names that walk visits. With again those are returned that are to
+// be asked once more.
+func (r *recovery) round(ctx context.Context, again bool, walk func(visit func(Held) error) error) ([]Held, error) {
+	r.later = nil
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
+	flush := func(owner string) {
+		batch := r.batches[owner]
+		delete(r.batches, owner)
+		group.Go(func() error {
+			r.ask(ctx, owner, batch, again)
+			return ctx.Err()
+		})
+	}
+	err := walk(func(h Held) error {
+		order := r.e.cluster.Order(core.Key{Bck: r.entry.Bck, Props: r.entry.Props, Name: string(h.Name)})
+		if len(order) == 0 {
+			return apierr.Unavailable(retryAfter, "there is no active target")
+		}
+		owner := order[0]
+		if r.batches[owner] = append(r.batches[owner], h); len(r.batches[owner]) >= examineBatch {
+			flush(owner)
+		}
+		return ctx.Err()
+	})
+	for owner := range r.batches {
+		flush(owner)
+	}
+	if failed := group.Wait(); err == nil {
+		err = failed
+	}
+	r.asked = true
+	return r.later, err
+}
+
+// ask asks one owner, and tells of the outcome.
+func (r *recovery) ask(ctx context.Context, owner string, batch []Held, again bool) {
+	errs, later := r.e.ask(ctx, r.entry, owner, batch)
+	count := int64(len(batch))
+	if r.asked { // asked again
+		count = 0
+	}
+	if len(later) > 0 {
+		r.mu.Lock()
+		if again = again && len(r.later)+len(later) <= maxAskAgain; again {
+			for _, l := range later {
+				r.later = append(r.later, l.held...)
+			}
+		}
+		r.mu.Unlock()
+		if !again {
+			for _, l := range later {
+				errs = append(errs, l.why)
+			}
+		}
+	}
+	r.failures.Add(int64(len(errs)))
+	r.progress(count, errs)
+}
+
+// unanswered are names that are to be asked again.
+type unanswered struct {
+	held []Held
+	why  error
 }
 
 // HoldsLost tells that this target may hold slices of objects of a bucket that
@@ -76,22 +155,34 @@ func (e *Engine) HoldsLost(bid uint64, gone []string) bool {
 	return len(gone) > 0 && (!known || slices.ContainsFunc(gone, func(id string) bool { return slices.Contains(before, id) }))
 }
 
-// ask asks one owner, and drops what it says is superseded.
-func (e *Engine) ask(ctx context.Context, entry meta.BucketEntry, owner string, batch []Held) (errs []error) {
+// ask asks one owner, and drops what it says is superseded. later is what it could not
+// answer for at the moment.
+func (e *Engine) ask(ctx context.Context, entry meta.BucketEntry, owner string, batch []Held) (errs []error, later []unanswered) {
 	var verdicts []Verdict
 	var err error
-	if e.here(owner) {
+	switch {
+	case e.here(owner):
 		verdicts = e.Examine(ctx, entry, batch)
-	} else if verdicts, err = e.examineAt(ctx, owner, entry.Bck, batch); err == nil && len(verdicts) != len(batch) {
+	case e.cluster.Down(owner):
+		err = apierr.Unavailable(retryAfter, "t[%s] does not answer", owner)
+	default:
+		verdicts, err = e.examineAt(ctx, owner, entry.Bck, batch)
+	}
+	if err == nil && len(verdicts) != len(batch) {
 		err = apierr.New(apierr.StatusInternalServerError, "", "t[%s] has answered %d of %d questions", owner, len(verdicts), len(batch))
 	}
-	if err != nil {
-		return []error{err}
+	switch {
+	case err != nil && apierr.StatusOf(err) == apierr.StatusServiceUnavailable:
+		return nil, []unanswered{{batch, err}}
+	case err != nil:
+		return []error{err}, nil
 	}
 	for i, v := range verdicts {
 		h := &batch[i]
 		key := core.Key{Bck: entry.Bck, Props: entry.Props, Name: string(h.Name)}
 		switch {
+		case v.Error != "" && v.Again:
+			later = append(later, unanswered{batch[i : i+1], apierr.Unavailable(retryAfter, "%s: %s", key.Cname(), v.Error)})
 		case v.Error != "":
 			errs = append(errs, apierr.New(apierr.StatusInternalServerError, "", "%s: %s", key.Cname(), v.Error))
 		case v.Newest.Compare(h.Stamp) > 0 && h.Mark:
@@ -104,7 +195,7 @@ func (e *Engine) ask(ctx context.Context, entry meta.BucketEntry, owner string, 
 			err = nil
 		}
 	}
-	return errs
+	return errs, later
 }
 
 // Examine looks after names that this target owns and of which another one holds
@@ -124,7 +215,7 @@ func (e *Engine) Examine(ctx context.Context, entry meta.BucketEntry, held []Hel
 			newest, err := e.examine(ctx, core.Key{Bck: entry.Bck, Props: entry.Props, Name: string(h.Name)}, h)
 			verdicts[i].Newest = newest
 			if err != nil && !Changed(err) {
-				verdicts[i].Error = err.Error()
+				verdicts[i].Error, verdicts[i].Again = err.Error(), apierr.StatusOf(err) == apierr.StatusServiceUnavailable
 			}
 			return nil
 		})
