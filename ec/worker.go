@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/aistore-go/aistore/cmn/apierr"
 	"github.com/aistore-go/aistore/cmn/delay"
 	"github.com/aistore-go/aistore/core"
 )
@@ -98,6 +99,11 @@ func (e *Engine) discharge(ctx context.Context, p *core.Pending, observe Observe
 		out, err = e.ProtectObject(ctx, p.Key, TrustNote)
 		done(out, err)
 	}
+	if err == nil && p.Props.EC.Enabled && !e.owns(p.Key) && e.holdsObject(ctx, p.Key) {
+		// It leaves with the rebalance, and is owed where it arrives. Until then, and if its owner
+		// becomes another one again, nobody else knows.
+		return false
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			e.logger.Debug("an object is not protected yet", "object", p.Cname(), "err", err)
@@ -109,4 +115,10 @@ func (e *Engine) discharge(ctx context.Context, p *core.Pending, observe Observe
 		return false
 	}
 	return true
+}
+
+// holdsObject tells that this target has an object, or may have.
+func (e *Engine) holdsObject(ctx context.Context, key core.Key) bool {
+	_, kind, err := e.store.Look(ctx, key)
+	return err != nil && !apierr.IsNotFound(err) || kind != 0 && !kind.IsDeleted()
 }
