@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/hrw"
 	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/core/meta"
@@ -131,7 +132,7 @@ func (p *protection) look(ctx context.Context, view *meta.View) {
 			continue
 		}
 		n := waiting[entry.Props.BID]
-		if below, err := p.ofBucket(ctx, view.Smap, entry, state); err == nil {
+		if below, err := p.ofBucket(ctx, view, entry, state); err == nil {
 			n = max(n, below)
 		} else if ctx.Err() == nil && !apierr.IsNotFound(err) {
 			p.t.logger.Warn("objects below their level of protection cannot be counted", "bucket", entry.Bck, "err", err)
@@ -203,7 +204,7 @@ func (p *protection) state(view *meta.View) string {
 
 // ofBucket counts the objects of one bucket, unless that was done for the same
 // state and cannot have changed.
-func (p *protection) ofBucket(ctx context.Context, smap *meta.Smap, entry meta.BucketEntry, state string) (int64, error) {
+func (p *protection) ofBucket(ctx context.Context, view *meta.View, entry meta.BucketEntry, state string) (int64, error) {
 	e, m := &entry.Props.EC, &entry.Props.Mirror
 	state = fmt.Sprint(entry.Props.BID, e.Enabled, e.DataSlices, e.ParitySlices, e.ObjSizeLimit, m.Enabled, m.Copies, " ", state)
 	last := p.looked[entry.Bck]
@@ -213,10 +214,15 @@ func (p *protection) ofBucket(ctx context.Context, smap *meta.Smap, entry meta.B
 		}
 	}
 	began := p.now()
-	below, err := p.count(ctx, smap, entry)
+	below, err := p.count(ctx, view.Smap, entry)
 	if err != nil {
 		return 0, err
 	}
+	lost, err := p.notRebuilt(ctx, view, entry)
+	if err != nil {
+		return 0, err
+	}
+	below += lost
 	p.looked[entry.Bck] = &lookedAt{state: state, at: p.now(), took: p.now().Sub(began), below: below}
 	return below, nil
 }
@@ -290,4 +296,53 @@ func (t *Target) checkProtection(ctx context.Context, key core.Key, copies int) 
 		what = "replicas"
 	}
 	return fmt.Sprintf("%d of %d %s", p.Whole, p.Want, what), t.ec.Degrade(ctx, key)
+}
+
+// notRebuilt counts the objects whose owners have left the cluster for ever, which this target
+// owns now and has not made again: as many as it holds slices or replicas of itself, which
+// the next one in the order of a name does.
+func (p *protection) notRebuilt(ctx context.Context, view *meta.View, entry meta.BucketEntry) (count int64, err error) {
+	if !entry.Props.EC.Enabled || !p.t.ec.HoldsLost(entry.Props.BID, formerTargets(view)) {
+		return 0, nil
+	}
+	self, last := p.t.node.ID(), ""
+	err = p.t.store.WalkSlices(ctx, entry, func(sl *core.Slice) error {
+		if sl.IsMark() || sl.Name == last { // a staged one lies beside one that is committed
+			return nil
+		}
+		owner, err := view.Smap.Owner(hrw.Digest(entry.Bck.Uname(sl.Name)))
+		if err != nil || owner.ID != self {
+			return err
+		}
+		_, kind, err := p.t.store.Look(ctx, core.Key{Bck: entry.Bck, Props: entry.Props, Name: sl.Name})
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err == nil && kind == 0:
+			last = sl.Name
+			count++
+		}
+		return nil // one that is damaged is counted as one that is here
+	})
+	return count, err
+}
+
+// formerTargets are the ids of targets that have owned names and are not in the map.
+func formerTargets(view *meta.View) (ids []string) {
+	if view.Placement == nil {
+		return nil
+	}
+	add := func(of []string) {
+		for _, id := range of {
+			if view.Smap.Tmap[id] == nil && !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	for i := range view.Placement.Sets {
+		add(view.Placement.Sets[i].Targets)
+	}
+	add(view.Placement.Older)
+	add(view.Placement.Gone)
+	return ids
 }
