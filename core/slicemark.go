@@ -3,10 +3,12 @@ package core
 import (
 	"context"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/core/meta"
 	fsys "github.com/aistore-go/aistore/fs"
 )
 
@@ -21,7 +23,7 @@ func (s *Store) MarkSlices(ctx context.Context, key Key, stamp Stamp, state Slic
 	}
 	return v, s.withSlices(ctx, key, func(o *object, held []heldSlice) error {
 		s.fences.raise(o.digest, stamp)
-		if newest := newestSlice(held); newest != nil {
+		if newest := newestSlice(o.counting(held)); newest != nil {
 			v.Newest, v.State = newest.Stamp, newest.State
 			v.Had = !newest.IsMark()
 			if newest.Stamp.Compare(stamp) >= 0 {
@@ -37,7 +39,7 @@ func (s *Store) MarkSlices(ctx context.Context, key Key, stamp Stamp, state Slic
 		frame, _ := sl.frames(0)
 		err := s.writeMark(ctx, o, frame)
 		if err != nil && fsys.IsNoSpace(err) && len(held) > 0 {
-			err = s.markInPlace(ctx, held, frame)
+			err = s.markInPlace(ctx, slices.DeleteFunc(slices.Clone(held), func(h heldSlice) bool { return h.Stamp.Compare(stamp) >= 0 }), frame)
 		}
 		if err != nil {
 			return o.mp.IOError("mark the slices of "+o.Cname(), err)
@@ -46,6 +48,15 @@ func (s *Store) MarkSlices(ctx context.Context, key Key, stamp Stamp, state Slic
 		s.removeSlices(held, func(h *heldSlice) bool { return h.path != slicePath(o) && h.Stamp.Compare(stamp) < 0 })
 		return nil
 	})
+}
+
+// counting is what is held of generations that were committed: with durability "redundant"
+// what is staged alone may never be, and is told of no change.
+func (o *object) counting(held []heldSlice) []heldSlice {
+	if o.Props.Durability != meta.DurabilityRedundant {
+		return held
+	}
+	return slices.DeleteFunc(slices.Clone(held), func(h heldSlice) bool { return h.Staged })
 }
 
 // writeMark puts an empty file with a record in the place of what is committed.
@@ -71,7 +82,7 @@ func (s *Store) writeMark(ctx context.Context, o *object, frame []byte) error {
 	return s.flushDir(ctx, o, filepath.Dir(slicePath(o)))
 }
 
-// markInPlace turns all that is held of a name into marks, which needs no room.
+// markInPlace turns what is held of a name into marks, which needs no room.
 func (s *Store) markInPlace(ctx context.Context, held []heldSlice, frame []byte) error {
 	for i := range held {
 		h := &held[i]
@@ -124,11 +135,11 @@ func (s *Store) AmendSlice(ctx context.Context, key Key, from Stamp, attrs *Attr
 	to := attrs.LastChange()
 	return v, s.withSlices(ctx, key, func(o *object, held []heldSlice) error {
 		s.fences.raise(o.digest, to)
+		if newest := newestSlice(o.counting(held)); newest != nil {
+			v.Newest, v.State = newest.Stamp, newest.State
+		}
 		for i := range held {
 			h := &held[i]
-			if v.Newest.Compare(h.Stamp) < 0 {
-				v.Newest, v.State = h.Stamp, h.State
-			}
 			v.Done = v.Done || h.Stamp == to && !h.IsMark()
 			if h.IsMark() || h.Stamp != from || h.Object.Size != attrs.Size || to.Compare(from) <= 0 {
 				continue

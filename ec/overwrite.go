@@ -80,7 +80,7 @@ func (e *Engine) settleStaged(ctx context.Context, key core.Key) error {
 			plan = append(plan, assignment{number: p.Number, id: p.id, held: true, staged: true})
 		}
 	}
-	return e.commitAll(ctx, key, attrs.LastChange(), plan)
+	return ofHolders(e.commitAll(ctx, key, attrs.LastChange(), plan))
 }
 
 // Stage implements core.Staging.
@@ -100,19 +100,31 @@ func (s *staging) Stage(ctx context.Context, attrs *core.Attrs, content func() (
 	s.plan = plan
 	s.setStaged(attrs.LastChange())
 	out, failed, err := e.stageAll(ctx, received(s.key, &s.attrs, content), s.shape, s.plan)
-	if err = errors.Join(err, failed); err == nil {
+	if err == nil && failed == nil {
 		s.out = out
 		return newer, nil
 	}
 	s.drop()
 	var over *newerError
-	if errors.As(err, &over) {
+	if errors.As(failed, &over) {
 		newer = over.stamp
 	}
 	if ctx.Err() != nil {
-		err = context.Cause(ctx)
+		return newer, context.Cause(ctx)
 	}
-	return newer, fmt.Errorf("%s is not stored: %w", s.key.Cname(), err)
+	return newer, fmt.Errorf("%s is not stored: %w", s.key.Cname(), errors.Join(err, ofHolders(failed)))
+}
+
+// ofHolders is an error of other targets: 503, unless it has another status. It is none of
+// the disks here.
+func ofHolders(err error) error {
+	var typed *apierr.Error
+	if err == nil || errors.As(err, &typed) {
+		return err
+	}
+	unavailable := apierr.Unavailable(retryAfter, "%v", err)
+	unavailable.Cause = err
+	return unavailable
 }
 
 // setStaged tells readers which generation is not one yet.
@@ -212,5 +224,5 @@ func (e *Engine) complete(ctx context.Context, key core.Key, found *readable, g 
 	}
 	plan, _ := e.assign(found.shape, order[1:], g, found.object.LastChange())
 	_, failed, err := e.stageAll(ctx, received(key, &found.object, content), found.shape, plan)
-	return errors.Join(err, failed)
+	return errors.Join(err, ofHolders(failed))
 }

@@ -11,14 +11,22 @@ import (
 // Committed implements core.Slices: what is to be done is in the pending set.
 func (e *Engine) Committed(core.Key, core.Attrs) {}
 
-// Protect implements core.Slices. If the object is overwritten meanwhile, it is
-// the newer generation that is protected.
-func (e *Engine) Protect(ctx context.Context, key core.Key, _ core.Attrs) error {
+// Protect implements core.Slices. If the object is overwritten meanwhile, whoever does that
+// makes the slices of the newer generation.
+func (e *Engine) Protect(ctx context.Context, key core.Key, attrs core.Attrs) error {
 	const attempts = 4
 	for attempt := 1; ; attempt++ {
 		_, err := e.ProtectObject(ctx, key, TrustNote)
-		if err == nil || ctx.Err() != nil || attempt == attempts || !errors.Is(err, errChanged) && !errors.Is(err, context.Canceled) {
+		changed := errors.Is(err, errChanged)
+		if err == nil || ctx.Err() != nil || !changed && !errors.Is(err, context.Canceled) {
 			return err
+		}
+		now, _, lost := e.store.Protection(ctx, key)
+		if changed && redundant(key) && (apierr.IsNotFound(lost) || lost == nil && now.LastChange().Compare(attrs.LastChange()) > 0) {
+			return nil
+		}
+		if attempt == attempts {
+			return apierr.Unavailable(retryAfter, "%s: its slices are not all there yet: it keeps changing", key.Cname())
 		}
 	}
 }
