@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 
@@ -36,6 +37,17 @@ func (s *Store) delete(ctx context.Context, key Key, stamp Stamp) error {
 	}
 	if err := o.CheckWritable(); err != nil {
 		return err
+	}
+	if s.stagesWrites(&o) {
+		// A write whose slices are being made has its stamp already: it must not take effect
+		// after this, and be older.
+		turn, err := s.options.Ports.Slices.BeginWrite(ctx, key)
+		switch {
+		case err == nil:
+			defer turn.End(false)
+		case !errors.Is(err, ErrNotOwner): // else the guard refuses it
+			return err
+		}
 	}
 	after, err := s.deleteOnce(ctx, &o, stamp)
 	if after.IsZero() {

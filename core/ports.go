@@ -52,7 +52,7 @@ type Slices interface {
 	// had: somebody held something older.
 	Replaced(ctx context.Context, key Key, stamp Stamp, deleted, known bool) (had bool, newer Stamp, err error)
 	// BeginWrite waits for the turn of a write of a name that is acknowledged when its slices
-	// are there. Staging.End ends it. Errors: ErrNotOwner; 503 other writes of the name take their time.
+	// are there, or of a deletion. Staging.End ends it. Errors: ErrNotOwner; 503 other writes of the name take their time.
 	BeginWrite(ctx context.Context, key Key) (Staging, error)
 	// Amended tells them of a change of metadata alone, before it is acknowledged.
 	Amended(ctx context.Context, key Key, from Stamp, attrs Attrs) error

@@ -17,8 +17,12 @@ var errRestage = errors.New("slices were made of another generation")
 // stagesFirst tells that the slices of a write are made before its commit. Those of a
 // generation that moves here exist, and of one that is stored in other chunks as well.
 func (w *write) stagesFirst() bool {
-	return w.Props.Durability == meta.DurabilityRedundant && w.Props.EC.Enabled && w.s.options.Ports.Slices != nil &&
-		!w.tombstone && !w.marker && w.moved == nil && w.relaid == nil
+	return w.s.stagesWrites(&w.object) && !w.tombstone && !w.marker && w.moved == nil && w.relaid == nil
+}
+
+// stagesWrites tells that writes of an object have their slices made before their commit.
+func (s *Store) stagesWrites(o *object) bool {
+	return o.Props.Durability == meta.DurabilityRedundant && o.Props.EC.Enabled && s.options.Ports.Slices != nil
 }
 
 // beginStaging waits for the turn of a write that stages first. It keeps it until

@@ -12,20 +12,23 @@ import (
 func (e *Engine) Committed(core.Key, core.Attrs) {}
 
 // Protect implements core.Slices. If the object is overwritten meanwhile, whoever does that
-// makes the slices of the newer generation.
+// makes the slices of the newer generation. If it is gone, nobody can say here whether it was deleted
+// after the write: 503.
 func (e *Engine) Protect(ctx context.Context, key core.Key, attrs core.Attrs) error {
 	const attempts = 4
 	for attempt := 1; ; attempt++ {
 		_, err := e.ProtectObject(ctx, key, TrustNote)
 		changed := errors.Is(err, errChanged)
-		if err == nil || ctx.Err() != nil || !changed && !errors.Is(err, context.Canceled) {
-			return err
+		if err != nil && (ctx.Err() != nil || !changed && !errors.Is(err, context.Canceled)) {
+			return ofHolders(err)
 		}
 		now, _, lost := e.store.Protection(ctx, key)
-		if changed && redundant(key) && (apierr.IsNotFound(lost) || lost == nil && now.LastChange().Compare(attrs.LastChange()) > 0) {
+		switch stays := now.LastChange().Compare(attrs.LastChange()); {
+		case apierr.IsNotFound(lost):
+			return apierr.Unavailable(retryAfter, "%s was deleted meanwhile", key.Cname())
+		case err == nil, changed && redundant(key) && lost == nil && stays > 0:
 			return nil
-		}
-		if attempt == attempts {
+		case attempt == attempts:
 			return apierr.Unavailable(retryAfter, "%s: its slices are not all there yet: it keeps changing", key.Cname())
 		}
 	}

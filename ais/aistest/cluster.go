@@ -318,7 +318,7 @@ func (n *Node) serve(tb testing.TB, o *Options, conf *config.Cluster, role, id s
 	served := make(chan error, 1)
 	go func() { served <- made.Serve(context.Background()) }()
 	n.then(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
 		defer cancel()
 		err := made.Shutdown(ctx)
 		return errors.Join(err, <-served)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/aistore-go/aistore/core/meta"
 )
@@ -23,11 +24,19 @@ func (e *ending) end(tb testing.TB) {
 	e.parts = nil
 }
 
+// shutdownTime bounds how long requests in flight may take when a node ends.
+const shutdownTime = 30 * time.Second
+
 // Stop ends a target as a process ends that is told to: what is in flight is answered.
 // From then on it counts as down.
 func (c *Cluster) Stop(tb testing.TB, n *Node) {
 	tb.Helper()
 	c.Metadata.leave(n.control)
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	if err := n.Shutdown(ctx); err != nil { // before the parts end that answer
+		tb.Error(err)
+	}
 	n.end(tb)
 	c.Metadata.SetDown(n.control.id, true)
 }

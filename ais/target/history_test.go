@@ -118,19 +118,67 @@ func piecesIn(content string) (pieces string, err error) {
 
 // objectHistory collects what clients do to the bucket "b".
 type objectHistory struct {
-	t     *testing.T
-	node  *aistest.Node
-	began time.Time
-	// unsettled: names change owners meanwhile.
-	unsettled bool
+	t         *testing.T
+	node      *aistest.Node
+	unsettled bool // names change owners meanwhile
+	began     time.Time
+
+	phase   atomic.Int64 // a part of the names, so that no history is long
+	breaks  atomic.Bool  // a target stops: connections may break
+	over    atomic.Bool
+	clients sync.WaitGroup
 
 	mu   sync.Mutex
 	ops  []porcupine.Operation
-	seen map[int]int
+	seen map[int]int // answers by status; 0: none
+}
+
+// beginHistory has clients do random things to objects through a node until end is
+// called. unsettled: names change owners meanwhile.
+func beginHistory(t *testing.T, node *aistest.Node, unsettled bool) *objectHistory {
+	t.Helper()
+	h := &objectHistory{t: t, node: node, unsettled: unsettled, began: time.Now(), seen: map[int]int{}}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	for id := range historyClients {
+		h.clients.Go(func() { h.client(id, rand.New(rand.NewPCG(seed, uint64(id)))) })
+	}
+	t.Cleanup(h.halt)
+	return h
+}
+
+func (h *objectHistory) halt() {
+	h.over.Store(true)
+	h.clients.Wait()
+}
+
+// more waits until so many more operations were successful.
+func (h *objectHistory) more(count int) {
+	h.t.Helper()
+	done := func() int {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.seen[http.StatusOK]
+	}
+	enough := done() + count
+	eventually(h.t, fmt.Sprintf("%d more operations", count), func() bool { return done() >= enough })
+}
+
+// failed tells that an answer, or none, says more than that it is to be tried again.
+// broke: connections could break when the request was made.
+func (h *objectHistory) failed(broke bool, status int, err error) bool {
+	switch {
+	case err != nil:
+		return !broke && !h.breaks.Load()
+	case status == http.StatusServiceUnavailable, status == http.StatusNotFound && (h.unsettled || broke):
+		return false // with 404 an upload or an append has another owner, or one that has lost its disks
+	}
+	return status != http.StatusOK
 }
 
 // do does one operation; handle is that of an append.
 func (h *objectHistory) do(op objectOp, method, query, body string) (handle string, ok bool) {
+	broke := h.breaks.Load()
 	called := time.Since(h.began)
 	req, err := http.NewRequest(method, object(h.node, op.name)+query, strings.NewReader(body))
 	if err != nil {
@@ -148,6 +196,7 @@ func (h *objectHistory) do(op objectOp, method, query, body string) (handle stri
 	if err == nil {
 		result.status = res.StatusCode
 	}
+	unanswered := err
 	if op.kind == "get" && result.status == http.StatusOK {
 		if result.content, err = piecesIn(string(content)); err != nil {
 			h.t.Errorf("%s: %v", op.name, err)
@@ -160,7 +209,7 @@ func (h *objectHistory) do(op objectOp, method, query, body string) (handle stri
 	switch result.status {
 	case http.StatusOK, http.StatusNotFound:
 	default:
-		if result.status != http.StatusServiceUnavailable {
+		if h.failed(broke, result.status, unanswered) {
 			h.t.Errorf("%s %s: status %d %.300s (%v)", op.kind, op.name, result.status, content, err)
 		}
 		if op.kind == "get" || op.kind == "begin" {
@@ -178,22 +227,24 @@ func (h *objectHistory) do(op objectOp, method, query, body string) (handle stri
 // parts begins an upload and sends three parts; false: the node was busy.
 func (h *objectHistory) parts(op objectOp) (id string, ok bool) {
 	ask := func(method, address, body string) (string, bool) {
+		broke := h.breaks.Load()
 		req, err := http.NewRequest(method, address, strings.NewReader(body))
 		if err != nil {
 			h.t.Error(err)
 			return "", false
 		}
 		res, err := follower.Do(req)
-		if err != nil {
-			h.t.Error(err)
-			return "", false
+		var text []byte
+		status := 0
+		if err == nil {
+			status = res.StatusCode
+			text, err = io.ReadAll(res.Body)
+			err = errors.Join(err, res.Body.Close())
 		}
-		text, err := io.ReadAll(res.Body)
-		gone := h.unsettled && res.StatusCode == http.StatusNotFound // it has another owner
-		if err = errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != http.StatusOK && res.StatusCode != http.StatusServiceUnavailable && !gone {
-			h.t.Errorf("part of %s: %s %.300s, %v", op.name, res.Status, text, err)
+		if h.failed(broke, status, err) {
+			h.t.Errorf("part of %s: %d %.300s, %v", op.name, status, text, err)
 		}
-		return string(text), err == nil && res.StatusCode == http.StatusOK
+		return string(text), err == nil && status == http.StatusOK
 	}
 	address := object(h.node, op.name)
 	if id, ok = ask(http.MethodPost, address, `{"action":"mpt-upload"}`); !ok {
@@ -209,11 +260,10 @@ func (h *objectHistory) parts(op objectOp) (id string, ok bool) {
 	return id, true
 }
 
-// client does random things to objects until stop; phase is a part of their names,
-// so that no history is long.
-func (h *objectHistory) client(id int, rng *rand.Rand, phase *atomic.Int64, stop func() bool) {
-	for n := 0; !stop(); n++ {
-		op := objectOp{name: fmt.Sprintf("o%d-%d", phase.Load(), rng.IntN(4)), client: id, piece: fmt.Sprintf("%d.%d", id, n), unsettled: h.unsettled}
+// client does random things to objects until the end.
+func (h *objectHistory) client(id int, rng *rand.Rand) {
+	for n := 0; !h.over.Load(); n++ {
+		op := objectOp{name: fmt.Sprintf("o%d-%d", h.phase.Load(), rng.IntN(4)), client: id, piece: fmt.Sprintf("%d.%d", id, n), unsettled: h.unsettled}
 		switch rng.IntN(8) {
 		case 0:
 			op.kind = "put"
@@ -241,9 +291,11 @@ func (h *objectHistory) client(id int, rng *rand.Rand, phase *atomic.Int64, stop
 	}
 }
 
-// check compares what clients saw with what one machine would have shown that did
-// one thing after the other.
-func (h *objectHistory) check() {
+// end has the clients end, and compares what they saw with what one machine would have
+// shown that did one thing after the other.
+func (h *objectHistory) end() {
+	h.t.Helper()
+	h.halt()
 	h.t.Logf("%d operations, answers by status: %v", len(h.ops), h.seen)
 	if h.seen[http.StatusOK] < 100 {
 		h.t.Errorf("only %d operations were successful: this shows nothing", h.seen[http.StatusOK])
@@ -272,23 +324,11 @@ func TestHistoryOfObjectsIsLinearizable(t *testing.T) {
 	t.Parallel()
 	c := aistest.New(t, aistest.Options{Mountpaths: 3})
 	expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(`{"action":"create-bck","value":{"mirror":{"enabled":true,"copies":2}}}`))
-	h := &objectHistory{t: t, node: c.Proxies[0], began: time.Now(), seen: map[int]int{}}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	var phase atomic.Int64
-	var stop atomic.Bool
-	var clients sync.WaitGroup
-	defer func() {
-		stop.Store(true)
-		clients.Wait()
-	}()
-	for id := range historyClients {
-		clients.Go(func() { h.client(id, rand.New(rand.NewPCG(seed, uint64(id))), &phase, stop.Load) })
-	}
+	h := beginHistory(t, c.Proxies[0], false)
 	target := c.Targets[0]
 	settled := func(available, disabled int) {
 		t.Helper()
-		phase.Add(1)
+		h.phase.Add(1)
 		eventually(t, "everything is where it belongs", func() bool {
 			l := target.Disks.Lists()
 			return len(l.Available) == available && len(l.WaitingDD) == 0 && len(l.Disabled) == disabled && !target.Disks.Available().Unarranged
@@ -296,7 +336,7 @@ func TestHistoryOfObjectsIsLinearizable(t *testing.T) {
 	}
 	copies := func(n int) {
 		t.Helper()
-		phase.Add(1)
+		h.phase.Add(1)
 		last := ""
 		defer func() {
 			if t.Failed() {
@@ -332,8 +372,6 @@ func TestHistoryOfObjectsIsLinearizable(t *testing.T) {
 	settled(2, 0)
 	mountpath(t, c, 200, "attach-mp", target.Paths[2], "")
 	settled(3, 0)
-	stop.Store(true)
-	clients.Wait()
-	h.check()
+	h.end()
 	eventually(t, "nothing is pending", func() bool { return target.Store.PendingStats(core.WorkCopies).Count == 0 })
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -325,5 +326,39 @@ func TestRenameWithVersions(t *testing.T) {
 	_, body := expect(t, 200, follower, "GET", c.Proxies[0].URL()+"/v1/objects/new/plain", nil)
 	if body != "content" {
 		t.Errorf("%q", body)
+	}
+}
+
+// startRepair starts the repair of the encoded bucket "b"; one that runs goes before it.
+func startRepair(t *testing.T, c *aistest.Cluster) (id string) {
+	t.Helper()
+	eventually(t, "a repair starts", func() bool {
+		res, err := follower.Post(c.Proxies[0].URL()+"/v1/buckets/b", "application/json", strings.NewReader(`{"action":"ec-encode","name":"recover"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(res.Body) // only to be told
+		_ = res.Body.Close()
+		id = string(text)
+		return res.StatusCode == http.StatusOK
+	})
+	return id
+}
+
+// awaitRepair waits until a repair has ended on all targets without an error.
+func awaitRepair(t *testing.T, c *aistest.Cluster, id string) {
+	t.Helper()
+	said := ""
+	defer func() {
+		if t.Failed() {
+			t.Log(said)
+		}
+	}()
+	eventually(t, "the repair ends", func() bool {
+		_, said = expect(t, 200, follower, "GET", c.Proxies[0].URL()+"/v1/cluster?what=status", strings.NewReader(`{"id":"`+id+`"}`))
+		return !strings.Contains(said, `"end_time":0`)
+	})
+	if !strings.Contains(said, `"aborted":false`) {
+		t.Errorf("the repair: %s", said)
 	}
 }

@@ -1,12 +1,8 @@
 package target_test
 
 import (
-	"math/rand/v2"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/aistore-go/aistore/ais/aistest"
 	"github.com/aistore-go/aistore/core/meta"
@@ -60,23 +56,11 @@ func TestHistoryWhileTargetsComeAndGo(t *testing.T) {
 	joining := c.Targets[3]
 	setTarget(t, c, joining, false) // nothing is there to be moved
 	expect(t, 200, follower, "POST", c.Proxies[0].URL()+"/v1/buckets/b", strings.NewReader(`{"action":"create-bck"}`))
-	h := &objectHistory{t: t, node: c.Proxies[0], began: time.Now(), unsettled: true, seen: map[int]int{}}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	var phase atomic.Int64
-	var stop atomic.Bool
-	var clients sync.WaitGroup
-	defer func() {
-		stop.Store(true)
-		clients.Wait()
-	}()
-	for id := range historyClients {
-		clients.Go(func() { h.client(id, rand.New(rand.NewPCG(seed, uint64(id))), &phase, stop.Load) })
-	}
+	h := beginHistory(t, c.Proxies[0], true)
 	settled := func() {
 		t.Helper()
 		eventually(t, "everything is at its owner", func() bool { return c.Metadata.View().Placement.Settled() })
-		phase.Add(1)
+		h.phase.Add(1)
 	}
 	settled()
 	for _, change := range []struct {
@@ -95,7 +79,5 @@ func TestHistoryWhileTargetsComeAndGo(t *testing.T) {
 			settled()
 		}
 	}
-	stop.Store(true)
-	clients.Wait()
-	h.check()
+	h.end()
 }
