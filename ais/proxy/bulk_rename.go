@@ -57,6 +57,9 @@ func checkRename(view *meta.View, from, to wire.Bck) (*meta.Bprops, error) {
 	case source.HasBackend():
 		return nil, apierr.NotImplemented("renaming the bucket %s, which has the backend %s, is not built yet", from, source.BackendBck)
 	}
+	if !view.Placement.Settled() {
+		return nil, apierr.New(http.StatusConflict, wire.CodeBusy, "cannot rename bucket %q: it is currently busy (objects move between targets), please try again when the rebalance has ended", from.String())
+	}
 	if _, exists := view.BMD.Get(to); exists {
 		return nil, apierr.New(http.StatusBadRequest, wire.CodeBucketExists, "bucket %q already exists", to.String())
 	}

@@ -3,6 +3,10 @@
 // copies everything, with versions and times; and when it has ended without
 // an error on every target, the cluster removes the old bucket, else the new
 // one. So until the end everything is in the old bucket, whatever happens.
+//
+// Each target copies what it holds. A name that moves between targets meanwhile
+// may be passed over by both, so that a rename does not begin while objects
+// move, and fails when they begin to.
 package rename
 
 import (
@@ -63,7 +67,7 @@ type job struct {
 	to      wire.Bck
 	toBID   uint64
 	toProps *meta.Bprops // when it runs
-	epoch   uint64       // of the placement, when it began to send versions
+	epoch   uint64       // of the placement, when it began
 }
 
 func newJob(cluster Cluster, env *xact.Env, spec *xact.Spec) (*job, error) {
@@ -97,6 +101,10 @@ func (j *job) Run(ctx context.Context, x *xact.Xaction) (err error) {
 	if err := j.cluster.Quiesce(ctx); err != nil {
 		return err
 	}
+	j.epoch = j.env.View().Placement.Epoch()
+	if err := j.settled(); err != nil {
+		return err
+	}
 	versioned, err := j.sendVersions(ctx, x)
 	if err != nil {
 		return err
@@ -111,16 +119,17 @@ func (j *job) Run(ctx context.Context, x *xact.Xaction) (err error) {
 	}); err != nil {
 		return err
 	}
-	if versioned {
-		if err := j.settled(); err != nil {
-			return err
-		}
+	if err := j.check(ctx, x); err != nil {
+		return err
 	}
-	return j.check(ctx, x)
+	return j.settled()
 }
 
 // copy gives the new bucket one object.
 func (j *job) copy(ctx context.Context, x *xact.Xaction, obj *selection.Object) error {
+	if err := j.settled(); err != nil {
+		return err
+	}
 	to := core.Key{Bck: j.to, Props: j.toProps, Name: obj.Key.Name}
 	source, sent, err := j.cluster.Copy(ctx, x.ID(), obj.Key, to, true)
 	if err != nil {

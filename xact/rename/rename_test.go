@@ -264,16 +264,45 @@ func TestRenameWithVersions(t *testing.T) {
 	}
 }
 
-// TestRenameWithVersionsDuringARebalance: names with versions wait until nothing moves.
-func TestRenameWithVersionsDuringARebalance(t *testing.T) {
+// TestRenameDuringARebalance: while objects move between targets none is renamed, since
+// one that moves may be passed over; nor if they begin to before the end.
+func TestRenameDuringARebalance(t *testing.T) {
 	t.Parallel()
-	r := newRenaming(t, "plain")
-	r.View.Placement = &meta.Placement{Version: 2, Sets: []meta.TargetSet{{Epoch: 1, Targets: []string{"t1", "t2"}}, {Epoch: 2, Targets: []string{"t1"}}}}
-	if _, err := r.Store.Put(t.Context(), r.Key("o"), strings.NewReader("x"), core.PutOptions{Size: 1, Keep: core.KeepVersion}); err != nil {
-		t.Fatal(err)
+	moving := &meta.Placement{Version: 2, Sets: []meta.TargetSet{{Epoch: 1, Targets: []string{"t1", "t2"}}, {Epoch: 2, Targets: []string{"t1"}}}}
+	moved := &meta.Placement{Version: 3, Sets: moving.Sets[1:]}
+	for name, prepare := range map[string]func(*renaming){
+		"objects move": func(r *renaming) { r.View.Placement = moving },
+		"names with versions move": func(r *renaming) {
+			r.View.Placement = moving
+			if _, err := r.Store.Put(t.Context(), r.Key("o"), strings.NewReader("x"), core.PutOptions{Size: 1, Keep: core.KeepVersion}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"they begin to": func(r *renaming) { r.atTheEnd(moving) },
+		"they moved":    func(r *renaming) { r.atTheEnd(moved) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRenaming(t, "plain")
+			prepare(r)
+			r.apply(t)
+			if s := r.Run(r.spec); !s.Aborted || !strings.Contains(s.AbortError, "when the rebalance has ended") {
+				t.Errorf("%+v", s)
+			}
+			if _, err := r.Store.Head(t.Context(), r.Key("plain")); err != nil {
+				t.Errorf("the old bucket: %v", err)
+			}
+		})
 	}
-	if s := r.Run(r.spec); !s.Aborted || !strings.Contains(s.AbortError, "when the rebalance has ended") {
-		t.Errorf("%+v", s)
+}
+
+// atTheEnd changes the placement when everything has been copied.
+func (r *renaming) atTheEnd(p *meta.Placement) {
+	r.cluster.fail = func(_ context.Context, call, _ string) error {
+		if call == "present" {
+			r.View.Placement = p
+		}
+		return nil
 	}
 }
 

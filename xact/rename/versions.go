@@ -2,11 +2,11 @@ package rename
 
 import (
 	"context"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aistore-go/aistore/cmn/apierr"
+	"github.com/aistore-go/aistore/cmn/wire"
 	"github.com/aistore-go/aistore/core"
 	"github.com/aistore-go/aistore/xact"
 	"github.com/aistore-go/aistore/xact/selection"
@@ -29,15 +29,9 @@ func (j *job) sendVersions(ctx context.Context, x *xact.Xaction) (found bool, er
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(versionsWorkers)
 	sent := ""
-	j.epoch = j.env.View().Placement.Epoch()
 	send := func(name string) error {
 		if name == sent {
 			return nil
-		}
-		if !found {
-			if err := j.settled(); err != nil {
-				return err
-			}
 		}
 		found, sent = true, name
 		group.Go(func() error {
@@ -82,11 +76,12 @@ func (j *job) sendName(ctx context.Context, x *xact.Xaction, name string) error 
 	return nil
 }
 
-// settled refuses the rename while names with versions move between targets: one
-// that moves may be passed over. 503.
+// settled refuses the rename while objects move between targets: one that moves
+// may be passed over, and the old bucket goes at the end. The error has status 409:
+// to try again at once is no use.
 func (j *job) settled() error {
 	if p := j.env.View().Placement; p.Settled() && p.Epoch() == j.epoch {
 		return nil
 	}
-	return apierr.Unavailable(10*time.Second, "%s has versions of objects, and objects move between targets: it can be renamed when the rebalance has ended", j.options.Bck)
+	return apierr.New(apierr.StatusConflict, wire.CodeBusy, "%s cannot be renamed while objects move between targets: try again when the rebalance has ended", j.options.Bck)
 }
