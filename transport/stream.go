@@ -46,9 +46,10 @@ type Message struct {
 	Size   int64  // of the body, bytes
 	// Open returns the body: Size bytes or an error. It is called again, from
 	// any goroutine, when the message has to be sent again, perhaps before an earlier body is
-	// closed. Nil if Size is 0. A body that is an *os.File (sent from where it
-	// stands), a FileSource or a HeadedFile may be sent by sendfile, see SelfVerifying;
-	// a BlockSource is sent from where its bytes lie.
+	// closed. After Done was called with an error it may still be called once more, and a
+	// body be read to its end: what that is read from must bear it. Nil if Size is 0. A body
+	// that is an *os.File (sent from where it stands), a FileSource or a HeadedFile may be
+	// sent by sendfile, see SelfVerifying; a BlockSource is sent from where its bytes lie.
 	Open func() (io.ReadCloser, error)
 	// SelfVerifying: the receiver holds the body against a checksum of its own,
 	// so that its parts need none on the way.
