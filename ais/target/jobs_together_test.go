@@ -311,7 +311,22 @@ func (g *together) comeAndGo() {
 		setTarget(g.t, g.c, n, true)
 		settled()
 		g.count("rebalance", "twice")
+		// Only now can a bucket be renamed.
+		before := g.counted("move-bck")
+		eventually(g.t, "a bucket is renamed", func() bool { return g.counted("move-bck") > before || g.over() })
 	}
+}
+
+// counted is how often a job has ended, in any way.
+func (g *together) counted(kind string) (times int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for how, n := range g.runs {
+		if rest, ok := strings.CutPrefix(how, kind+" "); ok && !strings.HasPrefix(rest, "refused") {
+			times += n
+		}
+	}
+	return times
 }
 
 // check reads everything once more when all has come to rest.
