@@ -252,6 +252,32 @@ func TestRunningJob(t *testing.T) {
 	close(gate)
 }
 
+// TestEndedOnAllTargets: who has seen that a job has ended on all targets, and starts the
+// same one, gets another one, whatever the primary has been told until then.
+func TestEndedOnAllTargets(t *testing.T) {
+	t.Parallel()
+	c := aistest.New(t, aistest.Options{Proxies: 2, Targets: 3, Jobs: kinds(nil)})
+	createBucket(t, c.Proxies[0], "b1")
+	cl := clientOf(t, c.Proxies[1])
+	last := ""
+	for range 20 {
+		id := cl.mustStart(`{"Kind":"load-lom-cache","Bck":{"name":"b1","provider":"ais"}}`)
+		if id == last {
+			t.Fatalf("%s has ended and is handed out again", id)
+		}
+		last = id
+		xacttest.Await(t, "the end of "+id+" on all targets", func() bool {
+			snaps := cl.snaps(`{"id":"` + id + `"}`)
+			for _, list := range snaps {
+				if len(list) != 1 || list[0].EndTime.IsZero() {
+					return false
+				}
+			}
+			return len(snaps) == 3
+		})
+	}
+}
+
 // Fact 26, and 3: every kind is answered, built or not.
 func TestEveryKindIsAnswered(t *testing.T) {
 	t.Parallel()

@@ -119,9 +119,14 @@ func (e *Engine) Start(ctx context.Context, spec *xact.Spec, with With) (id stri
 	if s.Started == 0 {
 		s.Started = e.o.Now().UnixNano()
 	}
+	refreshed := false
 	for deadline := e.o.Now().Add(conflictPatience); ; {
-		record, retry, err := e.tryStart(ctx, kind, &s, with)
+		record, retry, err := e.tryStart(ctx, kind, &s, with, refreshed)
 		switch {
+		case err == nil && record == nil:
+			refreshed = true
+			e.Refresh(ctx)
+			continue
 		case err == nil:
 			return e.begin(ctx, kind, record)
 		case !retry || e.o.Now().After(deadline):
@@ -143,7 +148,9 @@ type started struct {
 }
 
 // tryStart checks a job and writes its record. retry: a moment later it may succeed.
-func (e *Engine) tryStart(ctx context.Context, kind xact.Kind, spec *xact.Spec, with With) (_ *started, retry bool, err error) {
+// It returns nil if, by the records, another job keeps this one from being made, and the records
+// were not refreshed: that job may have ended on all targets, which clients know who ask them.
+func (e *Engine) tryStart(ctx context.Context, kind xact.Kind, spec *xact.Spec, with With, refreshed bool) (_ *started, retry bool, err error) {
 	e.starting.Lock()
 	defer e.starting.Unlock()
 	view := e.o.Control.View()
@@ -154,6 +161,9 @@ func (e *Engine) tryStart(ctx context.Context, kind xact.Kind, spec *xact.Spec, 
 	}
 	ignore := e.o.Config().Features&feature.IgnoreLimitedCoexistence != 0
 	v := xact.Coexist(e.o.Node, spec, e.active(view), ignore)
+	if !refreshed && (v.Err != nil || v.Join != nil && !kind.Idle) {
+		return nil, false, nil
+	}
 	if v.Err != nil {
 		return nil, v.Retry, v.Err
 	}
